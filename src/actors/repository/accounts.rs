@@ -1,0 +1,175 @@
+//! Work on accounts: registering and finding them.
+
+use futures_util::FutureExt;
+use uuid::Uuid;
+
+use super::{Context, Repository, Result};
+use crate::{
+    domain::{
+        AccountId, Caller, ClinicId,
+        access::{Action, Resource},
+        clinics::ClinicDetails,
+        users::{Account, Credentials, Membership, NewAccount, Standing},
+    },
+    repository::{
+        accounts,
+        audit::{self, Event, Outcome},
+        clinics, invitations,
+        signing_keys::{self, SigningKey},
+    },
+};
+
+/// How a new account comes into a clinic.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// It founds the clinic and has this role there.
+    Found {
+        /// The new clinic.
+        details: ClinicDetails,
+        /// The founder's role.
+        role: String,
+    },
+    /// It has been invited.
+    Invited {
+        /// By this clinic.
+        clinic: ClinicId,
+        /// The hash of the invitation's secret.
+        token_hash: Vec<u8>,
+    },
+}
+
+impl Repository {
+    /// Makes an account and its place in a clinic, in one transaction.
+    pub async fn register(&self, new: NewAccount, entry: Entry, request: Uuid) -> Result<(Account, Caller)> {
+        let clinic = match &entry {
+            Entry::Invited { clinic, .. } => *clinic,
+            // Row-level security lets a clinic's row be made only under its own id.
+            Entry::Found { .. } => self.read(Context::Global, |db| clinics::next_id(db).boxed()).await?,
+        };
+        self.transact(Context::Clinic(clinic), move |db| {
+            async move {
+                let account = accounts::insert(&mut *db, &new).await?;
+                let founds = matches!(entry, Entry::Found { .. });
+                let role = match entry {
+                    Entry::Found { details, role } => {
+                        clinics::insert(&mut *db, clinic, &details).await?;
+                        role
+                    }
+                    Entry::Invited { token_hash, .. } => {
+                        invitations::accept(&mut *db, clinic, &token_hash, account.id, &account.email).await?
+                    }
+                };
+                accounts::join(&mut *db, clinic, account.id, &role).await?;
+                let caller = Caller { clinic, account: account.id, role, doctor: None, request };
+                if founds {
+                    audit::record(&mut *db, &made(&caller, Resource::Clinic, clinic.0)).await?;
+                }
+                audit::record(&mut *db, &made(&caller, Resource::Users, account.id.0)).await?;
+                Ok((account, caller))
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// The account with that e-mail address or user name, with what checks its password.
+    pub async fn find_login(&self, login: String) -> Result<Option<Credentials>> {
+        self.read(Context::Global, move |db| {
+            async move { accounts::find_login(db, &login).await }.boxed()
+        })
+        .await
+    }
+
+    /// The account.
+    pub async fn find_account(&self, id: AccountId) -> Result<Account> {
+        self.read(Context::Global, move |db| accounts::find(db, id).boxed()).await
+    }
+
+    /// Changes the caller's own names, if the account has the expected version.
+    pub async fn rename_account(
+        &self,
+        caller: &Caller,
+        expected: Option<i64>,
+        first_name: Option<String>,
+        last_name: Option<String>,
+    ) -> Result<Account> {
+        let id = caller.account;
+        self.write(caller, Action::Update, Resource::Users, move |db| {
+            accounts::update_names(db, id, expected, first_name, last_name).boxed()
+        })
+        .await
+    }
+
+    /// The clinics that the account belongs to, oldest membership first.
+    pub async fn list_memberships(&self, account: AccountId) -> Result<Vec<Membership>> {
+        self.read(Context::Account(account), move |db| accounts::memberships(db, account).boxed())
+            .await
+    }
+
+    /// What the account is in the clinic.
+    pub async fn find_standing(&self, clinic: ClinicId, account: AccountId) -> Result<Option<Standing>> {
+        self.read(Context::Clinic(clinic), move |db| accounts::standing(db, clinic, account).boxed())
+            .await
+    }
+
+    /// Makes an existing account a member of the clinic that invited it.
+    pub async fn accept_invitation(
+        &self,
+        account: Account,
+        clinic: ClinicId,
+        token_hash: Vec<u8>,
+        request: Uuid,
+    ) -> Result<Caller> {
+        self.transact(Context::Clinic(clinic), move |db| {
+            async move {
+                let role = invitations::accept(&mut *db, clinic, &token_hash, account.id, &account.email).await?;
+                accounts::join(&mut *db, clinic, account.id, &role).await?;
+                let caller = Caller { clinic, account: account.id, role, doctor: None, request };
+                audit::record(db, &made(&caller, Resource::Users, account.id.0)).await?;
+                Ok(caller)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Makes an existing account a member of a clinic.
+    pub async fn join_clinic(&self, caller: &Caller, account: Account, role: String) -> Result<Account> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Create, Resource::Users, move |db| {
+            async move {
+                accounts::join(db, clinic, account.id, &role).await?;
+                Ok(account)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Whether any account exists.
+    pub async fn has_accounts(&self) -> Result<bool> {
+        self.read(Context::Global, |db| accounts::any(db).boxed()).await
+    }
+
+    /// The keys that sign access tokens, the newest first; `first` is kept where there is none.
+    pub async fn signing_keys(&self, first: SigningKey) -> Result<Vec<SigningKey>> {
+        self.transact(Context::Global, move |db| {
+            async move {
+                signing_keys::insert_first(&mut *db, &first).await?;
+                signing_keys::list(db).await
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+fn made(by: &Caller, resource: Resource, id: i64) -> Event {
+    Event {
+        caller: by.clone(),
+        action: Action::Create.name(),
+        resource: resource.name(),
+        resource_id: Some(id),
+        outcome: Outcome::Done,
+    }
+}

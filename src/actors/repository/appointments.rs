@@ -1,0 +1,86 @@
+//! Work on appointments. Only the schedule actors book and amend.
+
+use futures_util::FutureExt;
+
+use super::{Context, Error, Page, Repository, Result, Written};
+use crate::{
+    domain::{
+        AppointmentId, Caller, ClinicId, Interval, Visibility,
+        access::{Action, Resource},
+        appointments::{Amendment, Appointment, AppointmentFilter, Booking, Refusal},
+    },
+    repository::{appointments, bookings},
+};
+
+impl Repository {
+    /// The appointments that match and that the caller may see, newest first.
+    pub async fn list_appointments(
+        &self,
+        caller: &Caller,
+        seen: Visibility,
+        filter: AppointmentFilter,
+        page: Page,
+    ) -> Result<Vec<Appointment>> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| {
+            async move { appointments::list(db, clinic, seen, &filter, page).await }.boxed()
+        })
+        .await
+    }
+
+    /// The appointment, if the caller may see it.
+    pub async fn find_appointment(&self, caller: &Caller, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| appointments::find(db, clinic, id, seen).boxed())
+            .await
+    }
+
+    /// Writes a booking that its doctor's schedule has accepted.
+    pub(crate) async fn book(&self, booking: Booking) -> Result<Written> {
+        self.bookings.write(booking).await
+    }
+
+    /// Writes an amendment that its doctor's schedule has accepted, and settles a lost outcome.
+    pub(crate) async fn amend(&self, amendment: Amendment) -> Result<Appointment> {
+        let action = if amendment.status == amendment.current.status {
+            Action::Update
+        } else {
+            Action::Transition
+        };
+        let mut lost = false;
+        loop {
+            let attempt = amendment.clone();
+            let amended = self
+                .write(&amendment.caller, action, Resource::Appointments, move |db| {
+                    async move { appointments::amend(db, &attempt).await }.boxed()
+                })
+                .await;
+            match amended {
+                Err(Error::OutcomeUnknown) if !lost => lost = true,
+                // The second attempt waited for the first to end. If that was committed, the row is
+                // what the amendment wanted, one version on.
+                Err(Error::Stale) if lost => return self.read_back(&amendment).await,
+                other => return other,
+            }
+        }
+    }
+
+    async fn read_back(&self, amendment: &Amendment) -> Result<Appointment> {
+        let id = amendment.current.id;
+        let stored = self.find_appointment(&amendment.caller, id, Visibility::WHOLE_CLINIC).await?;
+        let as_wanted = stored.version == amendment.current.version + 1
+            && stored.during == amendment.during
+            && stored.status == amendment.status
+            && stored.reason == amendment.reason;
+        if as_wanted { Ok(stored) } else { Err(Error::Stale) }
+    }
+
+    /// What stands in the way of an appointment at another time.
+    pub(crate) async fn find_busy(&self, clinic: ClinicId, current: &Appointment, during: Interval) -> Result<Refusal> {
+        let (id, doctor, patient) = (current.id, current.doctor, current.patient);
+        self.read(Context::Clinic(clinic), move |db| {
+            async move { bookings::busy(db, clinic, doctor, patient, &during, Some(id)).await }.boxed()
+        })
+        .await
+    }
+}

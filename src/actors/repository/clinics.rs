@@ -1,0 +1,37 @@
+//! Work on clinics.
+
+use futures_util::FutureExt;
+
+use super::{Context, Repository, Result};
+use crate::{
+    domain::{
+        Caller,
+        access::{Action, Resource},
+        clinics::{Clinic, ClinicDetails},
+        fields::FieldErrors,
+    },
+    repository::clinics,
+};
+
+impl Repository {
+    /// The caller's clinic.
+    pub async fn find_clinic(&self, caller: &Caller) -> Result<Clinic> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| clinics::find(db, clinic).boxed())
+            .await
+    }
+
+    /// Changes the caller's clinic by `change`, if it has the expected version.
+    pub async fn update_clinic(
+        &self,
+        caller: &Caller,
+        expected: Option<i64>,
+        change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors> + Send + 'static,
+    ) -> Result<Clinic> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Update, Resource::Clinic, move |db| {
+            clinics::update(db, clinic, expected, change).boxed()
+        })
+        .await
+    }
+}

@@ -1,0 +1,154 @@
+//! A connection with its owner's rules: the context is set before the work, a broken connection is
+//! replaced, and a transaction is answered only after its commit.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio::time::timeout;
+
+use crate::repository::{
+    Error, Result,
+    context::{self, Context},
+};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long one piece of work may take; the server gives up on a statement earlier.
+const WORK: Duration = Duration::from_secs(15);
+/// After how long without use a connection is tried before work is given to it.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// One PostgreSQL connection and what is known of its state.
+pub(crate) struct Connection {
+    options: Arc<PgConnectOptions>,
+    open: Option<Open>,
+}
+
+struct Open {
+    db: PgConnection,
+    context: Option<Context>,
+    last_used: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(options: Arc<PgConnectOptions>) -> Self {
+        Self { options, open: None }
+    }
+
+    /// Another connection to the same place, not yet open.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.options.clone())
+    }
+
+    /// Runs statements that change nothing.
+    pub(super) async fn read<T, F>(&mut self, context: Context, work: F) -> Result<T>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+    {
+        let db = self.ready(context).await?;
+        let result = timeout(WORK, work(db)).await.unwrap_or(Err(Error::Unavailable));
+        self.close_if_broken(&result);
+        result
+    }
+
+    /// Runs statements as one transaction, and answers once it is committed.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] where the connection was lost during the commit; every other error
+    /// means that nothing was changed.
+    pub(super) async fn transact<T, F>(&mut self, context: Context, work: F) -> Result<T>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+    {
+        let db = self.ready(context).await?;
+        let result = timeout(WORK, transaction(db, work))
+            .await
+            .unwrap_or(Err(Error::OutcomeUnknown));
+        self.close_if_broken(&result);
+        result
+    }
+
+    /// The connection, open, alive and in that context.
+    async fn ready(&mut self, context: Context) -> Result<&mut PgConnection> {
+        if let Some(open) = &mut self.open
+            && open.last_used.elapsed() > IDLE
+            && !matches!(timeout(CONNECT, open.db.ping()).await, Ok(Ok(())))
+        {
+            self.open = None;
+        }
+        if self.open.is_none() {
+            self.open = Some(self.connect().await?);
+        }
+        let open = self.open.as_mut().ok_or(Error::Unavailable)?;
+        open.last_used = Instant::now();
+        if open.context != Some(context) {
+            open.context = None;
+            if let Err(error) = context::set(&mut open.db, context, false).await {
+                self.open = None;
+                return Err(error);
+            }
+            open.context = Some(context);
+        }
+        self.open.as_mut().map(|open| &mut open.db).ok_or(Error::Unavailable)
+    }
+
+    async fn connect(&self) -> Result<Open> {
+        let connecting = async {
+            let mut db = PgConnection::connect_with(&self.options).await?;
+            sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await?;
+            Ok::<_, sqlx::Error>(db)
+        };
+        match timeout(CONNECT, connecting).await {
+            Ok(Ok(db)) => Ok(Open {
+                db,
+                context: None,
+                last_used: Instant::now(),
+            }),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot connect to the database");
+                Err(Error::Unavailable)
+            }
+            Err(_) => {
+                tracing::warn!("connecting to the database took too long");
+                Err(Error::Unavailable)
+            }
+        }
+    }
+
+    fn close_if_broken<T>(&mut self, result: &Result<T>) {
+        match result {
+            Err(error) if error.breaks_connection() => self.open = None,
+            _ => {}
+        }
+    }
+}
+
+async fn transaction<T, F>(db: &mut PgConnection, work: F) -> Result<T>
+where
+    F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+{
+    sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
+    match work(&mut *db).await {
+        Ok(done) => {
+            sqlx::raw_sql("COMMIT")
+                .execute(db)
+                .await
+                .map_err(|error| match Error::from(error) {
+                    Error::Unavailable => Error::OutcomeUnknown,
+                    error if error.breaks_connection() => Error::OutcomeUnknown,
+                    error => error,
+                })?;
+            Ok(done)
+        }
+        Err(error) => {
+            if !error.breaks_connection() {
+                sqlx::raw_sql("ROLLBACK").execute(db).await?;
+            }
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Work on doctors and on what their schedules start from.
+
+use futures_util::FutureExt;
+
+use super::{Context, Deleted, Page, Repository, Result};
+use crate::{
+    domain::{
+        Caller, ClinicId, DoctorId, Visibility,
+        access::{Action, Resource},
+        calendar::Calendar,
+        doctors::{Doctor, DoctorDetails, DoctorFilter},
+        fields::FieldErrors,
+    },
+    repository::{calendars, doctors},
+};
+
+impl Repository {
+    /// Enters a doctor.
+    pub async fn create_doctor(&self, caller: &Caller, details: DoctorDetails) -> Result<Doctor> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Create, Resource::Doctors, move |db| {
+            async move { doctors::insert(db, clinic, &details).await }.boxed()
+        })
+        .await
+    }
+
+    /// The doctors that match and that the caller may see, newest first.
+    pub async fn list_doctors(
+        &self,
+        caller: &Caller,
+        seen: Visibility,
+        filter: DoctorFilter,
+        page: Page,
+    ) -> Result<Vec<Doctor>> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| {
+            async move { doctors::list(db, clinic, seen, &filter, page).await }.boxed()
+        })
+        .await
+    }
+
+    /// The doctor, if the caller may see them.
+    pub async fn find_doctor(&self, caller: &Caller, id: DoctorId, seen: Visibility) -> Result<Doctor> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| doctors::find(db, clinic, id, seen).boxed())
+            .await
+    }
+
+    /// Changes a doctor by `change`, if it has the expected version.
+    pub async fn update_doctor(
+        &self,
+        caller: &Caller,
+        id: DoctorId,
+        seen: Visibility,
+        expected: Option<i64>,
+        change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors> + Send + 'static,
+    ) -> Result<Doctor> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Update, Resource::Doctors, move |db| {
+            doctors::update(db, clinic, id, seen, expected, change).boxed()
+        })
+        .await
+    }
+
+    /// Deletes a doctor.
+    pub async fn delete_doctor(
+        &self,
+        caller: &Caller,
+        id: DoctorId,
+        seen: Visibility,
+        expected: Option<i64>,
+        cancel_appointments: bool,
+    ) -> Result<()> {
+        let by = caller.clone();
+        let deleted = self.write(caller, Action::Delete, Resource::Doctors, move |db| {
+            async move {
+                doctors::delete(db, &by, id, seen, expected, cancel_appointments).await?;
+                Ok(Deleted { id: id.0, outcome: () })
+            }
+            .boxed()
+        });
+        Ok(deleted.await?.outcome)
+    }
+
+    /// A doctor's calendar as the database has it.
+    pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<Calendar> {
+        self.read(Context::Clinic(clinic), move |db| calendars::load(db, clinic, doctor).boxed())
+            .await
+    }
+}

@@ -1,0 +1,44 @@
+//! Work on invitations.
+
+use futures_util::FutureExt;
+
+use super::{Context, Deleted, Page, Repository, Result};
+use crate::{
+    domain::{
+        Caller, InvitationId,
+        access::{Action, Resource},
+        users::{Invitation, NewInvitation},
+    },
+    repository::invitations,
+};
+
+impl Repository {
+    /// Makes an invitation.
+    pub async fn create_invitation(&self, caller: &Caller, new: NewInvitation) -> Result<Invitation> {
+        let by = caller.clone();
+        self.write(caller, Action::Create, Resource::Invitations, move |db| {
+            async move { invitations::insert(db, &by, &new).await }.boxed()
+        })
+        .await
+    }
+
+    /// The clinic's invitations, newest first.
+    pub async fn list_invitations(&self, caller: &Caller, page: Page) -> Result<Vec<Invitation>> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| invitations::list(db, clinic, page).boxed())
+            .await
+    }
+
+    /// Takes an invitation back.
+    pub async fn delete_invitation(&self, caller: &Caller, id: InvitationId) -> Result<()> {
+        let clinic = caller.clinic;
+        let deleted = self.write(caller, Action::Delete, Resource::Invitations, move |db| {
+            async move {
+                invitations::delete(db, clinic, id).await?;
+                Ok(Deleted { id: id.0, outcome: () })
+            }
+            .boxed()
+        });
+        Ok(deleted.await?.outcome)
+    }
+}

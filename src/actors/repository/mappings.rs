@@ -1,0 +1,82 @@
+//! Work on mappings.
+
+use futures_util::FutureExt;
+
+use super::{Context, Deleted, Page, Repository, Result};
+use crate::{
+    domain::{
+        Caller, MappingId, Visibility,
+        access::{Action, Resource},
+        fields::FieldErrors,
+        mappings::{Mapping, MappingDetails, MappingFilter, NewMapping},
+    },
+    repository::mappings,
+};
+
+impl Repository {
+    /// Assigns a doctor to a patient.
+    pub async fn create_mapping(&self, caller: &Caller, mappable: Visibility, new: NewMapping) -> Result<Mapping> {
+        let by = caller.clone();
+        self.write(caller, Action::Create, Resource::Mappings, move |db| {
+            async move { mappings::insert(db, &by, mappable, &new).await }.boxed()
+        })
+        .await
+    }
+
+    /// The mappings that match and that the caller may see, newest first.
+    pub async fn list_mappings(
+        &self,
+        caller: &Caller,
+        seen: Visibility,
+        filter: MappingFilter,
+        page: Page,
+    ) -> Result<Vec<Mapping>> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| {
+            async move { mappings::list(db, clinic, seen, &filter, page).await }.boxed()
+        })
+        .await
+    }
+
+    /// The mapping, if the caller may see it.
+    pub async fn find_mapping(&self, caller: &Caller, id: MappingId, seen: Visibility) -> Result<Mapping> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| mappings::find(db, clinic, id, seen).boxed())
+            .await
+    }
+
+    /// Changes a mapping by `change`, if it has the expected version.
+    pub async fn update_mapping(
+        &self,
+        caller: &Caller,
+        id: MappingId,
+        seen: Visibility,
+        expected: Option<i64>,
+        change: impl FnOnce(MappingDetails) -> Result<MappingDetails, FieldErrors> + Send + 'static,
+    ) -> Result<Mapping> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Update, Resource::Mappings, move |db| {
+            mappings::update(db, clinic, id, seen, expected, change).boxed()
+        })
+        .await
+    }
+
+    /// Ends an assignment for good.
+    pub async fn delete_mapping(
+        &self,
+        caller: &Caller,
+        id: MappingId,
+        seen: Visibility,
+        expected: Option<i64>,
+    ) -> Result<()> {
+        let clinic = caller.clinic;
+        let deleted = self.write(caller, Action::Delete, Resource::Mappings, move |db| {
+            async move {
+                mappings::delete(db, clinic, id, seen, expected).await?;
+                Ok(Deleted { id: id.0, outcome: () })
+            }
+            .boxed()
+        });
+        Ok(deleted.await?.outcome)
+    }
+}

@@ -1,0 +1,235 @@
+//! The repository actors: a pool of workers, each the only owner of one PostgreSQL connection, and the
+//! booking writers.
+//!
+//! [`Repository`] is the handle that everything else holds. Its methods stand in one file a resource;
+//! each is one piece of work for one worker, under the context of one clinic.
+
+mod accounts;
+mod appointments;
+mod booking_writer;
+mod clinics;
+mod connection;
+mod doctors;
+mod invitations;
+mod mappings;
+mod patients;
+pub mod peers;
+mod queue;
+mod sessions;
+mod users;
+mod worker;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use ractor::{
+    Actor, ActorRef,
+    factory::{Factory, FactoryArguments, FactoryMessage, Job, JobOptions, routing::QueuerRouting},
+};
+use sqlx::{PgConnection, postgres::PgConnectOptions};
+use tokio::sync::{Semaphore, oneshot};
+
+pub use accounts::Entry;
+pub use crate::repository::{Conflict, Error, Page, Result, bookings::Written, context::Context, signing_keys::SigningKey};
+use crate::{
+    domain::{
+        Caller, Identified,
+        access::{Action, Resource},
+    },
+    repository::audit::{self, Event, Outcome},
+};
+use booking_writer::BookingWriters;
+use connection::Connection;
+use queue::FairQueue;
+use worker::{RepositoryWorker, Work};
+
+/// How many pieces of work may wait for a worker.
+const QUEUE_LIMIT: usize = 1024;
+/// How long a piece of work may wait before it is dropped undone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Workers = ActorRef<FactoryMessage<Context, Work>>;
+
+/// The handle of the repository actors; cheap to clone.
+#[derive(Clone)]
+pub struct Repository {
+    workers: Workers,
+    bookings: BookingWriters,
+    waiting: Arc<Semaphore>,
+}
+
+/// How the repository connects.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the database is, and as whom.
+    pub options: PgConnectOptions,
+    /// How many workers, each with one connection.
+    pub workers: usize,
+    /// How many booking writers, each with one connection.
+    pub booking_writers: usize,
+}
+
+/// A deleted row's id, for the audit trail, with what the deletion brought about.
+pub(crate) struct Deleted<T> {
+    id: i64,
+    outcome: T,
+}
+
+impl<T> Identified for Deleted<T> {
+    fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+impl Repository {
+    /// Starts the workers and the booking writers. They connect with their first piece of work.
+    ///
+    /// # Errors
+    /// Where an actor cannot be spawned.
+    pub async fn start(settings: Settings) -> Result<Self, ractor::SpawnErr> {
+        let options = Arc::new(settings.options);
+        let workers_options = options.clone();
+        let arguments = FactoryArguments::builder()
+            .worker_builder(Box::new(ractor::factory::worker_builder(move |_| {
+                (RepositoryWorker, Connection::new(workers_options.clone()))
+            })))
+            .queue(FairQueue::default())
+            .router(QueuerRouting::default())
+            .num_initial_workers(settings.workers)
+            .build();
+        let factory = Factory::<Context, Work, Connection, RepositoryWorker, QueuerRouting<_, _>, FairQueue>::default();
+        let (workers, _) = Actor::spawn(None, factory, arguments).await?;
+        Ok(Self {
+            workers,
+            bookings: BookingWriters::start(options, settings.booking_writers).await?,
+            waiting: Arc::new(Semaphore::new(QUEUE_LIMIT)),
+        })
+    }
+
+    /// Finishes what is queued and closes the connections.
+    pub async fn drain(&self) {
+        self.bookings.drain().await;
+        let _ = self.workers.cast(FactoryMessage::DrainRequests);
+        let stopped = self.workers.wait(Some(PATIENCE)).await;
+        if stopped.is_err() {
+            tracing::warn!("the repository workers did not finish in time");
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.read(Context::Global, |db| {
+            async move { Ok(sqlx::Connection::ping(db).await?) }.boxed()
+        })
+        .await
+    }
+
+    /// Runs statements that change nothing.
+    async fn read<T, F>(&self, context: Context, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+    {
+        self.submit(context, move |connection| connection.read(context, work).boxed())
+            .await
+    }
+
+    /// Runs statements as one transaction.
+    async fn transact<T, F>(&self, context: Context, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+    {
+        self.submit(context, move |connection| connection.transact(context, work).boxed())
+            .await
+    }
+
+    /// Changes one row for a caller: the change and its audit event are one transaction.
+    async fn write<T, F>(&self, caller: &Caller, action: Action, resource: Resource, work: F) -> Result<T>
+    where
+        T: Identified + Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+    {
+        let caller = caller.clone();
+        self.transact(Context::Clinic(caller.clinic), move |db| {
+            async move {
+                let changed = work(&mut *db).await?;
+                let event = Event {
+                    caller,
+                    action: action.name(),
+                    resource: resource.name(),
+                    resource_id: Some(changed.id()),
+                    outcome: Outcome::Done,
+                };
+                audit::record(db, &event).await?;
+                Ok(changed)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Records that the policy refused an action.
+    ///
+    /// # Errors
+    /// Where the trail cannot be written; the action stays refused.
+    pub async fn record_denial(&self, caller: &Caller, action: Action, resource: Resource) -> Result<()> {
+        let event = Event {
+            caller: caller.clone(),
+            action: action.name(),
+            resource: resource.name(),
+            resource_id: None,
+            outcome: Outcome::Denied,
+        };
+        self.transact(Context::Clinic(caller.clinic), move |db| {
+            async move { audit::record(db, &event).await }.boxed()
+        })
+        .await
+    }
+
+    /// Hands a piece of work to the next free worker and waits for its outcome.
+    ///
+    /// Work whose caller has gone before a worker is free is dropped; work that has begun is finished.
+    async fn submit<T, F>(&self, key: Context, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+    {
+        let permit = self.waiting.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+        let (answer, outcome) = oneshot::channel();
+        let deadline = Instant::now() + PATIENCE;
+        let work = Work::new(move |connection: &mut Connection| {
+            drop(permit);
+            async move {
+                if answer.is_closed() {
+                    return;
+                }
+                let result = if Instant::now() > deadline {
+                    Err(Error::Overloaded)
+                } else {
+                    work(connection).await
+                };
+                // A caller that has gone meanwhile misses the answer, not the work.
+                let _ = answer.send(result);
+            }
+            .boxed()
+        });
+        let job = Job {
+            key,
+            msg: work,
+            options: JobOptions::default(),
+            accepted: None,
+        };
+        self.workers
+            .cast(FactoryMessage::Dispatch(job))
+            .map_err(|_| Error::Unavailable)?;
+        // A worker that failed in the middle cannot say how far it got.
+        outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+}

@@ -1,0 +1,99 @@
+//! Work on patients.
+
+use futures_util::FutureExt;
+
+use super::{Context, Deleted, Page, Repository, Result};
+use crate::{
+    domain::{
+        AccountId, Caller, DoctorId, PatientId, Visibility,
+        access::{Action, Resource},
+        fields::FieldErrors,
+        patients::{Patient, PatientDetails, PatientFilter},
+    },
+    repository::patients,
+};
+
+impl Repository {
+    /// Registers a patient, owned by the caller.
+    pub async fn create_patient(&self, caller: &Caller, details: PatientDetails) -> Result<Patient> {
+        let by = caller.clone();
+        self.write(caller, Action::Create, Resource::Patients, move |db| {
+            async move { patients::insert(db, &by, &details).await }.boxed()
+        })
+        .await
+    }
+
+    /// The patients that match and that the caller may see, newest first.
+    pub async fn list_patients(
+        &self,
+        caller: &Caller,
+        seen: Visibility,
+        filter: PatientFilter,
+        page: Page,
+    ) -> Result<Vec<Patient>> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| {
+            async move { patients::list(db, clinic, seen, &filter, page).await }.boxed()
+        })
+        .await
+    }
+
+    /// The patient, if the caller may see them.
+    pub async fn find_patient(&self, caller: &Caller, id: PatientId, seen: Visibility) -> Result<Patient> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| patients::find(db, clinic, id, seen).boxed())
+            .await
+    }
+
+    /// Changes a patient by `change`, if it has the expected version.
+    pub async fn update_patient(
+        &self,
+        caller: &Caller,
+        id: PatientId,
+        seen: Visibility,
+        expected: Option<i64>,
+        change: impl FnOnce(PatientDetails) -> Result<PatientDetails, FieldErrors> + Send + 'static,
+    ) -> Result<Patient> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Update, Resource::Patients, move |db| {
+            patients::update(db, clinic, id, seen, expected, change).boxed()
+        })
+        .await
+    }
+
+    /// Gives a patient another owner.
+    pub async fn transfer_patient(
+        &self,
+        caller: &Caller,
+        id: PatientId,
+        seen: Visibility,
+        expected: Option<i64>,
+        owner: AccountId,
+    ) -> Result<Patient> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Transfer, Resource::Patients, move |db| {
+            patients::transfer(db, clinic, id, seen, expected, owner).boxed()
+        })
+        .await
+    }
+
+    /// Deletes a patient and answers the doctors whose time that frees.
+    pub async fn delete_patient(
+        &self,
+        caller: &Caller,
+        id: PatientId,
+        seen: Visibility,
+        expected: Option<i64>,
+        cancel_appointments: bool,
+    ) -> Result<Vec<DoctorId>> {
+        let by = caller.clone();
+        let deleted = self.write(caller, Action::Delete, Resource::Patients, move |db| {
+            async move {
+                let freed = patients::delete(db, &by, id, seen, expected, cancel_appointments).await?;
+                Ok(Deleted { id: id.0, outcome: freed })
+            }
+            .boxed()
+        });
+        Ok(deleted.await?.outcome)
+    }
+}

@@ -1,0 +1,99 @@
+//! Work on sessions: beginning, going on and ending. Each leaves an audit event.
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Context, Repository, Result};
+use crate::{
+    domain::{Caller, users::Rotation},
+    repository::{
+        accounts,
+        audit::{self, Event, Outcome},
+        context, sessions,
+    },
+};
+
+/// The audit trail's name of a session, which no policy speaks of.
+const RESOURCE: &str = "sessions";
+
+async fn record(db: &mut PgConnection, caller: &Caller, action: &'static str) -> Result<()> {
+    let event = Event {
+        caller: caller.clone(),
+        action,
+        resource: RESOURCE,
+        resource_id: None,
+        outcome: Outcome::Done,
+    };
+    audit::record(db, &event).await
+}
+
+impl Repository {
+    /// Begins a session with its first refresh token.
+    pub async fn begin_session(&self, caller: &Caller, token_hash: Vec<u8>, expires_at: DateTime<Utc>) -> Result<()> {
+        let caller = caller.clone();
+        self.transact(Context::Clinic(caller.clinic), move |db| {
+            async move {
+                sessions::insert(&mut *db, caller.account, caller.clinic, &token_hash, expires_at).await?;
+                record(db, &caller, "create").await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Consumes a refresh token, stores its successor and answers whose it is; `None` where the token
+    /// or its membership is over.
+    pub async fn continue_session(
+        &self,
+        token_hash: Vec<u8>,
+        successor_hash: Vec<u8>,
+        successor_expires_at: DateTime<Utc>,
+        request: Uuid,
+    ) -> Result<Option<Caller>> {
+        self.transact(Context::Global, move |db| {
+            async move {
+                let rotation = sessions::rotate(&mut *db, &token_hash, &successor_hash, successor_expires_at).await?;
+                let (account, clinic) = match rotation {
+                    Rotation::Rotated { account, clinic } => (account, clinic),
+                    Rotation::Reused => {
+                        tracing::warn!("a refresh token was used again: its session is ended");
+                        return Ok(None);
+                    }
+                    Rotation::Unknown => return Ok(None),
+                };
+                // The token alone says whose it is; from here on the work is that clinic's.
+                context::set(&mut *db, Context::Clinic(clinic), true).await?;
+                let standing = accounts::standing(&mut *db, clinic, account).await?;
+                let Some(standing) = standing.filter(|standing| standing.is_active) else {
+                    return Ok(None);
+                };
+                let caller = Caller {
+                    clinic,
+                    account,
+                    role: standing.role,
+                    doctor: standing.doctor,
+                    request,
+                };
+                record(db, &caller, "update").await?;
+                Ok(Some(caller))
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Ends the session of a refresh token of the caller's.
+    pub async fn end_session(&self, caller: &Caller, token_hash: Vec<u8>) -> Result<()> {
+        let caller = caller.clone();
+        self.transact(Context::Clinic(caller.clinic), move |db| {
+            async move {
+                sessions::revoke(&mut *db, caller.account, &token_hash).await?;
+                record(db, &caller, "delete").await
+            }
+            .boxed()
+        })
+        .await
+    }
+}

@@ -1,0 +1,81 @@
+//! Work on a clinic's users.
+
+use futures_util::FutureExt;
+
+use super::{Context, Deleted, Page, Repository, Result};
+use crate::{
+    domain::{
+        AccountId, Caller,
+        access::{Action, Resource},
+        users::{NewAccount, User, UserChange},
+    },
+    repository::{sessions, users},
+};
+
+impl Repository {
+    /// The clinic's users, newest account first.
+    pub async fn list_users(&self, caller: &Caller, page: Page) -> Result<Vec<User>> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| users::list(db, clinic, page).boxed())
+            .await
+    }
+
+    /// One user of the clinic.
+    pub async fn find_user(&self, caller: &Caller, id: AccountId) -> Result<User> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| users::find(db, clinic, id).boxed())
+            .await
+    }
+
+    /// Makes an account with a membership in the clinic.
+    pub async fn create_user(&self, caller: &Caller, new: NewAccount, role: String) -> Result<User> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Create, Resource::Users, move |db| {
+            async move { users::insert(db, clinic, &new, &role).await }.boxed()
+        })
+        .await
+    }
+
+    /// Changes a membership, if it has the expected version. Deactivating it ends its sessions.
+    pub async fn update_user(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+        expected: Option<i64>,
+        change: UserChange,
+        administering: Vec<String>,
+    ) -> Result<User> {
+        let clinic = caller.clinic;
+        self.write(caller, Action::Update, Resource::Users, move |db| {
+            async move {
+                let user = users::update(&mut *db, clinic, id, expected, &change, &administering).await?;
+                if !user.is_active {
+                    sessions::revoke_all(db, id, clinic).await?;
+                }
+                Ok(user)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Ends a membership and its sessions.
+    pub async fn delete_user(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+        expected: Option<i64>,
+        administering: Vec<String>,
+    ) -> Result<()> {
+        let clinic = caller.clinic;
+        let deleted = self.write(caller, Action::Delete, Resource::Users, move |db| {
+            async move {
+                users::delete(&mut *db, clinic, id, expected, &administering).await?;
+                sessions::revoke_all(db, id, clinic).await?;
+                Ok(Deleted { id: id.0, outcome: () })
+            }
+            .boxed()
+        });
+        Ok(deleted.await?.outcome)
+    }
+}

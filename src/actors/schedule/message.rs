@@ -1,0 +1,148 @@
+//! What a schedule actor is asked, and what it answers.
+
+use std::time::Instant;
+
+use chrono::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use uuid::Uuid;
+
+use crate::{
+    actors::repository,
+    domain::{
+        AppointmentId, ClinicId, Interval,
+        appointments::{Amendment, Appointment, Booking, BookingRequest, Refusal},
+        calendar::{Calendar, Rules, Violation},
+    },
+};
+
+/// The appointment as it stands in the database, or why it does not.
+pub type Answer = Result<Appointment, ScheduleError>;
+
+/// Why an appointment was not booked or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// The schedule stands against it.
+    #[error("refused: {0:?}")]
+    Refused(Refused),
+    /// The database, or the queue in front of it, does.
+    #[error(transparent)]
+    Repository(#[from] repository::Error),
+}
+
+/// A refusal that says what would work instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Every rule that was broken.
+    pub violations: Vec<Violation>,
+    /// The times that stood in the way.
+    pub conflicts: Vec<Interval>,
+    /// The next times that satisfy all rules.
+    pub next_slots: Vec<Interval>,
+}
+
+/// What a caller wants of a schedule.
+#[derive(Debug, Clone)]
+pub(super) enum Wish {
+    /// A new appointment.
+    Book(BookingRequest),
+    /// A change of one.
+    Amend(Amendment),
+}
+
+impl Wish {
+    pub(super) fn clinic(&self) -> ClinicId {
+        match self {
+            Self::Book(request) => request.caller.clinic,
+            Self::Amend(amendment) => amendment.clinic(),
+        }
+    }
+
+    /// Whether it needs time that it does not hold.
+    pub(super) fn takes_time(&self) -> bool {
+        match self {
+            Self::Book(_) => true,
+            Self::Amend(amendment) => amendment.takes_time(),
+        }
+    }
+
+    /// The time that it wants; `None` where that leaves the years that are kept.
+    pub(super) fn during(&self, rules: &Rules) -> Option<Interval> {
+        match self {
+            Self::Book(request) => Interval::starting(request.start, request.length.unwrap_or(rules.slot)),
+            Self::Amend(amendment) => Some(amendment.during),
+        }
+    }
+
+    /// How long the appointment is to be.
+    pub(super) fn length(&self, rules: &Rules) -> Duration {
+        match self {
+            Self::Book(request) => request.length.unwrap_or(rules.slot),
+            Self::Amend(amendment) => amendment.during.length(),
+        }
+    }
+
+    /// The appointment whose own time does not stand in its way.
+    pub(super) fn ignored(&self) -> Option<AppointmentId> {
+        match self {
+            Self::Book(_) => None,
+            Self::Amend(amendment) => Some(amendment.current.id),
+        }
+    }
+}
+
+/// A wish with its caller.
+pub(super) struct Request {
+    pub(super) wish: Wish,
+    pub(super) answer: oneshot::Sender<Answer>,
+    /// After this the caller no longer waits.
+    pub(super) deadline: Instant,
+    /// The places that the request holds until it is answered: overall and of this doctor.
+    pub(super) _admission: [OwnedSemaphorePermit; 2],
+}
+
+impl Request {
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.answer.is_closed() || Instant::now() > self.deadline
+    }
+
+    /// Answers; a caller that has gone misses it.
+    pub(super) fn answer(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// What became of a write.
+pub(super) enum Settled {
+    /// The appointment stands as wished.
+    Kept(Appointment),
+    /// The database stands against it.
+    Refused(Refusal),
+}
+
+/// The mailbox.
+pub(super) enum Message {
+    /// Decide this.
+    Decide(Box<Request>),
+    /// A write that was handed over has this outcome.
+    Written(Uuid, Box<repository::Result<Settled>>),
+    /// The calendar was read from the database.
+    Loaded(Box<repository::Result<Calendar>>),
+    /// The calendar was changed elsewhere: read it again.
+    Refresh,
+    /// Time to look whether anybody still needs this actor.
+    Tick,
+}
+
+/// A booking as the writer takes it.
+pub(super) fn booking(reference: Uuid, request: &BookingRequest, during: Interval) -> Booking {
+    Booking {
+        reference,
+        caller: request.caller.clone(),
+        bookable: request.bookable,
+        doctor: request.doctor,
+        patient: request.patient,
+        during,
+        reason: request.reason.clone(),
+    }
+}

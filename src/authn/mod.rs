@@ -1,0 +1,12 @@
+//! Who is calling: passwords, access tokens and the sessions behind them.
+
+mod passwords;
+mod secrets;
+mod sign_in;
+mod standings;
+mod tokens;
+
+pub use passwords::{Passwords, PasswordError, weakness};
+pub use secrets::{Secret, invitation_token, split_invitation_token};
+pub use sign_in::{Authn, AuthnError, Registration, SignedIn};
+pub use tokens::{Lifetimes, TokenKeys};

@@ -1,0 +1,62 @@
+//! What accounts are in clinics, remembered for a few seconds: each request asks, few need the database.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    actors::repository::{Repository, Result},
+    domain::{AccountId, ClinicId, users::Standing},
+};
+
+/// How long another node may go by what was true before a change.
+const FRESH: Duration = Duration::from_secs(5);
+/// How many are remembered at most.
+const LIMIT: usize = 10_000;
+
+type Key = (ClinicId, AccountId);
+
+/// The memory of standings; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Standings {
+    repository: Repository,
+    known: Arc<Mutex<HashMap<Key, (Instant, Option<Standing>)>>>,
+}
+
+impl Standings {
+    pub(super) fn new(repository: Repository) -> Self {
+        Self { repository, known: Arc::default() }
+    }
+
+    /// What the account is in the clinic.
+    pub(super) async fn find(&self, clinic: ClinicId, account: AccountId) -> Result<Option<Standing>> {
+        let key = (clinic, account);
+        if let Some((since, standing)) = self.known().get(&key)
+            && since.elapsed() < FRESH
+        {
+            return Ok(standing.clone());
+        }
+        let asked = Instant::now();
+        let standing = self.repository.find_standing(clinic, account).await?;
+        let mut known = self.known();
+        if known.len() >= LIMIT {
+            known.retain(|_, (since, _)| since.elapsed() < FRESH);
+        }
+        if known.len() < LIMIT {
+            known.insert(key, (asked, standing.clone()));
+        }
+        Ok(standing)
+    }
+
+    /// Forgets a clinic's, because something changed: at once on this node.
+    pub(super) fn forget(&self, clinic: ClinicId) {
+        self.known().retain(|(of, _), _| *of != clinic);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Option<Standing>)>> {
+        // The map is whole after any single operation on it, so a panic elsewhere does not spoil it.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,224 @@
+//! Access tokens: JWT signed with Ed25519, for one membership.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    actors::repository::SigningKey,
+    domain::{AccountId, Caller, ClinicId},
+};
+
+/// Who issues the tokens, and for whom.
+const ISSUER: &str = "clinicd";
+const AUDIENCE: &str = "clinicd-api";
+/// The kind of token, so that no other token of ours is taken for one.
+const TYPE: &str = "access";
+
+/// How long tokens are good for.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// An access token.
+    pub access: TimeDelta,
+    /// A refresh token, from each use on.
+    pub refresh: TimeDelta,
+}
+
+/// The keys that sign and verify; made from what the database keeps.
+pub struct TokenKeys {
+    signing: EncodingKey,
+    header: Header,
+    verifying: Vec<(String, DecodingKey)>,
+    validation: Validation,
+}
+
+/// What a token says (SECURITY.md, "access token"): every claim is required.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    clinic: ClinicId,
+    role: String,
+    typ: String,
+    jti: Uuid,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+}
+
+/// Whom a token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bearer {
+    pub(super) account: AccountId,
+    pub(super) clinic: ClinicId,
+    pub(super) role: String,
+}
+
+impl TokenKeys {
+    /// A new key pair, in case the database has none.
+    ///
+    /// # Errors
+    /// Where the system has no randomness to give.
+    pub fn generate() -> Result<SigningKey, aws_lc_rs::error::Unspecified> {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())?;
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).map_err(|_| aws_lc_rs::error::Unspecified)?;
+        Ok(SigningKey {
+            kid: Uuid::now_v7().simple().to_string(),
+            pkcs8: pkcs8.as_ref().to_vec(),
+            public_key: pair.public_key().as_ref().to_vec(),
+        })
+    }
+
+    /// Signs with the first key and verifies with all; `None` where there is no key.
+    pub fn new(keys: &[SigningKey]) -> Option<Self> {
+        let newest = keys.first()?;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(newest.kid.clone());
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = 0;
+        let verifying = keys.iter().filter_map(|key| {
+            let public = URL_SAFE_NO_PAD.encode(&key.public_key);
+            Some((key.kid.clone(), DecodingKey::from_ed_components(&public).ok()?))
+        });
+        Some(Self {
+            signing: EncodingKey::from_ed_der(&newest.pkcs8),
+            header,
+            verifying: verifying.collect(),
+            validation,
+        })
+    }
+
+    /// A token for the caller's membership.
+    ///
+    /// # Errors
+    /// Where signing fails.
+    pub(super) fn issue(
+        &self,
+        caller: &Caller,
+        now: DateTime<Utc>,
+        lifetime: TimeDelta,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: caller.account.to_string(),
+            clinic: caller.clinic,
+            role: caller.role.clone(),
+            typ: TYPE.to_owned(),
+            jti: Uuid::now_v7(),
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp: (now + lifetime).timestamp(),
+        };
+        jsonwebtoken::encode(&self.header, &claims, &self.signing)
+    }
+
+    /// Whom a token is for; `None` for whatever is not a good token of ours. The key is chosen by its id
+    /// among our own; what else a header says of keys is not looked at.
+    pub(super) fn verify(&self, token: &str) -> Option<Bearer> {
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
+        let (_, key) = self.verifying.iter().find(|(known, _)| *known == kid)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
+        (claims.typ == TYPE).then_some(())?;
+        Some(Bearer {
+            account: AccountId(claims.sub.parse().ok()?),
+            clinic: claims.clinic,
+            role: claims.role,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn caller() -> Caller {
+        Caller {
+            clinic: ClinicId(3),
+            account: AccountId(5),
+            role: "staff".into(),
+            doctor: None,
+            request: Uuid::nil(),
+        }
+    }
+
+    fn keys() -> (TokenKeys, SigningKey) {
+        let key = TokenKeys::generate().unwrap();
+        (TokenKeys::new(std::slice::from_ref(&key)).unwrap(), key)
+    }
+
+    fn claims() -> Value {
+        let now = Utc::now().timestamp();
+        json!({
+            "iss": ISSUER, "aud": AUDIENCE, "sub": "5", "clinic": 3, "role": "staff", "typ": "access",
+            "jti": Uuid::now_v7(), "iat": now, "nbf": now, "exp": now + 60,
+        })
+    }
+
+    fn sign(header: &Header, claims: &Value, key: &SigningKey) -> String {
+        jsonwebtoken::encode(header, claims, &EncodingKey::from_ed_der(&key.pkcs8)).unwrap()
+    }
+
+    #[test]
+    fn a_token_says_whom_it_is_for() {
+        let (keys, _) = keys();
+        let token = keys.issue(&caller(), Utc::now(), TimeDelta::minutes(60)).unwrap();
+        let bearer = Bearer { account: AccountId(5), clinic: ClinicId(3), role: "staff".into() };
+        assert_eq!(keys.verify(&token), Some(bearer));
+    }
+
+    #[test]
+    fn every_claim_is_required() {
+        let (keys, key) = keys();
+        let header = keys.header.clone();
+        assert!(keys.verify(&sign(&header, &claims(), &key)).is_some());
+        for name in ["iss", "aud", "sub", "clinic", "role", "typ", "jti", "iat", "nbf", "exp"] {
+            let mut without = claims();
+            without.as_object_mut().unwrap().remove(name);
+            assert_eq!(keys.verify(&sign(&header, &without, &key)), None, "without {name}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_claim_is_refused() {
+        let (keys, key) = keys();
+        let now = Utc::now().timestamp();
+        for (name, wrong) in [
+            ("iss", json!("other")),
+            ("aud", json!("other")),
+            ("typ", json!("refresh")),
+            ("exp", json!(now - 1)),
+            ("nbf", json!(now + 60)),
+            ("sub", json!("five")),
+        ] {
+            let mut claims = claims();
+            claims[name] = wrong;
+            assert_eq!(keys.verify(&sign(&keys.header, &claims, &key)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_our_keys_and_our_algorithm_verify() {
+        let (keys, _) = keys();
+        let stranger = TokenKeys::generate().unwrap();
+        assert_eq!(keys.verify(&sign(&keys.header, &claims(), &stranger)), None, "another key under our kid");
+        let mut header = keys.header.clone();
+        header.kid = None;
+        assert_eq!(keys.verify(&sign(&header, &claims(), &stranger)), None, "no kid");
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = keys.header.kid.clone();
+        let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(b"guess")).unwrap();
+        assert_eq!(keys.verify(&forged), None, "another algorithm");
+        assert_eq!(keys.verify("not.a.token"), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! What is wrong with which field: the `errors` of a problem.
+
+use std::collections::BTreeMap;
+
+/// The key for what concerns no single field.
+pub const NON_FIELD: &str = "non_field_errors";
+
+/// Messages by field name, for the person who sent the fields. They never repeat a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldErrors(pub BTreeMap<String, Vec<String>>);
+
+impl FieldErrors {
+    /// One message for one field.
+    pub fn one(field: &str, message: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.add(field, message);
+        errors
+    }
+
+    /// Adds a message for a field.
+    pub fn add(&mut self, field: &str, message: impl Into<String>) {
+        self.0.entry(field.to_owned()).or_default().push(message.into());
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `Ok` where nothing is wrong.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+/// The text without surrounding white space.
+pub fn tidy(text: &str) -> String {
+    text.trim().to_owned()
+}
+
+/// The text without surrounding white space; `None` where nothing is left.
+pub fn tidy_optional(text: Option<String>) -> Option<String> {
+    text.map(|text| tidy(&text)).filter(|text| !text.is_empty())
+}
+
+/// An e-mail address or user name as it is compared: trimmed and in lower case.
+pub fn login_name(text: &str) -> String {
+    text.trim().to_lowercase()
+}

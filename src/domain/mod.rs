@@ -1,0 +1,24 @@
+//! The words and rules of a clinic: pure types, no HTTP, no SQL, no actors and no clock.
+
+pub mod access;
+pub mod appointments;
+pub mod calendar;
+pub mod clinics;
+pub mod doctors;
+pub mod fields;
+pub mod ids;
+pub mod interval;
+pub mod lifecycle;
+pub mod mappings;
+pub mod patients;
+pub mod users;
+
+pub use access::{Caller, Visibility};
+pub use ids::{AccountId, AppointmentId, ClinicId, DoctorId, InvitationId, MappingId, PatientId};
+pub use interval::Interval;
+
+/// A row that an audit event can name.
+pub trait Identified {
+    /// The row's id in its table.
+    fn id(&self) -> i64;
+}

@@ -1,0 +1,205 @@
+//! Patients.
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+
+use super::{AccountId, DoctorId, Identified, PatientId, fields::FieldErrors};
+
+/// The highest age, in years, that a patient can have.
+pub const OLDEST: i32 = 150;
+
+/// Gender as a patient's record keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gender {
+    /// `M`
+    Male,
+    /// `F`
+    Female,
+    /// `O`
+    Other,
+    /// `U`
+    #[default]
+    Unknown,
+}
+
+impl Gender {
+    /// The letter that stands in the contract and in the database.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::Male => "M",
+            Self::Female => "F",
+            Self::Other => "O",
+            Self::Unknown => "U",
+        }
+    }
+
+    /// The gender of that letter.
+    pub fn lettered(letter: &str) -> Option<Self> {
+        [Self::Male, Self::Female, Self::Other, Self::Unknown]
+            .into_iter()
+            .find(|gender| gender.letter() == letter)
+    }
+}
+
+/// A birth date, which may be an estimate from an age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BirthDate {
+    /// The date; 1 January of the estimated year where it is an estimate.
+    pub date: NaiveDate,
+    /// Whether only the age was known.
+    pub estimated: bool,
+}
+
+impl BirthDate {
+    /// Joins what was told of a birth: a date, an age in years, both or neither.
+    ///
+    /// # Errors
+    /// A date in the future or more than [`OLDEST`] years back, or an age that is not that of the date.
+    pub fn told(date: Option<NaiveDate>, age: Option<i32>, today: NaiveDate) -> Result<Option<Self>, FieldErrors> {
+        match (date, age) {
+            (None, None) => Ok(None),
+            (None, Some(age)) => Ok(Some(Self::from_age(age, today)?)),
+            (Some(date), age) => {
+                let known = Self { date, estimated: false };
+                let years = known.age_on(today);
+                if date > today {
+                    return Err(FieldErrors::one("date_of_birth", "A date of birth cannot be in the future."));
+                }
+                if years > OLDEST {
+                    return Err(FieldErrors::one(
+                        "date_of_birth",
+                        format!("A date of birth cannot be more than {OLDEST} years ago."),
+                    ));
+                }
+                match age {
+                    Some(age) if age != years => Err(FieldErrors::one(
+                        "age",
+                        "The age is not that of date_of_birth; send one of the two.",
+                    )),
+                    _ => Ok(Some(known)),
+                }
+            }
+        }
+    }
+
+    /// The estimate from an age: 1 January of the year that makes the age true today.
+    fn from_age(age: i32, today: NaiveDate) -> Result<Self, FieldErrors> {
+        if !(0..=OLDEST).contains(&age) {
+            return Err(FieldErrors::one("age", format!("An age is between 0 and {OLDEST}.")));
+        }
+        let date = NaiveDate::from_yo_opt(today.year() - age, 1);
+        let date = date.ok_or_else(|| FieldErrors::one("age", "This age has no year of birth."))?;
+        Ok(Self { date, estimated: true })
+    }
+
+    /// The age in full years on that day; a child born on 29 February has its birthday on 1 March in
+    /// other years.
+    pub fn age_on(&self, day: NaiveDate) -> i32 {
+        let had_birthday = (day.month(), day.day()) >= (self.date.month(), self.date.day());
+        day.year() - self.date.year() - i32::from(!had_birthday)
+    }
+}
+
+/// What a caller may set of a patient.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PatientDetails {
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// When the patient was born, as far as it is known.
+    pub birth: Option<BirthDate>,
+    /// Gender.
+    pub gender: Gender,
+    /// Phone number, as people write it.
+    pub phone_number: Option<String>,
+    /// E-mail address, in lower case.
+    pub email: Option<String>,
+    /// Whether another patient may have the same e-mail address (a family's).
+    pub email_shared: bool,
+    /// Postal address.
+    pub address: Option<String>,
+    /// What is known of earlier illness.
+    pub medical_history: Option<String>,
+    /// Whom to call.
+    pub emergency_contact_name: Option<String>,
+    /// Where to call them.
+    pub emergency_contact_phone: Option<String>,
+}
+
+/// A patient of a clinic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patient {
+    /// The row's id.
+    pub id: PatientId,
+    /// What a caller may set.
+    pub details: PatientDetails,
+    /// The owner: who registered the patient, or to whom they were transferred.
+    pub created_by: AccountId,
+    /// When the patient was registered.
+    pub created_at: DateTime<Utc>,
+    /// When the record was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Counts the changes, from 1: the `ETag`.
+    pub version: i64,
+}
+
+impl Identified for Patient {
+    fn id(&self) -> i64 {
+        self.id.0
+    }
+}
+
+/// Which patients a list asks for.
+#[derive(Debug, Clone, Default)]
+pub struct PatientFilter {
+    /// A part of the name, e-mail address or phone number.
+    pub search: Option<String>,
+    /// Only those of this owner.
+    pub created_by: Option<AccountId>,
+    /// Only those assigned to this doctor.
+    pub doctor: Option<DoctorId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(year: i32, month: u32, day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(year, month, day).unwrap()
+    }
+
+    #[test]
+    fn an_age_alone_becomes_an_estimated_year_that_gives_the_same_age() {
+        for today in [day(2026, 1, 1), day(2026, 12, 31), day(2028, 2, 29)] {
+            let birth = BirthDate::told(None, Some(42), today).unwrap().unwrap();
+            assert!(birth.estimated);
+            assert_eq!(birth.age_on(today), 42);
+        }
+    }
+
+    #[test]
+    fn an_age_counts_full_years() {
+        let birth = BirthDate::told(Some(day(1990, 6, 15)), None, day(2026, 1, 1)).unwrap().unwrap();
+        assert!(!birth.estimated);
+        assert_eq!(birth.age_on(day(2026, 6, 14)), 35);
+        assert_eq!(birth.age_on(day(2026, 6, 15)), 36);
+        let leap = BirthDate { date: day(2004, 2, 29), estimated: false };
+        assert_eq!(leap.age_on(day(2026, 2, 28)), 21);
+        assert_eq!(leap.age_on(day(2026, 3, 1)), 22);
+    }
+
+    #[test]
+    fn a_birth_that_cannot_be_is_refused_by_field() {
+        let today = day(2026, 1, 1);
+        let field = |date, age| {
+            let errors = BirthDate::told(date, age, today).unwrap_err();
+            errors.0.keys().next().unwrap().clone()
+        };
+        assert_eq!(field(Some(day(2026, 1, 2)), None), "date_of_birth");
+        assert_eq!(field(Some(day(1875, 1, 1)), None), "date_of_birth");
+        assert_eq!(field(Some(day(1990, 1, 1)), Some(12)), "age");
+        assert_eq!(field(None, Some(151)), "age");
+        assert_eq!(field(None, Some(-1)), "age");
+        assert_eq!(BirthDate::told(None, None, today), Ok(None));
+    }
+}

@@ -1,0 +1,92 @@
+//! SQL of clinics.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{Result, expect_version, stored_zone};
+use crate::domain::{
+    ClinicId,
+    clinics::{Clinic, ClinicDetails},
+    fields::FieldErrors,
+};
+
+struct ClinicRow {
+    clinic_id: i64,
+    name: String,
+    time_zone: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i64,
+}
+
+impl ClinicRow {
+    fn checked(self) -> Result<Clinic> {
+        Ok(Clinic {
+            id: ClinicId(self.clinic_id),
+            details: ClinicDetails {
+                name: self.name,
+                time_zone: stored_zone(&self.time_zone)?,
+            },
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        })
+    }
+}
+
+/// An id for a clinic that is to be made: its context must be set before its row can be.
+pub async fn next_id(db: &mut PgConnection) -> Result<ClinicId> {
+    let id = sqlx::query_scalar!(r#"SELECT nextval('clinics_clinic_id_seq') AS "id!""#)
+        .fetch_one(db)
+        .await?;
+    Ok(ClinicId(id))
+}
+
+/// Makes the clinic of the current context.
+pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &ClinicDetails) -> Result<Clinic> {
+    sqlx::query_as!(
+        ClinicRow,
+        "INSERT INTO clinics (clinic_id, name, time_zone) VALUES ($1, $2, $3) RETURNING *",
+        clinic.0,
+        details.name,
+        details.time_zone.name(),
+    )
+    .fetch_one(db)
+    .await?
+    .checked()
+}
+
+/// The clinic.
+pub async fn find(db: &mut PgConnection, clinic: ClinicId) -> Result<Clinic> {
+    sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1", clinic.0)
+        .fetch_one(db)
+        .await?
+        .checked()
+}
+
+/// Changes the clinic by `change`.
+pub async fn update(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    expected: Option<i64>,
+    change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors>,
+) -> Result<Clinic> {
+    let stored = sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1 FOR UPDATE", clinic.0)
+        .fetch_one(&mut *db)
+        .await?
+        .checked()?;
+    expect_version(expected, stored.version)?;
+    let details = change(stored.details)?;
+    sqlx::query_as!(
+        ClinicRow,
+        "UPDATE clinics SET name = $2, time_zone = $3, updated_at = now(), version = version + 1
+         WHERE clinic_id = $1
+         RETURNING *",
+        clinic.0,
+        details.name,
+        details.time_zone.name(),
+    )
+    .fetch_one(db)
+    .await?
+    .checked()
+}

@@ -1,0 +1,35 @@
+//! Whom the work on a connection is for: what row-level security goes by.
+
+use sqlx::PgConnection;
+
+use super::Result;
+use crate::domain::{AccountId, ClinicId};
+
+/// The rows that a piece of work may meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Context {
+    /// The rows of one clinic.
+    Clinic(ClinicId),
+    /// The memberships of one account, before it has chosen a clinic.
+    Account(AccountId),
+    /// No clinic's rows: only the global tables of authn.
+    Global,
+}
+
+/// Sets the context for all that follows on this connection, or, with `local`, for this transaction.
+pub async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result<()> {
+    let (clinic, account) = match context {
+        Context::Clinic(clinic) => (clinic.to_string(), String::new()),
+        Context::Account(account) => (String::new(), account.to_string()),
+        Context::Global => (String::new(), String::new()),
+    };
+    sqlx::query!(
+        "SELECT set_config('app.clinic_id', $1, $3) AS clinic, set_config('app.account_id', $2, $3) AS account",
+        clinic,
+        account,
+        local,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(())
+}

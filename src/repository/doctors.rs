@@ -1,0 +1,251 @@
+//! SQL of doctors.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{Conflict, Error, Page, Result, appointments, containing, expect_version, stored_zone};
+use crate::domain::{
+    AccountId, Caller, ClinicId, DoctorId, Visibility,
+    doctors::{Doctor, DoctorDetails, DoctorFilter},
+    fields::FieldErrors,
+    patients::Gender,
+};
+
+/// A whole row, for `SELECT *`.
+#[expect(dead_code, reason = "clinic_id and deleted_at are conditions, not results")]
+struct DoctorRow {
+    clinic_id: i64,
+    id: i64,
+    account_id: Option<i64>,
+    first_name: String,
+    last_name: String,
+    specialization: String,
+    license_number: String,
+    email: String,
+    phone_number: Option<String>,
+    gender: String,
+    years_of_experience: Option<i32>,
+    office_address: Option<String>,
+    max_appointments_per_day: Option<i32>,
+    slot_minutes: i32,
+    time_zone: Option<String>,
+    is_active: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i64,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+impl DoctorRow {
+    fn checked(self) -> Result<Doctor> {
+        let gender = Gender::lettered(&self.gender);
+        Ok(Doctor {
+            id: DoctorId(self.id),
+            details: DoctorDetails {
+                first_name: self.first_name,
+                last_name: self.last_name,
+                specialization: self.specialization,
+                license_number: self.license_number,
+                email: self.email,
+                phone_number: self.phone_number,
+                gender: gender.ok_or_else(|| Error::Corrupt("unknown gender of a doctor".into()))?,
+                years_of_experience: self.years_of_experience,
+                office_address: self.office_address,
+                max_appointments_per_day: self.max_appointments_per_day,
+                slot_minutes: self.slot_minutes,
+                time_zone: self.time_zone.as_deref().map(stored_zone).transpose()?,
+                is_active: self.is_active,
+                user: self.account_id.map(AccountId),
+            },
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        })
+    }
+}
+
+/// Enters a doctor.
+pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &DoctorDetails) -> Result<Doctor> {
+    sqlx::query_as!(
+        DoctorRow,
+        "INSERT INTO doctors (
+             clinic_id, account_id, first_name, last_name, specialization, license_number, email, phone_number,
+             gender, years_of_experience, office_address, max_appointments_per_day, slot_minutes, time_zone,
+             is_active
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+         RETURNING *",
+        clinic.0,
+        details.user.map(|id| id.0),
+        details.first_name,
+        details.last_name,
+        details.specialization,
+        details.license_number,
+        details.email,
+        details.phone_number,
+        details.gender.letter(),
+        details.years_of_experience,
+        details.office_address,
+        details.max_appointments_per_day,
+        details.slot_minutes,
+        details.time_zone.map(|zone| zone.name()),
+        details.is_active,
+    )
+    .fetch_one(db)
+    .await?
+    .checked()
+}
+
+/// The doctors that match and that the caller may see, newest first.
+///
+/// A doctor is `own` to the accounts whose patients they look after, and `assigned` to their own login.
+pub async fn list(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    seen: Visibility,
+    filter: &DoctorFilter,
+    page: Page,
+) -> Result<Vec<Doctor>> {
+    sqlx::query_as!(
+        DoctorRow,
+        "SELECT *
+         FROM doctors
+         WHERE clinic_id = $1
+           AND deleted_at IS NULL
+           AND ($2 OR id = $4 OR EXISTS (
+               SELECT FROM mappings m JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id
+               WHERE m.clinic_id = $1 AND m.doctor_id = doctors.id AND p.created_by = $3
+           ))
+           AND ($5::text IS NULL
+               OR first_name || ' ' || last_name ILIKE $5 OR email ILIKE $5 OR specialization ILIKE $5)
+           AND ($6::text IS NULL OR lower(specialization) = lower($6))
+           AND ($7::boolean IS NULL OR is_active = $7)
+           AND ($8::bigint IS NULL OR id < $8)
+         ORDER BY id DESC
+         LIMIT $9",
+        clinic.0,
+        seen.whole_clinic,
+        seen.owner_id(),
+        seen.doctor_id(),
+        filter.search.as_deref().map(containing),
+        filter.specialization,
+        filter.is_active,
+        page.before,
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(DoctorRow::checked)
+    .collect()
+}
+
+/// The doctor, if the caller may see them.
+pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: DoctorId, seen: Visibility) -> Result<Doctor> {
+    sqlx::query_as!(
+        DoctorRow,
+        "SELECT *
+         FROM doctors
+         WHERE clinic_id = $1
+           AND id = $2
+           AND deleted_at IS NULL
+           AND ($3 OR id = $5 OR EXISTS (
+               SELECT FROM mappings m JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id
+               WHERE m.clinic_id = $1 AND m.doctor_id = doctors.id AND p.created_by = $4
+           ))",
+        clinic.0,
+        id.0,
+        seen.whole_clinic,
+        seen.owner_id(),
+        seen.doctor_id(),
+    )
+    .fetch_one(db)
+    .await?
+    .checked()
+}
+
+/// Keeps the row as it is until the transaction ends. A booking's share of the row waits for this.
+async fn lock(db: &mut PgConnection, clinic: ClinicId, id: DoctorId) -> Result<()> {
+    sqlx::query!(
+        "SELECT id FROM doctors WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE",
+        clinic.0,
+        id.0,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(())
+}
+
+/// Changes a doctor that the caller may see by `change`.
+pub async fn update(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    id: DoctorId,
+    seen: Visibility,
+    expected: Option<i64>,
+    change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors>,
+) -> Result<Doctor> {
+    lock(db, clinic, id).await?;
+    let stored = find(db, clinic, id, seen).await?;
+    expect_version(expected, stored.version)?;
+    let details = change(stored.details)?;
+    sqlx::query_as!(
+        DoctorRow,
+        "UPDATE doctors
+         SET account_id = $3, first_name = $4, last_name = $5, specialization = $6, license_number = $7,
+             email = $8, phone_number = $9, gender = $10, years_of_experience = $11, office_address = $12,
+             max_appointments_per_day = $13, slot_minutes = $14, time_zone = $15, is_active = $16,
+             updated_at = now(), version = version + 1
+         WHERE clinic_id = $1 AND id = $2
+         RETURNING *",
+        clinic.0,
+        id.0,
+        details.user.map(|id| id.0),
+        details.first_name,
+        details.last_name,
+        details.specialization,
+        details.license_number,
+        details.email,
+        details.phone_number,
+        details.gender.letter(),
+        details.years_of_experience,
+        details.office_address,
+        details.max_appointments_per_day,
+        details.slot_minutes,
+        details.time_zone.map(|zone| zone.name()),
+        details.is_active,
+    )
+    .fetch_one(db)
+    .await?
+    .checked()
+}
+
+/// Deletes a doctor softly: history stays, reads no longer find the row. Active appointments in the
+/// future are cancelled with it where `cancel_appointments` says so, and otherwise stand against it.
+pub async fn delete(
+    db: &mut PgConnection,
+    caller: &Caller,
+    id: DoctorId,
+    seen: Visibility,
+    expected: Option<i64>,
+    cancel_appointments: bool,
+) -> Result<()> {
+    let clinic = caller.clinic;
+    lock(db, clinic, id).await?;
+    let stored = find(db, clinic, id, seen).await?;
+    expect_version(expected, stored.version)?;
+    let future = appointments::Future::OfDoctor(id);
+    if !cancel_appointments && appointments::has_future(db, clinic, future).await? {
+        return Err(Error::Conflict(Conflict::HasFutureAppointments));
+    }
+    appointments::cancel_future(db, caller, future).await?;
+    sqlx::query!(
+        "UPDATE doctors SET deleted_at = now(), updated_at = now(), version = version + 1
+         WHERE clinic_id = $1 AND id = $2",
+        clinic.0,
+        id.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What can go wrong with the database, in terms of what a caller does about it.
+
+use crate::domain::fields::{FieldErrors, NON_FIELD};
+
+/// The result of a statement or of a piece of work.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller may not know of such a row, or there is none.
+    #[error("no such row")]
+    NotFound,
+    /// The row is not in the version that the caller expects.
+    #[error("the row has another version")]
+    Stale,
+    /// What was sent does not fit what is stored, by field.
+    #[error("invalid: {0:?}")]
+    Invalid(FieldErrors),
+    /// The row's state, or another row, stands against it.
+    #[error("conflict: {0:?}")]
+    Conflict(Conflict),
+    /// The database cannot be reached; nothing was done.
+    #[error("the database cannot be reached")]
+    Unavailable,
+    /// The connection was lost while a commit was under way: it may have happened or not.
+    #[error("the connection was lost during a commit")]
+    OutcomeUnknown,
+    /// Too much is waiting already; nothing was done.
+    #[error("too much is waiting for the database")]
+    Overloaded,
+    /// What is stored is not what the code expects.
+    #[error("bad stored data: {0}")]
+    Corrupt(String),
+    /// Another transaction was in the way (deadlock, serialisation); the same work may be tried again.
+    #[error("another transaction was in the way")]
+    TryAgain,
+    /// Any other failure.
+    #[error("database: {0}")]
+    Database(sqlx::Error),
+}
+
+/// A state of the data that stands against a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// A unique value is taken.
+    Taken {
+        /// The field that holds it.
+        field: &'static str,
+        /// What to tell the person.
+        message: &'static str,
+    },
+    /// The doctor has an active appointment at this time.
+    DoctorBusy,
+    /// The patient has an active appointment at this time.
+    PatientBusy,
+    /// The row has active appointments in the future.
+    HasFutureAppointments,
+    /// The clinic would be left without an administrator.
+    LastAdministrator,
+    /// The invitation has been accepted.
+    AlreadyAccepted,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::RowNotFound => Self::NotFound,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => Self::Unavailable,
+            sqlx::Error::Database(database) => match database.code().as_deref() {
+                // Deadlock, serialisation failure, lock timeout.
+                Some("40P01" | "40001" | "55P03") => Self::TryAgain,
+                // The server is shutting down, starting up, full, or has ended this session.
+                Some("57P01" | "57P02" | "57P03" | "53300" | "25P03" | "08006" | "08001") => Self::Unavailable,
+                _ => database.constraint().and_then(of_constraint).unwrap_or(Self::Database(error)),
+            },
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether the connection that it happened on is of no use any more.
+    pub fn breaks_connection(&self) -> bool {
+        match self {
+            Self::Unavailable | Self::OutcomeUnknown => true,
+            Self::Database(error) => !matches!(
+                error,
+                sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+            ),
+            _ => false,
+        }
+    }
+
+    /// The error of one field.
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(FieldErrors::one(field, message))
+    }
+}
+
+impl From<FieldErrors> for Error {
+    fn from(errors: FieldErrors) -> Self {
+        Self::Invalid(errors)
+    }
+}
+
+/// The one place where a constraint's name becomes a domain error.
+fn of_constraint(name: &str) -> Option<Error> {
+    let taken = |field, message| Some(Error::Conflict(Conflict::Taken { field, message }));
+    match name {
+        "accounts_email_unique" => taken("email", "An account with this e-mail address already exists."),
+        "accounts_username_unique" => taken("username", "This user name is taken."),
+        "memberships_pkey" => taken("email", "This person is a member of the clinic already."),
+        "doctors_email_unique" => taken("email", "A doctor with this e-mail address already exists."),
+        "doctors_license_unique" => taken("license_number", "A doctor with this license number already exists."),
+        "doctors_account_unique" => taken("user", "This user is linked to another doctor already."),
+        "doctors_account_is_member" => Some(Error::invalid("user", "There is no such user in this clinic.")),
+        "patients_email_unique" => taken(
+            "email",
+            "A patient with this e-mail address already exists; send allow_duplicate=true to share it.",
+        ),
+        "mappings_pair_unique" => taken(NON_FIELD, "This doctor is already assigned to this patient."),
+        "appointments_doctor_free" => Some(Error::Conflict(Conflict::DoctorBusy)),
+        "appointments_patient_free" => Some(Error::Conflict(Conflict::PatientBusy)),
+        _ => None,
+    }
+}

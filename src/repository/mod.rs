@@ -1,0 +1,54 @@
+//! SQL, one file a resource. Every function is a plain `async fn` over one connection whose clinic
+//! context a repository actor has set; every statement names its `clinic_id` all the same.
+//!
+//! Row structs stay in here: what comes out is a domain type, or an [`Error`].
+
+pub mod accounts;
+pub mod appointments;
+pub mod audit;
+pub mod bookings;
+pub mod calendars;
+pub mod clinics;
+pub mod context;
+pub mod doctors;
+mod error;
+pub mod invitations;
+pub mod mappings;
+pub mod patients;
+pub mod sessions;
+pub mod signing_keys;
+pub mod users;
+
+pub use error::{Conflict, Error, Result};
+
+use std::str::FromStr;
+
+use chrono_tz::Tz;
+
+/// Which page of a list: newest first, by id.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Only rows with an id below this.
+    pub before: Option<i64>,
+    /// At most so many rows.
+    pub limit: i64,
+}
+
+/// The zone of that name, as it was stored.
+fn stored_zone(name: &str) -> Result<Tz> {
+    Tz::from_str(name).map_err(|_| Error::Corrupt(format!("unknown time zone {name:?}")))
+}
+
+/// A pattern for `ILIKE` that finds `text` anywhere, and means only itself.
+fn containing(text: &str) -> String {
+    let escaped = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    format!("%{escaped}%")
+}
+
+/// Checks the version that the caller expects against the one that is stored.
+fn expect_version(expected: Option<i64>, stored: i64) -> Result<()> {
+    match expected {
+        Some(expected) if expected != stored => Err(Error::Stale),
+        _ => Ok(()),
+    }
+}
