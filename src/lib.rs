@@ -5,3 +5,4 @@ pub mod repository;
 pub mod actors;
 pub mod authz;
 pub mod authn;
+pub mod api;

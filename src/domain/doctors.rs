@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{AccountId, DoctorId, Identified, patients::Gender};
+use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender};
 
 /// The slot length of a doctor who has set none, in minutes.
 pub const DEFAULT_SLOT_MINUTES: i32 = 30;
@@ -71,4 +71,6 @@ pub struct DoctorFilter {
     pub specialization: Option<String>,
     /// Only those who take bookings, or only those who do not.
     pub is_active: Option<bool>,
+    /// Only those with an active mapping to this patient.
+    pub patient: Option<PatientId>,
 }

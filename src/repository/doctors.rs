@@ -120,9 +120,13 @@ pub async fn list(
                OR first_name || ' ' || last_name ILIKE $5 OR email ILIKE $5 OR specialization ILIKE $5)
            AND ($6::text IS NULL OR lower(specialization) = lower($6))
            AND ($7::boolean IS NULL OR is_active = $7)
-           AND ($8::bigint IS NULL OR id < $8)
+           AND ($8::bigint IS NULL OR EXISTS (
+               SELECT FROM mappings m
+               WHERE m.clinic_id = $1 AND m.patient_id = $8 AND m.doctor_id = doctors.id AND m.is_active
+           ))
+           AND ($9::bigint IS NULL OR id < $9)
          ORDER BY id DESC
-         LIMIT $9",
+         LIMIT $10",
         clinic.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -130,6 +134,7 @@ pub async fn list(
         filter.search.as_deref().map(containing),
         filter.specialization,
         filter.is_active,
+        filter.patient.map(|id| id.0),
         page.before,
         page.limit,
     )

@@ -135,6 +135,14 @@ impl Schedules {
         self.directory.announce(clinic, doctor);
     }
 
+    /// Says that something was changed which all of a clinic's schedules depend on.
+    pub fn clinic_changed(&self, clinic: ClinicId) {
+        let keys: Vec<_> = self.directory.entries().keys().copied().filter(|(of, _)| *of == clinic).collect();
+        for (clinic, doctor) in keys {
+            self.changed(clinic, doctor);
+        }
+    }
+
     /// How many schedules are in memory.
     pub fn resident(&self) -> usize {
         self.directory.entries().len()

@@ -1,0 +1,475 @@
+//! `/api/auth` and `/api/token`: signing up, in, on and out.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::Header,
+    payload::Json,
+    types::{Email, Example, Password},
+};
+
+use super::{
+    body::Body,
+    context::{Authenticated, Chapter, Services},
+    etag::{Fetched, NoContent, etag, expected_version},
+    outside::current_request,
+    problem::Problem,
+};
+use crate::{
+    authn::{Registration, SignedIn, weakness},
+    domain::{
+        Caller, ClinicId,
+        clinics::ClinicDetails,
+        fields::{FieldErrors, login_name, tidy, tidy_optional},
+        users::{Account, Membership},
+    },
+};
+
+/// Operations on accounts and sessions.
+pub struct Auth;
+
+/// Somebody who signs up.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct RegisterInput {
+    /// E-mail address, unique.
+    #[oai(validator(max_length = 254))]
+    email: Email,
+    /// 8 to 128 characters, and not a common password.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    password: Password,
+    /// The password again, to find typing errors.
+    #[oai(nullable, validator(max_length = 128))]
+    password2: Option<Password>,
+    /// A name to log in with, unique; the e-mail address unless said.
+    #[oai(nullable, validator(min_length = 3, max_length = 254))]
+    username: Option<String>,
+    /// Full name, instead of `first_name` and `last_name`.
+    #[oai(nullable, validator(max_length = 200))]
+    name: Option<String>,
+    /// Given name.
+    #[oai(nullable, validator(max_length = 100))]
+    first_name: Option<String>,
+    /// Family name.
+    #[oai(nullable, validator(max_length = 100))]
+    last_name: Option<String>,
+    /// The name of the clinic to found; not with an invitation.
+    #[oai(nullable, validator(max_length = 200))]
+    clinic_name: Option<String>,
+    /// An invitation to join a clinic.
+    #[oai(nullable, validator(max_length = 200))]
+    invitation: Option<String>,
+}
+
+impl Example for RegisterInput {
+    fn example() -> Self {
+        Self {
+            email: Email("ada@harbourclinic.example".into()),
+            password: Password("correct horse battery staple".into()),
+            password2: None,
+            username: None,
+            name: Some("Ada Lindqvist".into()),
+            first_name: None,
+            last_name: None,
+            clinic_name: Some("Harbour Clinic".into()),
+            invitation: None,
+        }
+    }
+}
+
+impl RegisterInput {
+    fn checked(self) -> Result<Registration, FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let email = login_name(&self.email);
+        let username = tidy_optional(self.username).map_or_else(|| email.clone(), |name| login_name(&name));
+        let (mut first_name, mut last_name) = split_name(self.name.as_deref().unwrap_or_default());
+        if let Some(given) = tidy_optional(self.first_name) {
+            first_name = given;
+        }
+        if let Some(family) = tidy_optional(self.last_name) {
+            last_name = family;
+        }
+        if self.password2.is_some_and(|again| again.0 != self.password.0) {
+            errors.add("password2", "The two passwords are not the same.");
+        }
+        let full_name = format!("{first_name} {last_name}");
+        if let Some(weakness) = weakness(&self.password, &email, &[&username, &first_name, &last_name, full_name.trim()]) {
+            errors.add("password", weakness);
+        }
+        if username != email && username.contains('@') {
+            errors.add("username", "A user name that is an e-mail address must be your own.");
+        }
+        let clinic_name = tidy_optional(self.clinic_name);
+        let invitation = tidy_optional(self.invitation);
+        if clinic_name.is_some() && invitation.is_some() {
+            errors.add("clinic_name", "An invitation joins a clinic that exists; send one of the two.");
+        }
+        errors.into_result()?;
+        let founder = if first_name.is_empty() { "My clinic".to_owned() } else { format!("{full_name}'s clinic") };
+        Ok(Registration {
+            clinic: ClinicDetails { name: clinic_name.unwrap_or(founder), time_zone: Tz::UTC },
+            email,
+            username,
+            first_name,
+            last_name,
+            password: self.password.0,
+            invitation,
+        })
+    }
+}
+
+/// A full name as given and family name: the last word is the family name.
+fn split_name(name: &str) -> (String, String) {
+    match name.trim().rsplit_once(char::is_whitespace) {
+        Some((first, last)) => (tidy(first), tidy(last)),
+        None => (tidy(name), String::new()),
+    }
+}
+
+/// Somebody who signs in.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct LoginInput {
+    /// E-mail address; or send `username`.
+    #[oai(nullable, validator(max_length = 254))]
+    email: Option<String>,
+    /// User name or e-mail address; or send `email`.
+    #[oai(nullable, validator(max_length = 254))]
+    username: Option<String>,
+    /// The password.
+    #[oai(validator(min_length = 1, max_length = 1024))]
+    password: Password,
+}
+
+impl Example for LoginInput {
+    fn example() -> Self {
+        Self {
+            email: Some("admin@demo.clinic".into()),
+            username: None,
+            password: Password("demo-clinic-admin".into()),
+        }
+    }
+}
+
+/// A refresh token.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+pub struct RefreshInput {
+    /// The refresh token, from registering, logging in or the refresh before.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    refresh: String,
+}
+
+/// Another clinic of the account.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct SwitchInput {
+    /// The clinic's id.
+    #[oai(validator(minimum(value = "1")))]
+    clinic: i64,
+}
+
+impl Example for SwitchInput {
+    fn example() -> Self {
+        Self { clinic: 2 }
+    }
+}
+
+/// The account behind a token, in the clinic of the token.
+#[derive(Debug, Clone, Object)]
+pub struct AccountView {
+    /// The account's id, which is the user's id in each of its clinics.
+    id: i64,
+    /// E-mail address.
+    email: Email,
+    /// User name.
+    username: String,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The role in the clinic.
+    role: String,
+    /// The clinic's id.
+    clinic: i64,
+}
+
+impl AccountView {
+    fn of(account: Account, caller: &Caller) -> Self {
+        Self {
+            id: account.id.0,
+            email: Email(account.email),
+            username: account.username,
+            first_name: account.first_name,
+            last_name: account.last_name,
+            role: caller.role.clone(),
+            clinic: caller.clinic.0,
+        }
+    }
+}
+
+/// A fresh pair of tokens.
+#[derive(Debug, Clone, Object)]
+pub struct TokenPair {
+    /// The access token: send it as `Authorization: Bearer`.
+    access: String,
+    /// The refresh token, good for one exchange.
+    refresh: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// How long the access token is good for, in seconds.
+    expires_in: i64,
+    /// Whose tokens these are.
+    user: AccountView,
+}
+
+impl From<SignedIn> for TokenPair {
+    fn from(signed_in: SignedIn) -> Self {
+        Self {
+            user: AccountView::of(signed_in.account, &signed_in.caller),
+            access: signed_in.access,
+            refresh: signed_in.refresh,
+            token_type: "Bearer".into(),
+            expires_in: signed_in.expires_in,
+        }
+    }
+}
+
+/// A new account's tokens.
+#[derive(ApiResponse)]
+enum Registered {
+    /// The account was made and is signed in.
+    #[oai(status = 201)]
+    Created(Json<TokenPair>),
+}
+
+/// A clinic of the account.
+#[derive(Debug, Clone, Object)]
+struct MembershipView {
+    /// The clinic's id.
+    clinic: i64,
+    /// The clinic's name.
+    clinic_name: String,
+    /// The clinic's time zone.
+    time_zone: String,
+    /// The account's role there.
+    role: String,
+}
+
+impl From<Membership> for MembershipView {
+    fn from(membership: Membership) -> Self {
+        Self {
+            clinic: membership.clinic.0,
+            clinic_name: membership.clinic_name,
+            time_zone: membership.time_zone,
+            role: membership.role,
+        }
+    }
+}
+
+/// The caller.
+#[derive(Debug, Clone, Object)]
+struct Me {
+    /// The account's id.
+    id: i64,
+    /// E-mail address.
+    email: Email,
+    /// User name.
+    username: String,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The role in the clinic of the token.
+    role: String,
+    /// The clinic of the token.
+    clinic: i64,
+    /// The id of the doctor profile that is linked to the account in this clinic.
+    #[oai(nullable)]
+    doctor: Option<i64>,
+    /// Every clinic of the account.
+    clinics: Vec<MembershipView>,
+    /// When the account was made.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+/// What to change of the own account; what is absent stays.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+struct MePatch {
+    /// Given name.
+    #[oai(validator(max_length = 100))]
+    first_name: Option<String>,
+    /// Family name.
+    #[oai(validator(max_length = 100))]
+    last_name: Option<String>,
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Object)]
+struct Permissions {
+    /// The role of the token.
+    role: String,
+    /// Each thing that the role may do.
+    permissions: Vec<Permission>,
+}
+
+/// Something that a role may do.
+#[derive(Debug, Clone, Object)]
+struct Permission {
+    /// The kind of row.
+    resource: String,
+    /// What may be done to it.
+    action: String,
+    /// To which rows: `clinic` (all), `own` (of patients that the caller owns), `assigned` (tied to the
+    /// caller's doctor profile).
+    scopes: Vec<String>,
+}
+
+#[OpenApi(prefix_path = "/api", tag = "Chapter::Auth")]
+impl Auth {
+    /// Sign up
+    ///
+    /// Without an invitation this founds a clinic, with the account as its administrator. With one it
+    /// joins the clinic that invited, with the role of the invitation.
+    #[oai(path = "/auth/register", method = "post", operation_id = "register")]
+    async fn register(&self, services: Data<&Services>, body: Body<RegisterInput>) -> Result<Registered, Problem> {
+        let signed_in = services.authn.register(body.0.checked()?, current_request()).await?;
+        Ok(Registered::Created(Json(signed_in.into())))
+    }
+
+    /// Log in
+    ///
+    /// Signs in to the clinic of the oldest membership; `POST /api/auth/switch` changes it.
+    #[oai(path = "/auth/login", method = "post", operation_id = "login")]
+    async fn login(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
+        login(&services, body.0).await
+    }
+
+    /// Log in, by another path
+    ///
+    /// The same as `POST /api/auth/login`.
+    #[oai(path = "/token", method = "post", operation_id = "createToken")]
+    async fn token(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
+        login(&services, body.0).await
+    }
+
+    /// Refresh the tokens
+    ///
+    /// A refresh token is good once; using it again ends its session.
+    #[oai(path = "/auth/token/refresh", method = "post", operation_id = "refreshToken")]
+    async fn refresh(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
+        refresh(&services, body.0).await
+    }
+
+    /// Refresh the tokens, by another path
+    ///
+    /// The same as `POST /api/auth/token/refresh`.
+    #[oai(path = "/token/refresh", method = "post", operation_id = "renewToken")]
+    async fn renew(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
+        refresh(&services, body.0).await
+    }
+
+    /// Log out
+    ///
+    /// Ends the session of the refresh token. The access token stays good until it expires.
+    #[oai(path = "/auth/logout", method = "post", operation_id = "logout")]
+    async fn logout(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        body: Body<RefreshInput>,
+    ) -> Result<NoContent, Problem> {
+        services.authn.logout(&caller.0, &body.0.refresh).await?;
+        Ok(NoContent::Done)
+    }
+
+    /// Who am I
+    #[oai(path = "/auth/me", method = "get", operation_id = "getMe")]
+    async fn me(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<Me>, Problem> {
+        let account = services.repository.find_account(caller.0.account).await?;
+        me(&services, &caller.0, account).await
+    }
+
+    /// Change my names
+    #[oai(path = "/auth/me", method = "patch", operation_id = "updateMe")]
+    async fn update_me(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<MePatch>,
+    ) -> Result<Fetched<Me>, Problem> {
+        let expected = expected_version(if_match.0.as_ref())?;
+        let tidied = |name: Option<String>| name.map(|name| tidy(&name));
+        let (first_name, last_name) = (tidied(body.0.first_name), tidied(body.0.last_name));
+        let account = services.repository.rename_account(&caller.0, expected, first_name, last_name).await?;
+        me(&services, &caller.0, account).await
+    }
+
+    /// Switch to another clinic
+    ///
+    /// Answers tokens for another clinic of the account.
+    #[oai(path = "/auth/switch", method = "post", operation_id = "switchClinic")]
+    async fn switch(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        body: Body<SwitchInput>,
+    ) -> Result<Json<TokenPair>, Problem> {
+        let signed_in = services.authn.switch(&caller.0, ClinicId(body.0.clinic)).await?;
+        Ok(Json(signed_in.into()))
+    }
+
+    /// What may I do
+    ///
+    /// Everything that the role of the token may do, by resource and action, with its scopes.
+    #[oai(path = "/auth/permissions", method = "get", operation_id = "listPermissions")]
+    async fn permissions(&self, caller: Authenticated, services: Data<&Services>) -> Result<Json<Permissions>, Problem> {
+        let granted = services.gate.policy().grants_of(&caller.0.role);
+        let permissions = granted.map(|(resource, action, scopes)| Permission {
+            resource: resource.name().into(),
+            action: action.name().into(),
+            scopes: scopes.iter().map(|scope| scope.name().into()).collect(),
+        });
+        let permissions = permissions.collect();
+        Ok(Json(Permissions { role: caller.0.role, permissions }))
+    }
+}
+
+async fn login(services: &Services, input: LoginInput) -> Result<Json<TokenPair>, Problem> {
+    let name = tidy_optional(input.email).or(tidy_optional(input.username));
+    let name = name.ok_or_else(|| FieldErrors::one("email", "Send email or username."))?;
+    let signed_in = services.authn.login(login_name(&name), input.password.0, current_request()).await?;
+    Ok(Json(signed_in.into()))
+}
+
+async fn refresh(services: &Services, input: RefreshInput) -> Result<Json<TokenPair>, Problem> {
+    let signed_in = services.authn.refresh(&input.refresh, current_request()).await?;
+    Ok(Json(signed_in.into()))
+}
+
+async fn me(services: &Services, caller: &Caller, account: Account) -> Result<Fetched<Me>, Problem> {
+    let memberships = services.repository.list_memberships(account.id).await?;
+    let tag = etag(account.version);
+    let me = Me {
+        id: account.id.0,
+        email: Email(account.email),
+        username: account.username,
+        first_name: account.first_name,
+        last_name: account.last_name,
+        role: caller.role.clone(),
+        clinic: caller.clinic.0,
+        doctor: caller.doctor.map(|id| id.0),
+        clinics: memberships.into_iter().map(MembershipView::from).collect(),
+        created_at: account.created_at,
+        updated_at: account.updated_at,
+    };
+    Ok(Fetched::Ok(Json(me), tag))
+}

@@ -1,0 +1,120 @@
+//! What every operation works with, and who is calling.
+
+use std::{future::Future, sync::Arc};
+
+use poem::Request;
+use poem_openapi::{SecurityScheme, Tags, auth::Bearer};
+
+use super::{
+    outside::current_request,
+    problem::{self, Problem},
+};
+use crate::{
+    actors::{repository::Repository, schedule::Schedules},
+    authn::Authn,
+    authz::Gate,
+    domain::{
+        Caller, Visibility,
+        access::{Action, Resource},
+        fields::FieldErrors,
+    },
+};
+
+/// The services behind the operations; cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Signs people in.
+    pub authn: Authn,
+    /// Decides by the policy.
+    pub gate: Gate,
+    /// The repository actors.
+    pub repository: Repository,
+    /// The schedule actors.
+    pub schedules: Schedules,
+    /// Whether the database has the migrations of this program; asked by `/readyz`.
+    pub is_migrated: Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>,
+}
+
+impl Services {
+    /// The rows within which the caller may do this.
+    pub(super) async fn admit(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Visibility, Problem> {
+        Ok(self.gate.admit(caller, action, resource).await?)
+    }
+}
+
+impl Services {
+    /// Admits the caller to rows that have no owner and no doctor: only the whole clinic's scope reaches them.
+    pub(super) async fn admit_whole_clinic(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: Resource,
+    ) -> Result<(), Problem> {
+        if self.admit(caller, action, resource).await?.whole_clinic {
+            Ok(())
+        } else {
+            Err(Problem::new(problem::NOT_FOUND, "There is no such row, or you may not know of it."))
+        }
+    }
+
+    /// Checks that the policy has a role of that name.
+    pub(super) fn check_role(&self, role: &str) -> Result<(), FieldErrors> {
+        let roles = self.gate.policy().roles();
+        if roles.iter().any(|known| known == role) {
+            Ok(())
+        } else {
+            Err(FieldErrors::one("role", format!("Must be one of {}.", roles.join(", "))))
+        }
+    }
+}
+
+/// Runs work to its end also where the client goes away in the middle, so that what follows a change in
+/// the database (telling schedules and memories of it) is never left out.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let request = current_request();
+    match tokio::spawn(super::outside::within_request(request, work)).await {
+        Ok(done) => done,
+        Err(error) => {
+            tracing::error!(%error, "a change panicked");
+            Err(Problem::new(problem::OUTCOME_UNKNOWN, "The change may have been made or not. Read before you try again."))
+        }
+    }
+}
+
+/// An access token, from registering, logging in or refreshing.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", key_name = "bearerAuth", rename = "bearerAuth", bearer_format = "JWT", checker = "authenticate")]
+pub struct Authenticated(pub Caller);
+
+async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+    let services = request.data::<Services>().ok_or_else(|| {
+        Problem::new(problem::INTERNAL, "The server is not set up to authenticate.")
+    })?;
+    let authenticated = services.authn.authenticate(&bearer.token, current_request()).await;
+    Ok(authenticated.map_err(Problem::from)?)
+}
+
+/// The chapters of the contract.
+#[derive(Tags)]
+pub enum Chapter {
+    /// Signing up, in, on and out.
+    Auth,
+    /// The clinic of the token.
+    Clinic,
+    /// The clinic's users and their roles.
+    Users,
+    /// Invitations to join the clinic.
+    Invitations,
+    /// Patients.
+    Patients,
+    /// Doctors.
+    Doctors,
+    /// Which doctor is assigned to which patient.
+    Mappings,
+    /// Appointments of patients with doctors.
+    Appointments,
+    /// Whether the program is well.
+    Health,
+}

@@ -1,0 +1,116 @@
+//! HTTP in and out: one file a resource, and around them what holds for all.
+
+mod appointments;
+mod auth;
+mod body;
+mod clinic;
+mod context;
+mod doctors;
+mod etag;
+mod health;
+mod invitations;
+mod mappings;
+mod outside;
+mod page;
+mod patients;
+mod problem;
+mod spec;
+mod users;
+mod zone;
+
+use poem::{
+    Endpoint, EndpointExt, IntoResponse, Route, endpoint::make_sync,
+    http::{Method, header},
+    middleware::{CatchPanic, Cors, NormalizePath, TrailingSlash},
+    web::Html,
+};
+use poem_openapi::OpenApiService;
+
+pub use context::Services;
+use problem::Problem;
+
+type Operations = (
+    auth::Auth,
+    clinic::ClinicApi,
+    users::Users,
+    invitations::Invitations,
+    patients::Patients,
+    doctors::Doctors,
+    mappings::Mappings,
+    appointments::Appointments,
+    health::Health,
+);
+
+fn operations() -> OpenApiService<Operations, ()> {
+    let operations = (
+        auth::Auth,
+        clinic::ClinicApi,
+        users::Users,
+        invitations::Invitations,
+        patients::Patients,
+        doctors::Doctors,
+        mappings::Mappings,
+        appointments::Appointments,
+        health::Health,
+    );
+    OpenApiService::new(operations, "clinicd", env!("CARGO_PKG_VERSION"))
+        .description(
+            "A clinic backend: accounts, patients, doctors, patient–doctor mappings and appointments, for many \
+             clinics at once.\n\nLog in with `POST /api/auth/login`, press **Authorize**, and paste the `access` \
+             token. Errors are `application/problem+json` (RFC 9457). Lists are newest first; their `Link` header \
+             leads to the next page. Single rows have an `ETag`; send it in `If-Match` to change only what you \
+             have read.",
+        )
+        .server("/")
+}
+
+/// The contract, as it is served and as `openapi/openapi.json` has it.
+///
+/// # Errors
+/// Where the framework's document is not JSON.
+pub fn contract() -> Result<String, serde_json::Error> {
+    spec::complete(&operations().spec())
+}
+
+/// All that the program serves.
+///
+/// # Errors
+/// Where the contract cannot be written.
+pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endpoint + use<>, serde_json::Error> {
+    let operations = operations();
+    let raw = operations.spec();
+    let contract = contract()?;
+    // Both pages hold the whole contract; served from here, with nothing from another host.
+    let swagger = operations
+        .swagger_ui_html()
+        .replace(&raw, &contract)
+        .replace("deepLinking: true,", "deepLinking: true, persistAuthorization: true, tryItOutEnabled: true,");
+    let redoc = operations.redoc_html().replace(&raw, &contract);
+    let redoc = match (redoc.find("<link href=\"https://fonts"), redoc.find("rel=\"stylesheet\">")) {
+        (Some(from), Some(to)) => format!("{}{}", &redoc[..from], &redoc[to + "rel=\"stylesheet\">".len()..]),
+        _ => redoc,
+    };
+    let page = |html: String| make_sync(move |_| Html(html.clone()));
+    let routes = Route::new()
+        .nest("/", operations)
+        .at("/docs", page(swagger))
+        .at("/redoc", page(redoc))
+        .at("/openapi.json", make_sync(move |_| contract.clone().with_content_type("application/json")))
+        .at("/problems/:name", make_sync(|request: poem::Request| {
+            let page = request.raw_path_param("name").and_then(spec::problem_page);
+            page.map_or_else(
+                || Problem::new(problem::NOT_FOUND, "There is no such kind of problem.").into_response(),
+                |page| page.with_content_type("text/plain; charset=utf-8").into_response(),
+            )
+        }))
+        .data(services)
+        .with(CatchPanic::new().with_handler(outside::panicked));
+    // The framework lets every origin in where none is named: without an allow list there is no CORS at all.
+    let cors = Cors::new()
+        .allow_origins(cors_origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH])
+        .expose_headers(["link", "etag", "location", "retry-after", "x-request-id", "idempotency-replayed"]);
+    let routes = routes.with_if(!cors_origins.is_empty(), cors);
+    Ok(outside::Outside::new(routes.with(NormalizePath::new(TrailingSlash::Trim))))
+}

@@ -1,0 +1,164 @@
+//! The outermost layer: request ids, the framework's own errors as problems, headers, and one line of
+//! log a request.
+
+use std::time::{Duration, Instant};
+
+use poem::{
+    Endpoint, IntoResponse, Request, Response,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    OperationId,
+    error::{ContentTypeError, ParseParamError},
+};
+use uuid::Uuid;
+
+use super::problem::{self, Problem};
+use crate::domain::fields::FieldErrors;
+
+/// How long a request may take altogether before its client is told that its outcome is not known.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+tokio::task_local! {
+    static REQUEST: Uuid;
+}
+
+/// The id of the request that is being answered; nil outside of one.
+pub fn current_request() -> Uuid {
+    REQUEST.try_with(|id| *id).unwrap_or_default()
+}
+
+/// Runs work as a part of that request, also in a task of its own.
+pub async fn within_request<T>(id: Uuid, work: impl Future<Output = T>) -> T {
+    REQUEST.scope(id, work).await
+}
+
+/// Answers every request, whatever happens inside.
+pub struct Outside<E> {
+    inner: E,
+}
+
+impl<E> Outside<E> {
+    /// Wraps all of the program's endpoints.
+    pub fn new(inner: E) -> Self {
+        Self { inner }
+    }
+}
+
+impl<E: Endpoint> Endpoint for Outside<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let id = Uuid::now_v7();
+        REQUEST.scope(id, self.answer(request, id)).await
+    }
+}
+
+impl<E: Endpoint> Outside<E> {
+    async fn answer(&self, request: Request, id: Uuid) -> poem::Result<Response> {
+        let began = Instant::now();
+        let method = request.method().clone();
+        let is_api = request.uri().path().starts_with("/api");
+        let answered = tokio::time::timeout(PATIENCE, self.inner.call(request)).await;
+        let mut operation = None;
+        let mut response = match answered {
+            Ok(Ok(output)) => output.into_response(),
+            Ok(Err(error)) => {
+                operation = error.data::<OperationId>().map(|operation| operation.0);
+                problem_of(error)
+            }
+            Err(_) => Problem::new(
+                problem::OUTCOME_UNKNOWN,
+                "The request took too long: it may have been done or not. Read before you try again.",
+            )
+            .into_response(),
+        };
+        operation = operation.or_else(|| response.data::<OperationId>().map(|operation| operation.0));
+        set_headers(&mut response, id, is_api);
+        // The operation's name, not the path: a path may hold what a log must not.
+        tracing::info!(
+            request = %id,
+            %method,
+            operation = operation.unwrap_or("-"),
+            status = response.status().as_u16(),
+            milliseconds = began.elapsed().as_secs_f64() * 1000.0,
+            "answered"
+        );
+        Ok(response)
+    }
+}
+
+/// The framework's errors, as problems; our own are problems already.
+fn problem_of(error: poem::Error) -> Response {
+    if let Some(bad) = error.downcast_ref::<ParseParamError>() {
+        return bad_parameter(bad).into_response();
+    }
+    if let Some(bad) = error.downcast_ref::<ContentTypeError>() {
+        let detail = match bad {
+            ContentTypeError::NotSupported { .. } => "The body's Content-Type is not application/json.",
+            ContentTypeError::ExpectContentType => "Send a body with Content-Type: application/json.",
+        };
+        return Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, detail).into_response();
+    }
+    if error.is_from_response() {
+        return error.into_response();
+    }
+    match error.status() {
+        StatusCode::NOT_FOUND => Problem::new(problem::NOT_FOUND, "There is no such path."),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(problem::METHOD_NOT_ALLOWED, "This path does not know this method."),
+        StatusCode::UNAUTHORIZED => Problem::new(
+            problem::UNAUTHENTICATED,
+            "Send an access token: `Authorization: Bearer <access>`.",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(problem::TOO_LARGE, "The body is larger than 1 MiB."),
+        status if status.is_client_error() => Problem::new(problem::MALFORMED, "The request cannot be read."),
+        _ => {
+            tracing::error!(%error, "unexpected error of the framework");
+            Problem::new(problem::INTERNAL, "The server met an error of its own; it has been logged under this request's id.")
+        }
+    }
+    .into_response()
+}
+
+/// A path parameter that is no id names nothing; a query or header parameter is told what it may be.
+fn bad_parameter(bad: &ParseParamError) -> Problem {
+    if bad.name == "id" || bad.name.ends_with("_id") {
+        return Problem::new(problem::NOT_FOUND, "There is no such row, or you may not know of it.");
+    }
+    // The framework's reason repeats the value unless it is a broken limit.
+    let message = match bad.reason.split_once("verification failed. ") {
+        Some((_, limit)) => format!("Out of its limits: {limit}."),
+        None => "Not a valid value; the contract at /openapi.json says what it may be.".to_owned(),
+    };
+    Problem::invalid(FieldErrors::one(bad.name, message))
+}
+
+fn set_headers(response: &mut Response, id: Uuid, is_api: bool) {
+    let mut set = |name: HeaderName, value: &'static str| {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::REFERRER_POLICY, "no-referrer");
+    // Swagger UI and ReDoc are one page each, with their scripts and styles inside.
+    let policy = if is_api {
+        "default-src 'none'; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
+         img-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; frame-ancestors 'none'"
+    };
+    set(header::CONTENT_SECURITY_POLICY, policy);
+    if is_api {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+}
+
+/// A panic is logged by the hook that prints it, and answered like any other error of ours.
+pub fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request panicked");
+    Problem::new(problem::INTERNAL, "The server met an error of its own; it has been logged under this request's id.")
+        .into_response()
+}

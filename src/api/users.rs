@@ -1,0 +1,256 @@
+//! `/api/users`: the clinic's users and their roles.
+
+use chrono::{DateTime, Utc};
+use poem::{Request, web::Data};
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    payload::Json,
+    types::{Email, Example, Password},
+};
+
+use super::{
+    body::Body,
+    context::{Authenticated, Chapter, Services, to_the_end},
+    etag::{Created, Fetched, NoContent, etag, expected_version},
+    page::{Listed, Paging},
+    problem::Problem,
+};
+use crate::{
+    authn::weakness,
+    domain::{
+        AccountId,
+        access::{Action, Resource},
+        fields::{FieldErrors, login_name, tidy_optional},
+        users::{NewAccount, User, UserChange},
+    },
+};
+
+/// Operations on users.
+pub struct Users;
+
+/// A member of the clinic.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "User")]
+pub struct UserView {
+    /// The user's id.
+    id: i64,
+    /// E-mail address.
+    email: Email,
+    /// User name.
+    username: String,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The role in the clinic: a name in the policy.
+    role: String,
+    /// Whether the user may act in the clinic.
+    is_active: bool,
+    /// When the membership began.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.0,
+            email: Email(user.email),
+            username: user.username,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            role: user.role,
+            is_active: user.is_active,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}
+
+/// A user to make, with an account of their own.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct UserInput {
+    /// E-mail address; whoever has an account already is invited instead.
+    #[oai(validator(max_length = 254))]
+    email: Email,
+    /// 8 to 128 characters, and not a common password.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    password: Password,
+    /// The role: a name in the policy.
+    #[oai(validator(min_length = 1, max_length = 40))]
+    role: String,
+    /// A name to log in with; the e-mail address unless said.
+    #[oai(nullable, validator(min_length = 3, max_length = 254))]
+    username: Option<String>,
+    /// Given name.
+    #[oai(nullable, validator(max_length = 100))]
+    first_name: Option<String>,
+    /// Family name.
+    #[oai(nullable, validator(max_length = 100))]
+    last_name: Option<String>,
+}
+
+impl Example for UserInput {
+    fn example() -> Self {
+        Self {
+            email: Email("sam@harbourclinic.example".into()),
+            password: Password("seven quiet lanterns".into()),
+            role: "staff".into(),
+            username: None,
+            first_name: Some("Sam".into()),
+            last_name: Some("Reyes".into()),
+        }
+    }
+}
+
+/// What to change of a user; what is absent stays.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+pub struct UserPatch {
+    /// The role: a name in the policy.
+    #[oai(validator(min_length = 1, max_length = 40))]
+    role: Option<String>,
+    /// Whether the user may act in the clinic.
+    is_active: Option<bool>,
+}
+
+#[OpenApi(prefix_path = "/api/users", tag = "Chapter::Users")]
+impl Users {
+    /// List users
+    ///
+    /// The clinic's users, newest account first.
+    #[oai(path = "/", method = "get", operation_id = "listUsers")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Users).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let rows = services.repository.list_users(&caller.0, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, UserView::from))
+    }
+
+    /// Make a user
+    ///
+    /// Makes an account with a role in the clinic.
+    #[oai(path = "/", method = "post", operation_id = "createUser")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        body: Body<UserInput>,
+    ) -> Result<Created<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Create, Resource::Users).await?;
+        let input = body.0;
+        let email = login_name(&input.email);
+        let username = tidy_optional(input.username).map_or_else(|| email.clone(), |name| login_name(&name));
+        let first_name = tidy_optional(input.first_name).unwrap_or_default();
+        let last_name = tidy_optional(input.last_name).unwrap_or_default();
+        let mut errors = FieldErrors::default();
+        if let Some(weakness) = weakness(&input.password, &email, &[&username, &first_name, &last_name]) {
+            errors.add("password", weakness);
+        }
+        if username != email && username.contains('@') {
+            errors.add("username", "A user name that is an e-mail address must be the user's own.");
+        }
+        errors.0.extend(services.check_role(&input.role).err().unwrap_or_default().0);
+        errors.into_result()?;
+        let new = NewAccount {
+            password_hash: services.authn.passwords().hash(input.password.0).await?,
+            email,
+            username,
+            first_name,
+            last_name,
+        };
+        let user = services.repository.create_user(&caller.0, new, input.role).await?;
+        let (location, tag) = (format!("/api/users/{}", user.id), etag(user.version));
+        Ok(Created::Created(Json(user.into()), location, tag))
+    }
+
+    /// Read a user
+    #[oai(path = "/:id", method = "get", operation_id = "getUser")]
+    async fn get(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The user's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Users).await?;
+        Ok(fetched(services.repository.find_user(&caller.0, AccountId(id.0)).await?))
+    }
+
+    /// Change a user
+    ///
+    /// Changes the role, or whether the user may act in the clinic. The last active administrator stays.
+    #[oai(path = "/:id", method = "patch", operation_id = "updateUser")]
+    async fn update(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The user's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<UserPatch>,
+    ) -> Result<Fetched<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Users).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        if let Some(role) = &body.0.role {
+            services.check_role(role)?;
+        }
+        let change = UserChange { role: body.0.role, is_active: body.0.is_active };
+        let administering = services.gate.policy().administering_roles();
+        let services = services.clone();
+        to_the_end(async move {
+            let id = AccountId(id.0);
+            let user = services.repository.update_user(&caller.0, id, expected, change, administering).await?;
+            services.authn.memberships_changed(caller.0.clinic);
+            Ok(fetched(user))
+        })
+        .await
+    }
+
+    /// Remove a user
+    ///
+    /// Ends the membership; what the user created stays. The last active administrator stays.
+    #[oai(path = "/:id", method = "delete", operation_id = "deleteUser")]
+    async fn delete(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The user's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<NoContent, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Delete, Resource::Users).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let administering = services.gate.policy().administering_roles();
+        let services = services.clone();
+        to_the_end(async move {
+            services.repository.delete_user(&caller.0, AccountId(id.0), expected, administering).await?;
+            services.authn.memberships_changed(caller.0.clinic);
+            Ok(NoContent::Done)
+        })
+        .await
+    }
+}
+
+fn fetched(user: User) -> Fetched<UserView> {
+    let tag = etag(user.version);
+    Fetched::Ok(Json(user.into()), tag)
+}

@@ -1,0 +1,591 @@
+//! A private PostgreSQL cluster for one data folder, so that `clinicd serve` works without any set-up.
+//!
+//! The cluster lives in `<data_dir>/postgres` and is reached over a Unix socket only. It asks for no password: the
+//! socket lies in a folder with mode 0700, which nobody but the cluster's owner (and root) can enter.
+//!
+//! ```text
+//! <data_dir>/local.lock        shared lock of every process that uses the cluster, for as long as it does
+//! <data_dir>/local.start.lock  exclusive lock around creating, starting and stopping the cluster
+//! <data_dir>/postgres/         0700, owned by the account PostgreSQL runs as; also holds the socket
+//!     data/                    the cluster itself
+//!     data.new.<pid>/          a cluster being created; a leftover means the creation was interrupted
+//!     postgres.log             what the server says
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::unistd::{User, getegid, geteuid};
+
+const PORT: u16 = 5432;
+const USER: &str = "clinicd";
+const DATABASE: &str = "clinicd";
+const DATA: &str = "data";
+const LOG: &str = "postgres.log";
+/// Where root's clusters go when PostgreSQL's account cannot reach the data folder.
+const SYSTEM_FOLDER: &str = "/var/lib/clinicd";
+/// Longest socket path that every platform takes (Linux 107 bytes, macOS 103).
+const MAX_SOCKET_PATH: usize = 103;
+/// How long a server that is already on its way up or down may take until it can be used.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait for backends that outlived a killed server to notice and leave.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the local cluster could not be started or stopped.
+#[allow(missing_docs, reason = "the messages say what the fields are")]
+#[derive(Debug, thiserror::Error)]
+pub enum LocalClusterError {
+    /// No folder with PostgreSQL's server programs was found.
+    #[error(
+        "PostgreSQL is not installed: run `apt-get install postgresql`, or set CLINICD_PG_BIN to the folder of its programs"
+    )]
+    NoBinaries,
+    /// The existing cluster was made by a major version whose programs are not installed.
+    #[error("{} was made by PostgreSQL {major}, which is not installed: run `apt-get install postgresql-{major}`, or set CLINICD_PG_BIN to the folder of its programs", data.display())]
+    MissingVersion { data: PathBuf, major: u32 },
+    /// Running as root, and neither of the accounts PostgreSQL could run as exists.
+    #[error("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as")]
+    NoUnprivilegedUser,
+    /// The account that owns an existing cluster can no longer enter its folder.
+    #[error("the user with id {uid}, who owns the PostgreSQL cluster in {}, cannot enter that folder: check the permissions of the folders above it", path.display())]
+    Unreachable { path: PathBuf, uid: u32 },
+    /// A folder meant to be private to the cluster is not a folder, or belongs to somebody else.
+    #[error("{} is not a folder that belongs to the user PostgreSQL runs as (id {uid})", path.display())]
+    NotOurs { path: PathBuf, uid: u32 },
+    /// Creating the cluster failed.
+    #[error("initdb failed: {output}")]
+    Initdb { output: String },
+    /// The server did not start; `log` holds the last lines it wrote.
+    #[error("PostgreSQL did not start: {log}")]
+    Start { log: String },
+    /// The server runs, but does not answer or does not let the database be created.
+    #[error("the local PostgreSQL does not answer: {output}")]
+    Query { output: String },
+    /// The server did not stop.
+    #[error("PostgreSQL did not stop: {output}")]
+    Stop { output: String },
+    /// A file, folder or program could not be used.
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// The runtime was shut down before the work was done.
+    #[error("interrupted by the shutdown of the runtime")]
+    Interrupted,
+}
+
+type Result<T, E = LocalClusterError> = std::result::Result<T, E>;
+
+/// Names the path an I/O error is about.
+trait At<T> {
+    fn at(self, path: &Path) -> Result<T>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T> {
+        self.map_err(|source| LocalClusterError::Io { path: path.to_owned(), source })
+    }
+}
+
+/// A running PostgreSQL cluster, private to one data folder and shared by the processes that use that folder.
+///
+/// Dropping it without [`stop`](Self::stop) leaves the server running; the next [`start`](Self::start) finds it.
+#[derive(Debug)]
+pub struct LocalCluster {
+    server: Server,
+    users_lock: File,
+    start_lock_path: PathBuf,
+}
+
+impl LocalCluster {
+    /// Starts the cluster that belongs to `data_dir`, or finds it running; creates it on first use.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LocalClusterError`] but [`Stop`](LocalClusterError::Stop).
+    pub async fn start(data_dir: &Path) -> Result<Self> {
+        let data_dir = data_dir.to_owned();
+        blocking(move || Self::start_blocking(&data_dir)).await
+    }
+
+    /// The folder of the Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.server.socket_dir
+    }
+
+    /// The port, which only names the socket file: the server does not listen on TCP.
+    pub fn port(&self) -> u16 {
+        PORT
+    }
+
+    /// The database, which exists once the cluster is started.
+    pub fn database(&self) -> &str {
+        DATABASE
+    }
+
+    /// The role that owns the database (the cluster's superuser); it needs no password.
+    pub fn user(&self) -> &str {
+        USER
+    }
+
+    /// The connection URL, with the socket folder percent-encoded as its `host` parameter.
+    pub fn url(&self) -> String {
+        let host = percent_encode(self.socket_dir().as_os_str().as_bytes());
+        format!("postgresql://{USER}@/{DATABASE}?host={host}&port={PORT}")
+    }
+
+    /// Stops the server, ending open connections, unless another process still uses it.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalClusterError::Stop`] when the server is still running after a minute, [`LocalClusterError::Io`] when
+    /// its programs or the lock files cannot be used.
+    pub async fn stop(self) -> Result<()> {
+        blocking(move || {
+            let _start_lock = lock(&self.start_lock_path, File::lock)?;
+            // Turning the shared lock into an exclusive one succeeds for the last user only.
+            match self.users_lock.try_lock() {
+                Ok(()) => self.server.stop(),
+                Err(TryLockError::WouldBlock) => {
+                    tracing::debug!("the local PostgreSQL stays up for another process");
+                    Ok(())
+                }
+                Err(TryLockError::Error(source)) => Err(source).at(&self.start_lock_path),
+            }
+        })
+        .await
+    }
+
+    fn start_blocking(data_dir: &Path) -> Result<Self> {
+        fs::create_dir_all(data_dir).at(data_dir)?;
+        let data_dir = data_dir.canonicalize().at(data_dir)?;
+
+        // The kernel drops these locks when their holder dies, however it dies, so they are never stale.
+        let start_lock_path = data_dir.join("local.start.lock");
+        let _start_lock = lock(&start_lock_path, File::lock)?;
+        let users_lock = lock(&data_dir.join("local.lock"), File::lock_shared)?;
+
+        let server = Server::prepare(&data_dir)?;
+        server.ensure_running()?;
+        server.ensure_database()?;
+        Ok(Self { server, users_lock, start_lock_path })
+    }
+}
+
+/// Everything needed to run PostgreSQL's programs on one cluster. Its methods block, and expect the start lock held.
+#[derive(Debug)]
+struct Server {
+    bin: PathBuf,
+    base: PathBuf,
+    socket_dir: PathBuf,
+    account: Account,
+}
+
+impl Server {
+    /// Settles where the cluster lives and what runs it, and creates it if there is none.
+    fn prepare(data_dir: &Path) -> Result<Self> {
+        let (base, account) = place(data_dir)?;
+        let data = base.join(DATA);
+        let bin = find_binaries(&data)?;
+        private_folder(&base, account)?;
+        // A comma would separate two hosts in a connection string.
+        let socket_path = base.join(format!(".s.PGSQL.{PORT}"));
+        let bytes = socket_path.as_os_str().as_bytes();
+        let socket_dir = if bytes.len() > MAX_SOCKET_PATH || bytes.contains(&b',') {
+            let short = PathBuf::from(format!("/tmp/clinicd-{:016x}", path_hash(data_dir)));
+            private_folder(&short, account)?;
+            short
+        } else {
+            base.clone()
+        };
+        let server = Self { bin, base, socket_dir, account };
+        if !data.exists() {
+            server.create()?;
+        }
+        Ok(server)
+    }
+
+    /// Creates the cluster under another name and renames it when complete, so that `data` is never half a cluster.
+    fn create(&self) -> Result<()> {
+        tracing::info!(folder = %self.base.display(), "creating a local PostgreSQL cluster");
+        for entry in fs::read_dir(&self.base).at(&self.base)?.flatten() {
+            if entry.file_name().as_bytes().starts_with(b"data.new.") {
+                // It may fail while an initdb that outlived its parent still writes; the next creation tries again.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let new = format!("data.new.{}", std::process::id());
+        // Not every system has C.UTF-8; with plain C, upper and lower case are known for ASCII only.
+        let mut output = String::new();
+        for locale in ["C.UTF-8", "C"] {
+            let done = self.run("initdb", |initdb| {
+                initdb.args(["-D", &new, "-U", USER, "-E", "UTF8", "--data-checksums"]);
+                initdb.args(["--auth-local=trust", "--auth-host=reject"]).arg(format!("--locale={locale}"))
+            })?;
+            if done.status.success() {
+                let data = self.base.join(DATA);
+                fs::rename(self.base.join(&new), &data).at(&data)?;
+                // A rename lost in a power failure would make the next start take the cluster for an unfinished one.
+                return File::open(&self.base).and_then(|folder| folder.sync_all()).at(&self.base);
+            }
+            output = text(&done);
+        }
+        Err(LocalClusterError::Initdb { output })
+    }
+
+    /// Returns once the server takes connections, whatever state it was found in.
+    fn ensure_running(&self) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            if !self.is_running()? {
+                self.launch(began)?;
+            }
+            // A server found running may still be recovering, or be on its way down.
+            match self.query("SELECT 1") {
+                Ok(_) => return Ok(()),
+                Err(error) if began.elapsed() > READY_TIMEOUT => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
+    }
+
+    /// Starts the server and waits for it. `Ok` promises no more than that it is worth asking it.
+    fn launch(&self, began: Instant) -> Result<()> {
+        // Like the pid file it names a process, which PostgreSQL would take for a server on the same socket.
+        let _ = fs::remove_file(self.socket_dir.join(format!(".s.PGSQL.{PORT}.lock")));
+        let log_path = self.base.join(LOG);
+        let log_start = fs::metadata(&log_path).map_or(0, |log| log.len());
+        // pg_ctl hands its arguments to a shell: every path is given relative to the working folder, and so needs no
+        // quoting. The server itself works in `data`, from where the socket folder is `..`. It gets a session of its
+        // own from pg_ctl, so that Ctrl-C in the terminal does not reach it.
+        let socket_dir = if self.socket_dir == self.base { "..".into() } else { self.socket_dir.to_string_lossy() };
+        let options = format!("-k {socket_dir} -p {PORT} -c listen_addresses= -c max_connections=100");
+        let done = self
+            .run("pg_ctl", |pg_ctl| pg_ctl.args(["start", "-w", "-t", "60", "-D", DATA, "-l", LOG, "-o", &options]))?;
+        if done.status.success() {
+            tracing::info!(folder = %self.base.display(), "started the local PostgreSQL");
+            return Ok(());
+        }
+        let log = fs::read(&log_path).unwrap_or_default();
+        let log = String::from_utf8_lossy(log.get(log_start as usize..).unwrap_or_default()).into_owned();
+        // Backends that outlived a killed server keep the cluster locked until they notice.
+        if log.contains("is still in use") && began.elapsed() < ORPHAN_TIMEOUT {
+            return Ok(());
+        }
+        // A pg_ctl whose parent was killed may have been first, or a long recovery is still going on.
+        if self.is_running()? {
+            return Ok(());
+        }
+        let lines: Vec<&str> = log.lines().collect();
+        let last_lines = lines[lines.len().saturating_sub(10)..].join("\n");
+        Err(LocalClusterError::Start { log: if last_lines.is_empty() { text(&done) } else { last_lines } })
+    }
+
+    /// Whether a server runs on this very cluster, rather than just some process with the id noted in its pid file.
+    fn is_running(&self) -> Result<bool> {
+        if !cfg!(target_os = "linux") {
+            let done = self.run("pg_ctl", |pg_ctl| pg_ctl.args(["status", "-D", DATA]))?;
+            return Ok(done.status.success());
+        }
+        let pid_path = self.base.join(DATA).join("postmaster.pid");
+        let content = match fs::read_to_string(&pid_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            content => content.at(&pid_path)?,
+        };
+        let Some(pid) = content.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
+            return Ok(false);
+        };
+        // A server's working folder is its data folder. When the process is gone or another one, its id in the file
+        // is replaced by an impossible one, lest PostgreSQL takes that process for a server. The file itself must
+        // stay: by the rest of it PostgreSQL notices backends that outlived their server. All of this is done as the
+        // server's account, as even root may lack the right to look at another user's process.
+        let script = r#"test "/proc/$1/cwd" -ef data || { sed -i '1s/.*/2147483647/' data/postmaster.pid; exit 1; }"#;
+        let mut command = self.account.command(Path::new("sh"), &self.base);
+        Ok(output_of(command.args(["-c", script, "sh", &pid.to_string()]))?.status.success())
+    }
+
+    fn ensure_database(&self) -> Result<()> {
+        if self.query(&format!("SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"))?.is_empty() {
+            self.query(&format!("CREATE DATABASE {DATABASE}"))?;
+        }
+        Ok(())
+    }
+
+    fn query(&self, sql: &str) -> Result<String> {
+        let done = self.run("psql", |psql| {
+            psql.args(["-XAtqw", "-U", USER, "-d", "postgres", "-p", &PORT.to_string()]);
+            psql.arg("-h").arg(&self.socket_dir).args(["-c", sql])
+        })?;
+        if done.status.success() { Ok(text(&done)) } else { Err(LocalClusterError::Query { output: text(&done) }) }
+    }
+
+    fn stop(&self) -> Result<()> {
+        // Asked first, as pg_ctl would signal whatever process has the id in the pid file.
+        if !self.is_running()? {
+            return Ok(());
+        }
+        let done = self.run("pg_ctl", |pg_ctl| pg_ctl.args(["stop", "-m", "fast", "-w", "-t", "60", "-D", DATA]))?;
+        if !done.status.success() && self.is_running()? {
+            return Err(LocalClusterError::Stop { output: text(&done) });
+        }
+        if self.socket_dir != self.base {
+            let _ = fs::remove_dir(&self.socket_dir); // only tidiness, and made again when needed
+        }
+        tracing::info!("stopped the local PostgreSQL");
+        Ok(())
+    }
+
+    /// Runs one of PostgreSQL's programs in the cluster's folder, as the cluster's account.
+    fn run(&self, program: &str, arguments: impl FnOnce(&mut Command) -> &mut Command) -> Result<Output> {
+        output_of(arguments(&mut self.account.command(&self.bin.join(program), &self.base)))
+    }
+}
+
+/// The account that PostgreSQL runs as, because it refuses to run as root.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    fn command(self, program: &Path, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        // Of its own process group, or Ctrl-C in the terminal would kill it half way.
+        command.current_dir(folder).stdin(Stdio::null()).process_group(0);
+        if geteuid().is_root() {
+            // Setting the user id as root clears the supplementary groups as well.
+            command.uid(self.uid).gid(self.gid);
+        }
+        // PGDATA, PGPORT, PGOPTIONS and the like are meant for other servers than this one.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG")) {
+            command.env_remove(name);
+        }
+        command.env("LC_ALL", "C").env("PGCONNECT_TIMEOUT", "10");
+        command
+    }
+
+    fn can_enter(self, folder: &Path) -> Result<bool> {
+        let mut command = self.command(Path::new("sh"), Path::new("/"));
+        Ok(output_of(command.args(["-c", r#"test -x "$1""#, "sh"]).arg(folder))?.status.success())
+    }
+}
+
+/// Where the cluster of a data folder lives, and whose it is. Root's clusters belong to an unprivileged account.
+fn place(data_dir: &Path) -> Result<(PathBuf, Account)> {
+    let near = data_dir.join("postgres");
+    if !geteuid().is_root() {
+        return Ok((near, Account { uid: geteuid().as_raw(), gid: getegid().as_raw() }));
+    }
+    let far = Path::new(SYSTEM_FOLDER).join(format!("{:016x}", path_hash(data_dir)));
+    // An existing cluster is kept where and whose it is, even if the folders' permissions changed since.
+    for base in [&far, &near] {
+        if let Ok(data) = fs::metadata(base.join(DATA)) {
+            let account = Account { uid: data.uid(), gid: data.gid() };
+            if !account.can_enter(base)? {
+                return Err(LocalClusterError::Unreachable { path: base.clone(), uid: account.uid });
+            }
+            return Ok((base.clone(), account));
+        }
+    }
+    let user = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
+    let user = user.ok_or(LocalClusterError::NoUnprivilegedUser)?;
+    let account = Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() };
+    if account.can_enter(data_dir)? {
+        return Ok((near, account));
+    }
+    let system = Path::new(SYSTEM_FOLDER);
+    fs::create_dir_all(system).at(system)?;
+    fs::set_permissions(system, fs::Permissions::from_mode(0o755)).at(system)?;
+    Ok((far, account))
+}
+
+/// Makes `folder` exist, belong to the account and be closed to everybody else; refuses one that somebody else made.
+fn private_folder(folder: &Path, account: Account) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).at(folder),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(folder).at(folder)?;
+    if !found.is_dir() || ![account.uid, geteuid().as_raw()].contains(&found.uid()) {
+        return Err(LocalClusterError::NotOurs { path: folder.to_owned(), uid: account.uid });
+    }
+    if found.uid() != account.uid {
+        lchown(folder, Some(account.uid), Some(account.gid)).at(folder)?;
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).at(folder)
+}
+
+/// The folder of PostgreSQL's programs: for an existing cluster of the major version that made it, otherwise the first.
+fn find_binaries(data: &Path) -> Result<PathBuf> {
+    let version_path = data.join("PG_VERSION");
+    let needed = match fs::read_to_string(&version_path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        content => content.at(&version_path)?.trim().parse::<u32>().ok(),
+    };
+    for folder in binary_folders() {
+        let Some(major) = major_version(&folder) else {
+            continue;
+        };
+        if needed.is_none_or(|needed| needed == major) {
+            return folder.canonicalize().at(&folder);
+        }
+    }
+    Err(match needed {
+        Some(major) => LocalClusterError::MissingVersion { data: data.to_owned(), major },
+        None => LocalClusterError::NoBinaries,
+    })
+}
+
+fn binary_folders() -> Vec<PathBuf> {
+    if let Some(folder) = std::env::var_os("CLINICD_PG_BIN").filter(|folder| !folder.is_empty()) {
+        return vec![folder.into()];
+    }
+    let mut folders = versioned_folders("/usr/lib/postgresql", "");
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    folders.push("/usr/local/pgsql/bin".into());
+    for (parent, prefix) in
+        [("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql@"), ("/usr/local/opt", "postgresql@")]
+    {
+        folders.extend(versioned_folders(parent, prefix));
+    }
+    folders
+}
+
+/// The folders `<parent>/<prefix><version>/bin`, newest version first.
+fn versioned_folders(parent: &str, prefix: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?, entry.path().join("bin")))
+        })
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    found.into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// The major version of the PostgreSQL in `folder`; `None` unless all the programs needed are there.
+fn major_version(folder: &Path) -> Option<u32> {
+    if !["initdb", "pg_ctl", "postgres", "psql"].iter().all(|program| folder.join(program).is_file()) {
+        return None;
+    }
+    // "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)", or "17beta1" in place of the number
+    let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
+    let output = String::from_utf8(output.stdout).ok()?;
+    output.split_whitespace().nth(2)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(LocalClusterError::Interrupted),
+        },
+    }
+}
+
+/// Opens and locks a file, waiting for the lock. The programs started here do not inherit it: std closes it on exec.
+fn lock(path: &Path, how: fn(&File) -> io::Result<()>) -> Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at(path)?;
+    how(&file).at(path)?;
+    Ok(file)
+}
+
+fn output_of(command: &mut Command) -> Result<Output> {
+    command.output().map_err(|source| LocalClusterError::Io { path: command.get_program().into(), source })
+}
+
+/// What a program printed, complaints last.
+fn text(output: &Output) -> String {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+/// FNV-1a: unlike the standard library's hasher it stays the same across Rust versions, as names on disk must.
+fn path_hash(path: &Path) -> u64 {
+    path.as_os_str()
+        .as_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn percent_encode(bytes: &[u8]) -> String {
+    let encode = |byte: &u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    bytes.iter().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A data folder of one test, removed at its end. `None` (skip the test) where PostgreSQL is not installed.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Option<Self> {
+            find_binaries(Path::new("/nonexistent")).ok()?;
+            let folder = std::env::temp_dir().join(format!("clinicd-test-{name}-{}", std::process::id()));
+            fs::create_dir_all(&folder).ok()?;
+            Some(Self(folder))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_user_stops_the_cluster_and_data_stay() {
+        let Some(scratch) = Scratch::new("shared") else {
+            return;
+        };
+        let first = LocalCluster::start(&scratch.0).await.unwrap();
+        first.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
+        let second = LocalCluster::start(&scratch.0).await.unwrap();
+        first.stop().await.unwrap();
+        assert_eq!(second.server.query("SELECT answer FROM kept").unwrap(), "42");
+        let socket = second.socket_dir().join(format!(".s.PGSQL.{PORT}"));
+        second.stop().await.unwrap();
+        assert!(!socket.exists());
+
+        let again = LocalCluster::start(&scratch.0).await.unwrap();
+        assert_eq!(again.server.query("SELECT answer FROM kept").unwrap(), "42");
+        again.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_pid_file_naming_another_process_and_an_unfinished_creation_do_no_harm() {
+        let Some(scratch) = Scratch::new("stale") else {
+            return;
+        };
+        LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
+        let (base, account) = place(&scratch.0.canonicalize().unwrap()).unwrap();
+        let mut other = account.command(Path::new("sleep"), Path::new("/")).arg("60").spawn().unwrap();
+        let lock = format!("{}\n{}\n0\n{PORT}\n\n\n", other.id(), base.join(DATA).display());
+        fs::write(base.join(DATA).join("postmaster.pid"), &lock).unwrap();
+        fs::write(base.join(format!(".s.PGSQL.{PORT}.lock")), &lock).unwrap();
+        LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+
+        fs::rename(base.join(DATA), base.join("data.new.1")).unwrap();
+        LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
+        assert!(!base.join("data.new.1").exists());
+    }
+
+    #[test]
+    fn encodes_the_socket_folder_for_a_url() {
+        assert_eq!(percent_encode("/tmp/a b&é".as_bytes()), "%2Ftmp%2Fa%20b%26%C3%A9");
+    }
+}
