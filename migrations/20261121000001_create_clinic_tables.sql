@@ -270,3 +270,5 @@ GRANT SELECT, INSERT ON signing_keys TO clinicd_app;
 GRANT SELECT, INSERT, UPDATE ON clinics, doctors, patients, appointments TO clinicd_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON memberships, invitations, mappings TO clinicd_app;
 GRANT SELECT, INSERT ON audit_events TO clinicd_app;
+-- A clinic's id is drawn before its row is made, so that row-level security can be told of it.
+GRANT USAGE ON SEQUENCE clinics_clinic_id_seq TO clinicd_app;

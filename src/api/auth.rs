@@ -146,7 +146,7 @@ pub struct LoginInput {
 impl Example for LoginInput {
     fn example() -> Self {
         Self {
-            email: Some("admin@demo.clinic".into()),
+            email: Some("admin@demo.example".into()),
             username: None,
             password: Password("demo-clinic-admin".into()),
         }

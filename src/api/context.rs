@@ -1,6 +1,6 @@
 //! What every operation works with, and who is calling.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use poem::Request;
 use poem_openapi::{SecurityScheme, Tags, auth::Bearer};
@@ -31,8 +31,8 @@ pub struct Services {
     pub repository: Repository,
     /// The schedule actors.
     pub schedules: Schedules,
-    /// Whether the database has the migrations of this program; asked by `/readyz`.
-    pub is_migrated: Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>,
+    /// The newest migration that the database must have; asked by `/readyz`.
+    pub schema_version: i64,
 }
 
 impl Services {

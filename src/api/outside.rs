@@ -9,7 +9,7 @@ use poem::{
 };
 use poem_openapi::{
     OperationId,
-    error::{ContentTypeError, ParseParamError},
+    error::{ContentTypeError, ParseParamError, ParsePathError},
 };
 use uuid::Uuid;
 
@@ -93,6 +93,10 @@ fn problem_of(error: poem::Error) -> Response {
     if let Some(bad) = error.downcast_ref::<ParseParamError>() {
         return bad_parameter(bad).into_response();
     }
+    // A path parameter that is no id names nothing.
+    if error.downcast_ref::<ParsePathError>().is_some() {
+        return Problem::new(problem::NOT_FOUND, "There is no such row, or you may not know of it.").into_response();
+    }
     if let Some(bad) = error.downcast_ref::<ContentTypeError>() {
         let detail = match bad {
             ContentTypeError::NotSupported { .. } => "The body's Content-Type is not application/json.",
@@ -120,11 +124,8 @@ fn problem_of(error: poem::Error) -> Response {
     .into_response()
 }
 
-/// A path parameter that is no id names nothing; a query or header parameter is told what it may be.
+/// A query or header parameter is told what it may be.
 fn bad_parameter(bad: &ParseParamError) -> Problem {
-    if bad.name == "id" || bad.name.ends_with("_id") {
-        return Problem::new(problem::NOT_FOUND, "There is no such row, or you may not know of it.");
-    }
     // The framework's reason repeats the value unless it is a broken limit.
     let message = match bad.reason.split_once("verification failed. ") {
         Some((_, limit)) => format!("Out of its limits: {limit}."),

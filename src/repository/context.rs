@@ -33,3 +33,19 @@ pub async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result
     .await?;
     Ok(())
 }
+
+/// The newest migration that was applied; 0 where there is none.
+///
+/// Not checked at compile time: the table is made by the migrator, not by a migration.
+pub async fn schema_version(db: &mut PgConnection) -> Result<i64> {
+    let version = sqlx::query_scalar(
+        "SELECT COALESCE(max(version), 0) FROM _sqlx_migrations WHERE success",
+    )
+    .fetch_one(db)
+    .await;
+    match version {
+        Ok(version) => Ok(version),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -29,6 +29,13 @@ pub enum Entry {
         /// The founder's role.
         role: String,
     },
+    /// The operator gives it this role in a clinic.
+    Appointed {
+        /// The clinic.
+        clinic: ClinicId,
+        /// The role.
+        role: String,
+    },
     /// It has been invited.
     Invited {
         /// By this clinic.
@@ -42,7 +49,7 @@ impl Repository {
     /// Makes an account and its place in a clinic, in one transaction.
     pub async fn register(&self, new: NewAccount, entry: Entry, request: Uuid) -> Result<(Account, Caller)> {
         let clinic = match &entry {
-            Entry::Invited { clinic, .. } => *clinic,
+            Entry::Invited { clinic, .. } | Entry::Appointed { clinic, .. } => *clinic,
             // Row-level security lets a clinic's row be made only under its own id.
             Entry::Found { .. } => self.read(Context::Global, |db| clinics::next_id(db).boxed()).await?,
         };
@@ -55,6 +62,7 @@ impl Repository {
                         clinics::insert(&mut *db, clinic, &details).await?;
                         role
                     }
+                    Entry::Appointed { role, .. } => role,
                     Entry::Invited { token_hash, .. } => {
                         invitations::accept(&mut *db, clinic, &token_hash, account.id, &account.email).await?
                     }

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use super::{Context, Repository, Result};
 use crate::{
     domain::{
-        Caller,
+        Caller, ClinicId,
         access::{Action, Resource},
         clinics::{Clinic, ClinicDetails},
         fields::FieldErrors,
@@ -14,6 +14,14 @@ use crate::{
 };
 
 impl Repository {
+    /// The oldest clinic of that name, for the operator's command line.
+    pub async fn find_clinic_named(&self, name: String) -> Result<Option<ClinicId>> {
+        self.transact(Context::Global, move |db| {
+            async move { clinics::find_named(db, &name).await }.boxed()
+        })
+        .await
+    }
+
     /// The caller's clinic.
     pub async fn find_clinic(&self, caller: &Caller) -> Result<Clinic> {
         let clinic = caller.clinic;

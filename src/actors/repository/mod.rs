@@ -39,7 +39,10 @@ use crate::{
         Caller, Identified,
         access::{Action, Resource},
     },
-    repository::audit::{self, Event, Outcome},
+    repository::{
+        audit::{self, Event, Outcome},
+        context,
+    },
 };
 use booking_writer::BookingWriters;
 use connection::Connection;
@@ -128,6 +131,14 @@ impl Repository {
             async move { Ok(sqlx::Connection::ping(db).await?) }.boxed()
         })
         .await
+    }
+
+    /// The newest migration that the database has; 0 where it has none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the database does not answer.
+    pub async fn schema_version(&self) -> Result<i64> {
+        self.read(Context::Global, |db| context::schema_version(db).boxed()).await
     }
 
     /// Runs statements that change nothing.

@@ -1,0 +1,132 @@
+//! `clinicd create-admin`
+
+use std::io::{IsTerminal, Write};
+
+use chrono_tz::Tz;
+use clap::Args;
+use uuid::Uuid;
+
+use super::Failure;
+use crate::{
+    actors::repository::{Entry, Repository},
+    app::App,
+    authn::weakness,
+    config::Settings,
+    domain::{
+        Caller,
+        clinics::ClinicDetails,
+        fields::login_name,
+        users::NewAccount,
+    },
+    telemetry,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The administrator's e-mail address; asked for without it
+    #[arg(long)]
+    email: Option<String>,
+    /// The password; asked for without echo without it
+    #[arg(long, env = "CLINICD_ADMIN_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// The clinic's name: an existing clinic, or a new one; asked for without it
+    #[arg(long)]
+    clinic: Option<String>,
+    /// Given name
+    #[arg(long, default_value = "")]
+    first_name: String,
+    /// Family name
+    #[arg(long, default_value = "")]
+    last_name: String,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    telemetry::start(&arguments.settings.log.filter)?;
+    let email = login_name(&given_or_asked(arguments.email.clone(), "E-mail address")?);
+    let clinic = given_or_asked(arguments.clinic.clone(), "Clinic")?.trim().to_owned();
+    if !email.contains('@') || clinic.is_empty() {
+        return Err("an administrator needs an e-mail address and a clinic".into());
+    }
+    let app = App::build(&arguments.settings).await?;
+    let made = make(&app, &arguments, email, clinic).await;
+    app.close().await;
+    println!("{}", made?);
+    Ok(())
+}
+
+async fn make(app: &App, arguments: &Arguments, email: String, clinic: String) -> Result<String, Failure> {
+    let repository = &app.services.repository;
+    let role = app.services.gate.policy().founder_role().to_owned();
+    let existing = repository.find_clinic_named(clinic.clone()).await?;
+    let request = Uuid::now_v7();
+    if let Some(known) = repository.find_login(email.clone()).await? {
+        let Some(id) = existing else {
+            return Err(format!("{email} has an account already, and there is no clinic {clinic:?} for it to join").into());
+        };
+        let caller = Caller { clinic: id, account: known.account.id, role: role.clone(), doctor: None, request };
+        repository.join_clinic(&caller, known.account, role).await?;
+        return Ok(format!("{email} is an administrator of {clinic}; the password is the account's own"));
+    }
+    let password = new_password(arguments, &email)?;
+    let new = NewAccount {
+        username: email.clone(),
+        email: email.clone(),
+        first_name: arguments.first_name.trim().to_owned(),
+        last_name: arguments.last_name.trim().to_owned(),
+        password_hash: app.services.authn.passwords().hash(password).await?,
+    };
+    register(repository, new, existing, role, &clinic, request).await?;
+    Ok(format!("{email} is an administrator of {clinic}"))
+}
+
+async fn register(
+    repository: &Repository,
+    new: NewAccount,
+    existing: Option<crate::domain::ClinicId>,
+    role: String,
+    clinic: &str,
+    request: Uuid,
+) -> Result<(), Failure> {
+    let entry = match existing {
+        Some(clinic) => Entry::Appointed { clinic, role },
+        None => Entry::Found {
+            details: ClinicDetails { name: clinic.to_owned(), time_zone: Tz::UTC },
+            role,
+        },
+    };
+    repository.register(new, entry, request).await?;
+    Ok(())
+}
+
+fn given_or_asked(given: Option<String>, what: &str) -> Result<String, Failure> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(format!("{what} is missing; see clinicd create-admin --help").into());
+    }
+    print!("{what}: ");
+    std::io::stdout().flush()?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+fn new_password(arguments: &Arguments, email: &str) -> Result<String, Failure> {
+    let password = match &arguments.password {
+        Some(password) => password.clone(),
+        None => {
+            let password = rpassword::prompt_password("Password: ")?;
+            if password != rpassword::prompt_password("Again: ")? {
+                return Err("the two passwords are not the same".into());
+            }
+            password
+        }
+    };
+    match weakness(&password, email, &[&arguments.first_name, &arguments.last_name]) {
+        Some(weakness) => Err(weakness.into()),
+        None => Ok(password),
+    }
+}

@@ -1,0 +1,127 @@
+//! PostgreSQL: where it is, how to connect, and the migrations.
+
+mod local;
+
+use std::{path::Path, str::FromStr};
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection,
+    migrate::{Migrate, Migrator},
+    postgres::PgConnectOptions,
+};
+
+pub use local::{LocalCluster, LocalClusterError};
+
+/// The migrations that are built into the program.
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Why there is no database to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// `DATABASE_URL` is not one.
+    #[error("DATABASE_URL is not a PostgreSQL URL (postgresql://user:password@host:5432/database): {0}")]
+    Url(sqlx::Error),
+    /// The private local cluster does not start.
+    #[error("the private local PostgreSQL does not start: {0}")]
+    Local(#[from] LocalClusterError),
+    /// The server cannot be reached, or does not let us in.
+    #[error("cannot connect to PostgreSQL: {0}")]
+    Connect(sqlx::Error),
+    /// A migration failed.
+    #[error("cannot migrate the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database lacks migrations of this program.
+    #[error("the database lacks {0} of this program's migrations; run `clinicd migrate`")]
+    Pending(usize),
+}
+
+/// A database that the program works with, and the cluster behind it where that is our own.
+pub struct Database {
+    options: PgConnectOptions,
+    cluster: Option<LocalCluster>,
+}
+
+impl Database {
+    /// The database of that URL; without one, that of the private local cluster in `data_dir`.
+    ///
+    /// # Errors
+    /// Where the URL is none, or the cluster does not start.
+    pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, DatabaseError> {
+        match url {
+            Some(url) => Ok(Self {
+                options: PgConnectOptions::from_str(url).map_err(DatabaseError::Url)?,
+                cluster: None,
+            }),
+            None => {
+                let cluster = LocalCluster::start(data_dir).await?;
+                let options = PgConnectOptions::new_without_pgpass()
+                    .socket(cluster.socket_dir())
+                    .port(cluster.port())
+                    .username(cluster.user())
+                    .database(cluster.database());
+                Ok(Self { options, cluster: Some(cluster) })
+            }
+        }
+    }
+
+    /// How the repository actors connect. The server gives up on a statement before the actor does.
+    pub fn options(&self) -> PgConnectOptions {
+        self.options.clone().application_name("clinicd").options([
+            ("statement_timeout", "10s"),
+            ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "20s"),
+            ("TimeZone", "UTC"),
+        ])
+    }
+
+    /// Stops the private local cluster, if there is one and nobody else uses it.
+    pub async fn close(self) {
+        if let Some(cluster) = self.cluster
+            && let Err(error) = cluster.stop().await
+        {
+            tracing::warn!(%error, "the private local PostgreSQL did not stop cleanly");
+        }
+    }
+
+    /// Brings the database to the schema of this program. Several programs may do so at once.
+    ///
+    /// # Errors
+    /// Where it cannot be reached or a migration fails.
+    pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        let mut db = self.connect().await?;
+        MIGRATIONS.run(&mut db).await?;
+        // What `/readyz` and the start of the program look at.
+        sqlx::raw_sql("GRANT SELECT ON _sqlx_migrations TO clinicd_app")
+            .execute(&mut db)
+            .await
+            .map_err(DatabaseError::Connect)?;
+        Ok(())
+    }
+
+    /// Checks that no migration of this program is missing.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Pending`] where one is.
+    pub async fn require_migrated(&self) -> Result<(), DatabaseError> {
+        let mut db = self.connect().await?;
+        let known = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
+        let known: bool = known.fetch_one(&mut db).await.map_err(DatabaseError::Connect)?;
+        let applied = match known {
+            true => db.list_applied_migrations("_sqlx_migrations").await?,
+            false => Vec::new(),
+        };
+        let is_applied = |version| applied.iter().any(|migration| migration.version == version);
+        let missing = MIGRATIONS.iter().filter(|migration| !is_applied(migration.version)).count();
+        if missing == 0 { Ok(()) } else { Err(DatabaseError::Pending(missing)) }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, DatabaseError> {
+        let options = self.options.clone().disable_statement_logging();
+        PgConnection::connect_with(&options).await.map_err(DatabaseError::Connect)
+    }
+}
+
+/// The newest migration of this program.
+pub fn schema_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}

@@ -1,0 +1,21 @@
+//! End to end: the real program on a port of its own, a real database of its own, and a client.
+
+mod support;
+
+mod appointments;
+mod audit;
+mod auth;
+mod bad_input;
+mod booking_races;
+mod clinic;
+mod contract;
+mod database_outages;
+mod doctors;
+mod invitations;
+mod isolation;
+mod lifecycle;
+mod mappings;
+mod patients;
+mod schedules;
+mod two_nodes;
+mod users;

@@ -1,0 +1,90 @@
+//! A database for each test, cloned from a migrated template.
+
+use std::str::FromStr;
+
+use clinicd::postgres::Database;
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// The template's name; made by the first test of a run that comes.
+const TEMPLATE: &str = "clinicd_template";
+
+/// A database of one test.
+#[derive(Clone)]
+pub struct TestDatabase {
+    /// Its URL, as the owner.
+    pub url: String,
+}
+
+impl TestDatabase {
+    /// Clones the template.
+    pub async fn create() -> Self {
+        static TEMPLATE_READY: OnceCell<()> = OnceCell::const_new();
+        TEMPLATE_READY.get_or_init(make_template).await;
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let mut server = connect(&server()).await;
+        let create = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut server).await.expect("a database");
+        Self { url: url_of(&name) }
+    }
+
+    /// A connection as the owner, past row-level security: to look at what is really stored.
+    pub async fn connect(&self) -> PgConnection {
+        connect(&self.url).await
+    }
+
+    /// One number that a statement answers.
+    pub async fn count(&self, statement: &'static str) -> i64 {
+        let mut db = self.connect().await;
+        sqlx::query_scalar(statement).fetch_one(&mut db).await.expect("a count")
+    }
+
+    /// How many pairs of active appointments overlap for a doctor or a patient: always none.
+    pub async fn overlapping_pairs(&self) -> i64 {
+        self.count(
+            "SELECT count(*) FROM appointments a JOIN appointments b
+             ON a.clinic_id = b.clinic_id AND a.id < b.id AND a.during && b.during
+                AND (a.doctor_id = b.doctor_id OR a.patient_id = b.patient_id)
+             WHERE a.status NOT IN ('CANCELLED', 'NO_SHOW') AND b.status NOT IN ('CANCELLED', 'NO_SHOW')",
+        )
+        .await
+    }
+}
+
+/// The cluster that the test run started.
+fn server() -> String {
+    std::env::var("CLINICD_TEST_SERVER").expect("run the tests with `make test`, which starts a PostgreSQL for them")
+}
+
+fn url_of(database: &str) -> String {
+    server().replacen("/postgres?", &format!("/{database}?"), 1)
+}
+
+async fn connect(url: &str) -> PgConnection {
+    let options = PgConnectOptions::from_str(url).expect("a PostgreSQL URL");
+    PgConnection::connect_with(&options).await.expect("the test's PostgreSQL")
+}
+
+/// Several test programs may come at once: one makes the template, the others wait.
+async fn make_template() {
+    let mut server = connect(&server()).await;
+    sqlx::raw_sql("SELECT pg_advisory_lock(4711)").execute(&mut server).await.expect("the lock");
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(TEMPLATE)
+        .fetch_one(&mut server)
+        .await
+        .expect("the catalogue");
+    if !exists {
+        let making = format!("{TEMPLATE}_making");
+        let create = format!("DROP DATABASE IF EXISTS {making}; ");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut server).await.expect("no left-over");
+        let create = format!("CREATE DATABASE {making}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut server).await.expect("the template");
+        let url = url_of(&making);
+        let database = Database::open(Some(&url), "unused".as_ref()).await.expect("the template's URL");
+        database.migrate().await.expect("the migrations");
+        let rename = format!("ALTER DATABASE {making} RENAME TO {TEMPLATE}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(rename)).execute(&mut server).await.expect("the template's name");
+    }
+}

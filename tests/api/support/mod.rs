@@ -1,0 +1,118 @@
+//! The program under test, and typed helpers to talk to it.
+
+mod client;
+mod database;
+mod records;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clinicd::{
+    app::App,
+    config::{DatabaseSettings, Environment, LogSettings, Settings},
+};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+pub use client::{Answer, Session, contract};
+pub use database::TestDatabase;
+pub use records::{booking, doctor, patient, unique};
+
+/// The password of every account that tests make.
+pub const PASSWORD: &str = "seven quiet lanterns";
+
+/// A running program with a database of its own. Both end with the test.
+pub struct TestApp {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its database.
+    pub database: TestDatabase,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl TestApp {
+    /// Starts the program on an empty database.
+    pub async fn start() -> Self {
+        Self::start_on(TestDatabase::create().await).await
+    }
+
+    /// Starts the program, or one more, on that database.
+    pub async fn start_on(database: TestDatabase) -> Self {
+        let settings = settings(&database);
+        Self::start_with(database, settings).await
+    }
+
+    /// Starts the program with these settings.
+    pub async fn start_with(database: TestDatabase, settings: Settings) -> Self {
+        let app = App::build(&settings).await.expect("the program starts");
+        let (stop, stopped) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
+        let served = tokio::spawn(async move {
+            let listening = |address, _| tell.send(address).expect("the test waits");
+            app.serve(&settings, listening, async { _ = stopped.await })
+                .await
+                .expect("the program serves");
+        });
+        let address = told.await.expect("the program listens");
+        Self { address, database, stop: Some(stop), served: Some(served) }
+    }
+
+    /// Stops the program in order, as SIGTERM does, and waits for its end.
+    pub async fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(served) = self.served.take() {
+            served.await.expect("the program stops in order");
+        }
+    }
+
+    /// A client that is nobody.
+    pub fn anonymous(&self) -> Session {
+        Session::anonymous(self.address)
+    }
+
+    /// Founds a clinic and answers its administrator. `name` makes the e-mail address.
+    pub async fn founder(&self, name: &str) -> Session {
+        let body = json!({
+            "email": format!("{name}@example.com"),
+            "password": PASSWORD,
+            "clinic_name": format!("{name}'s clinic"),
+        });
+        let registered = self.anonymous().post("/api/auth/register", body).await.expect(201);
+        Session::of(self.address, &registered.body)
+    }
+
+    /// Logs in.
+    pub async fn login(&self, email: &str) -> Session {
+        let body = json!({ "email": email, "password": PASSWORD });
+        let answer = self.anonymous().post("/api/auth/login", body).await.expect(200);
+        Session::of(self.address, &answer.body)
+    }
+
+    /// Makes a user of the administrator's clinic with that role, and logs in as them.
+    pub async fn user(&self, admin: &Session, name: &str, role: &str) -> Session {
+        let email = format!("{name}@example.com");
+        let body = json!({ "email": email, "password": PASSWORD, "role": role });
+        admin.post("/api/users", body).await.expect(201);
+        self.login(&email).await
+    }
+}
+
+/// The settings of a test: any free port, that database, no demo.
+pub fn settings(database: &TestDatabase) -> Settings {
+    Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        database: DatabaseSettings {
+            database_url: Some(database.url.clone()),
+            migrate_url: None,
+            data_dir: PathBuf::from("unused"),
+        },
+        environment: Environment::Development,
+        policy_dir: None,
+        cors_origins: Vec::new(),
+        db_connections: 4,
+        access_token_minutes: 60,
+        refresh_token_days: 7,
+        no_demo: true,
+        log: LogSettings { filter: "warn".into() },
+    }
+}

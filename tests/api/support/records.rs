@@ -1,0 +1,66 @@
+//! Rows that tests start from.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use super::Session;
+
+/// A number that no other row of this test program has.
+pub fn unique() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A patient's body.
+pub fn patient() -> Value {
+    let n = unique();
+    json!({ "first_name": "Maya", "last_name": "Okafor", "email": format!("maya.{n}@example.com"), "gender": "F" })
+}
+
+/// A doctor's body.
+pub fn doctor() -> Value {
+    let n = unique();
+    json!({
+        "first_name": "Elena",
+        "last_name": "Marsh",
+        "specialization": "Cardiology",
+        "license_number": format!("MD-{n}"),
+        "email": format!("elena.{n}@example.com"),
+    })
+}
+
+/// A booking's body, at that time of a day far in the future.
+pub fn booking(doctor: i64, patient: i64, time: &str) -> Value {
+    json!({ "doctor": doctor, "patient": patient, "appointment_datetime": format!("2031-03-05T{time}:00Z") })
+}
+
+impl Session {
+    /// Registers a patient and answers the id.
+    pub async fn new_patient(&self) -> i64 {
+        self.post("/api/patients", patient()).await.expect(201).id()
+    }
+
+    /// Enters a doctor and answers the id.
+    pub async fn new_doctor(&self) -> i64 {
+        self.post("/api/doctors", doctor()).await.expect(201).id()
+    }
+
+    /// Enters a doctor who is that user, and answers the id.
+    pub async fn new_doctor_login(&self, user: i64) -> i64 {
+        let mut body = doctor();
+        body["user"] = user.into();
+        self.post("/api/doctors", body).await.expect(201).id()
+    }
+
+    /// Assigns a doctor to a patient and answers the mapping's id.
+    pub async fn new_mapping(&self, patient: i64, doctor: i64) -> i64 {
+        let body = json!({ "patient": patient, "doctor": doctor });
+        self.post("/api/mappings", body).await.expect(201).id()
+    }
+
+    /// Books and answers the appointment's id.
+    pub async fn new_appointment(&self, doctor: i64, patient: i64, time: &str) -> i64 {
+        self.post("/api/appointments", booking(doctor, patient, time)).await.expect(201).id()
+    }
+}
