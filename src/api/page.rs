@@ -36,7 +36,7 @@ impl Paging {
         limit: Option<i64>,
         cursor: Option<&String>,
     ) -> Result<Self, Problem> {
-        let uri = request.original_uri();
+        let uri = request.uri();
         let path = uri.path().trim_end_matches('/').to_owned();
         let parameters = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
         let parameters: Vec<_> = parameters.filter(|part| !part.starts_with("cursor=")).collect();
