@@ -1,6 +1,6 @@
 //! `clinicd serve`
 
-use std::net::SocketAddr;
+use std::{io::Write, net::SocketAddr};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,16 +23,20 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
     Ok(app.serve(&settings, announce, stop).await?)
 }
 
+/// Says where the program listens; whoever started it may have stopped reading, which is no harm.
 fn announce(address: SocketAddr, logins: Option<Logins>) {
-    println!("listening on http://{address}");
-    println!("Swagger UI: http://{address}/docs   ReDoc: http://{address}/redoc");
+    let mut text = format!(
+        "listening on http://{address}\nSwagger UI: http://{address}/docs   ReDoc: http://{address}/redoc\n"
+    );
     match logins {
         Some(logins) => {
-            println!("This database was empty: it has a demo clinic now. Log in with POST /api/auth/login:");
+            text += "This database was empty: it has a demo clinic now. Log in with POST /api/auth/login:\n";
             for (role, email, password) in logins {
-                println!("  {role:<7} {email:<20} {password}");
+                text += &format!("  {role:<7} {email:<20} {password}\n");
             }
         }
-        None => println!("Sign up with POST /api/auth/register, or log in with POST /api/auth/login."),
+        None => text += "Sign up with POST /api/auth/register, or log in with POST /api/auth/login.\n",
     }
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -1,1 +1,115 @@
-//! To be filled.
+//! The database goes away: 503, nothing acknowledged is lost, and it comes back by itself.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{TestApp, booking};
+
+/// Ends every connection of the program and lets none in, or lets them in again.
+async fn allow_connections(app: &TestApp, allowed: bool) {
+    let mut db = app.database.connect().await;
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut db).await.unwrap();
+    drop(db);
+    let server = app.database.url.replacen(&format!("/{name}?"), "/postgres?", 1);
+    let mut db = crate::support::TestDatabase { url: server }.connect().await;
+    let alter = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(alter)).execute(&mut db).await.unwrap();
+    if !allowed {
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
+            .bind(&name)
+            .execute(&mut db)
+            .await
+            .unwrap();
+    }
+}
+
+/// Lets the database in again past the name, which needs a connection of its own.
+async fn restore(app: &TestApp) {
+    let (base, query) = app.database.url.split_once('?').unwrap();
+    let (prefix, name) = base.rsplit_once('/').unwrap();
+    let mut db = crate::support::TestDatabase { url: format!("{prefix}/postgres?{query}") }.connect().await;
+    let alter = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(alter)).execute(&mut db).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_is_503_and_comes_back_by_itself() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    let kept = admin.new_appointment(doctor, patient, "10:00").await;
+
+    allow_connections(&app, false).await;
+    let refused = admin.get("/api/patients").await.expect(503);
+    assert_eq!(refused.header("retry-after"), "1");
+    admin.post("/api/patients", json!({ "first_name": "A", "last_name": "B" })).await.expect(503);
+    admin.post("/api/appointments", booking(doctor, patient, "11:00")).await.expect(503);
+    admin.get("/readyz").await.expect(503);
+    admin.get("/healthz").await.expect(200);
+    let login = json!({ "email": "ada@example.com", "password": crate::support::PASSWORD });
+    admin.post("/api/auth/login", login.clone()).await.expect(503);
+
+    restore(&app).await;
+    // The workers connect again by themselves; the first attempts may still meet what is gone.
+    for _ in 0..50 {
+        if admin.get("/readyz").await.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    admin.get("/readyz").await.expect(200);
+    admin.get(&format!("/api/appointments/{kept}")).await.expect(200);
+    admin.post("/api/auth/login", login).await.expect(200);
+    // The refused booking was not made, and its time is free.
+    assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 1);
+    admin.new_appointment(doctor, patient, "11:00").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    let cutting = {
+        let database = app.database.clone();
+        tokio::spawn(async move {
+            let mut db = database.connect().await;
+            for _ in 0..30 {
+                sqlx::query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                )
+                .execute(&mut db)
+                .await
+                .unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+    };
+    let booking_all = (0..96).map(|n| {
+        let admin = admin.clone();
+        tokio::spawn(async move {
+            let mut body = booking(doctor, patient, &format!("{:02}:{:02}", n / 4, n % 4 * 15));
+            body["duration_minutes"] = 15.into();
+            tokio::time::sleep(Duration::from_millis(6 * n)).await;
+            (n, admin.post("/api/appointments", body).await)
+        })
+    });
+    let mut acknowledged = Vec::new();
+    for answer in booking_all.collect::<Vec<_>>() {
+        let (_, answer) = answer.await.expect("an answer");
+        match answer.status {
+            201 => acknowledged.push(answer.id()),
+            503 => {}
+            other => panic!("{other}: {}", answer.text),
+        }
+    }
+    cutting.await.unwrap();
+    assert!(!acknowledged.is_empty(), "nothing was booked between the cuts");
+    let mut db = app.database.connect().await;
+    let stored: Vec<i64> = sqlx::query_scalar("SELECT id FROM appointments").fetch_all(&mut db).await.unwrap();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !stored.contains(id)).collect();
+    assert!(lost.is_empty(), "acknowledged and gone: {lost:?}");
+    assert_eq!(app.database.overlapping_pairs().await, 0);
+}

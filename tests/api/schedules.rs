@@ -1,1 +1,200 @@
-//! To be filled.
+//! The schedule actors: refusals from memory, passivation, failure, bounded admission.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{TimeDelta, TimeZone, Utc};
+use clinicd::{
+    actors::{
+        repository::{self, Error, Repository, peers::Peers},
+        schedule::{Limits, ScheduleError, Schedules},
+    },
+    domain::{
+        AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, appointments::BookingRequest,
+        calendar::Violation,
+    },
+    postgres::Database,
+};
+use uuid::Uuid;
+
+use crate::support::{Session, TestApp, booking};
+
+/// The actors without HTTP, on a database that a program has filled.
+async fn actors(app: &TestApp, limits: Limits) -> (Repository, Schedules) {
+    let database = Database::open(Some(&app.database.url), "unused".as_ref()).await.unwrap();
+    let settings = repository::Settings { options: database.options(), workers: 2, booking_writers: 1 };
+    let repository = Repository::start(settings).await.unwrap();
+    let (peers, news) = Peers::join(database.options()).await;
+    let schedules = Schedules::start(repository.clone(), peers, news, limits).await.unwrap();
+    (repository, schedules)
+}
+
+fn request(admin: &Session, doctor: i64, patient: i64, hour: u32) -> BookingRequest {
+    BookingRequest {
+        caller: Caller {
+            clinic: ClinicId(admin.clinic),
+            account: AccountId(admin.id),
+            role: "admin".into(),
+            doctor: None,
+            request: Uuid::now_v7(),
+        },
+        bookable: Visibility::WHOLE_CLINIC,
+        doctor: DoctorId(doctor),
+        patient: PatientId(patient),
+        start: Utc.with_ymd_and_hms(2031, 3, 5, hour, 0, 0).unwrap(),
+        length: Some(TimeDelta::minutes(30)),
+        reason: String::new(),
+    }
+}
+
+/// A clinic with a doctor and a patient, made by a program that has stopped since: the actors are alone.
+async fn filled() -> (TestApp, Session, i64, i64) {
+    let mut app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    app.stop().await;
+    (app, admin, doctor, patient)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_is_refused_from_memory_without_the_database() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    admin.new_appointment(doctor, patient, "10:00").await;
+
+    // The table is locked against everybody: what is answered now is answered from memory.
+    let mut db = app.database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE appointments IN ACCESS EXCLUSIVE MODE").execute(&mut db).await.unwrap();
+    let refused = admin.post("/api/appointments", booking(doctor, patient, "10:00"));
+    let refused = tokio::time::timeout(Duration::from_secs(4), refused).await.expect("an answer from memory");
+    let refused = refused.expect_problem(409, "slot-taken");
+    assert_eq!(refused.body["next_slots"].as_array().unwrap().len(), 3);
+    sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_write_occupies_its_time_until_its_outcome_is_known() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    // The schedule is in memory before the table is locked.
+    admin.new_appointment(doctor, patient, "08:00").await;
+
+    let mut db = app.database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE appointments IN SHARE MODE").execute(&mut db).await.unwrap();
+    let pending = {
+        let admin = admin.clone();
+        tokio::spawn(async move { admin.post("/api/appointments", booking(doctor, patient, "10:00")).await })
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!pending.is_finished(), "the write waits for the lock");
+    admin.post("/api/appointments", booking(doctor, patient, "10:00")).await.expect_problem(409, "slot-taken");
+    sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
+    pending.await.unwrap().expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_the_database_refuses_frees_its_claim() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    admin.post("/api/appointments", booking(doctor, 999_999, "10:00")).await.expect(422);
+    admin.new_appointment(doctor, patient, "10:00").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_write_past_the_schedule_is_refused_by_the_database_and_learnt() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
+    admin.new_appointment(doctor, patient, "08:00").await;
+    // Another program, which knows nothing of schedules, takes a time.
+    let mut db = app.database.connect().await;
+    sqlx::query(
+        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
+         VALUES ($1, gen_random_uuid(), $2, $3, '[2031-03-05 10:00+00, 2031-03-05 10:30+00)', $4)",
+    )
+    .bind(admin.clinic)
+    .bind(doctor)
+    .bind(other)
+    .bind(admin.id)
+    .execute(&mut db)
+    .await
+    .unwrap();
+    let refused = admin.post("/api/appointments", booking(doctor, patient, "10:00")).await;
+    let refused = refused.expect_problem(409, "slot-taken");
+    // What is offered instead goes by what was learnt.
+    assert_eq!(refused.body["next_slots"][0]["start"], "2031-03-05T10:30:00+00:00");
+    let again = admin.post("/api/appointments", booking(doctor, patient, "09:45")).await.expect(409);
+    assert_eq!(again.body["next_slots"][0]["start"], "2031-03-05T10:30:00+00:00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_schedule_leaves_memory_and_loses_nothing() {
+    let (app, admin, doctor, patient) = filled().await;
+    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let (_repository, schedules) = actors(&app, limits).await;
+    schedules.book(request(&admin, doctor, patient, 10)).await.unwrap();
+    assert_eq!(schedules.resident(), 1);
+    for _ in 0..50 {
+        if schedules.resident() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(schedules.resident(), 0, "an idle schedule is passivated");
+    let refused = schedules.book(request(&admin, doctor, patient, 10)).await;
+    let Err(ScheduleError::Refused(refused)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refused.violations, [Violation::SlotTaken]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_races_passivation_is_answered_by_the_next_activation() {
+    let (app, admin, doctor, patient) = filled().await;
+    let limits = Limits { idle: Duration::from_millis(2), ..Limits::default() };
+    let (_repository, schedules) = actors(&app, limits).await;
+    for hour in 0..24 {
+        schedules.book(request(&admin, doctor, patient, hour)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(u64::from(hour % 5))).await;
+        let refused = schedules.book(request(&admin, doctor, patient, hour)).await;
+        assert!(matches!(refused, Err(ScheduleError::Refused(_))), "{refused:?}");
+    }
+    assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 24);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admission_is_bounded_per_doctor_and_what_is_too_much_is_told_at_once() {
+    let (app, admin, doctor, patient) = filled().await;
+    let limits = Limits { per_doctor: 4, ..Limits::default() };
+    let (_repository, schedules) = actors(&app, limits).await;
+    schedules.book(request(&admin, doctor, patient, 0)).await.unwrap();
+
+    let mut db = app.database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE appointments IN SHARE MODE").execute(&mut db).await.unwrap();
+    let schedules = Arc::new(schedules);
+    let waiting: Vec<_> = (1..5)
+        .map(|hour| {
+            let (schedules, request) = (schedules.clone(), request(&admin, doctor, patient, hour));
+            tokio::spawn(async move { schedules.book(request).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let refused = schedules.book(request(&admin, doctor, patient, 6)).await;
+    assert!(matches!(refused, Err(ScheduleError::Repository(Error::Overloaded))), "{refused:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
+    for booked in waiting {
+        booked.await.unwrap().expect("those who were admitted are served");
+    }
+    schedules.book(request(&admin, doctor, patient, 6)).await.expect("there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_has_gone_is_not_served() {
+    let (app, admin, doctor, patient) = filled().await;
+    let limits = Limits { patience: Duration::from_millis(100), ..Limits::default() };
+    let (_repository, schedules) = actors(&app, limits).await;
+    let unanswered = tokio::time::timeout(Duration::ZERO, schedules.book(request(&admin, doctor, patient, 10))).await;
+    assert!(unanswered.is_err(), "the caller leaves before it asks");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 0);
+}

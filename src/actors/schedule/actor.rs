@@ -50,7 +50,11 @@ pub(super) struct State {
     /// What waits for a reading that begins after it came.
     parked: Vec<Parked>,
     read_again: bool,
+    /// Something is known to have changed past this actor: nothing is decided before it has been read.
+    is_outdated: bool,
     last_used: Instant,
+    /// It has left the directory, and ends once nothing is under way.
+    is_leaving: bool,
 }
 
 /// A write under way.
@@ -91,7 +95,9 @@ impl Actor for ScheduleActor {
             reading: None,
             parked: Vec::new(),
             read_again: false,
+            is_outdated: false,
             last_used: Instant::now(),
+            is_leaving: false,
         })
     }
 
@@ -102,14 +108,22 @@ impl Actor for ScheduleActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            Message::Decide(request) if state.is_leaving => request.hand_back(),
             Message::Decide(request) => {
                 state.last_used = Instant::now();
                 state.decide(&myself, *request, false);
             }
             Message::Written(reference, outcome) => state.written(&myself, reference, *outcome),
             Message::Loaded(outcome) => state.loaded(&myself, *outcome),
-            Message::Refresh => state.read(&myself),
+            Message::Refresh => {
+                state.is_outdated = true;
+                state.read(&myself);
+            }
             Message::Tick => state.tick(&myself),
+        }
+        if state.is_leaving && state.is_at_rest() {
+            // What has come in the meantime is still handed back.
+            let _ = myself.drain();
         }
         Ok(())
     }
@@ -123,6 +137,9 @@ impl State {
         }
         if !request.wish.takes_time() {
             return self.write(myself, request, None);
+        }
+        if self.is_outdated && !checked {
+            return self.park(myself, request, None);
         }
         let Some(during) = request.wish.during(self.at.calendar.rules()) else {
             let error = Error::invalid("appointment_datetime", "The appointment must lie in the years 1900 to 2200.");
@@ -145,7 +162,7 @@ impl State {
 
     /// Whether the database may know of changes that memory does not.
     fn may_be_behind(&self) -> bool {
-        self.reading.is_some() || self.read_again || !self.at.directory.is_alone()
+        self.reading.is_some() || !self.at.directory.is_alone()
     }
 
     /// Claims the time and hands the write over.
@@ -249,13 +266,17 @@ impl State {
     fn loaded(&mut self, myself: &ActorRef<Message>, outcome: repository::Result<Calendar>) {
         let reading = self.reading.take().unwrap_or_default();
         match outcome {
-            Ok(calendar) => self.replace(calendar, reading.journal),
+            Ok(calendar) => {
+                // Another change that came meanwhile is read by the reading that follows.
+                self.is_outdated &= self.read_again;
+                self.replace(calendar, reading.journal);
+            }
             Err(Error::NotFound) => {
                 for parked in reading.parked.into_iter().chain(std::mem::take(&mut self.parked)) {
                     let refusal = Refusal { violations: vec![Violation::NoSuchDoctor], ..Refusal::default() };
                     self.refuse(parked.request, refusal);
                 }
-                return self.passivate(myself);
+                return self.leave(myself);
             }
             Err(error) => {
                 tracing::warn!(%error, doctor = %self.at.doctor, "cannot read a calendar");
@@ -263,7 +284,7 @@ impl State {
                     parked.request.answer(Err(Error::Unavailable.into()));
                 }
                 // Memory stays what it was, and is known to be behind.
-                self.read_again = true;
+                self.is_outdated = true;
                 myself.send_after(RETRY, || Message::Refresh);
                 return;
             }
@@ -295,18 +316,21 @@ impl State {
     /// Lets go of what is over, and of itself where nobody has asked for a while.
     fn tick(&mut self, myself: &ActorRef<Message>) {
         let idle = self.at.directory.limits().idle;
-        let at_rest = self.in_flight.is_empty() && self.reading.is_none() && self.orphans.is_empty();
-        if at_rest && self.last_used.elapsed() >= idle {
-            return self.passivate(myself);
+        if self.is_at_rest() && self.last_used.elapsed() >= idle {
+            return self.leave(myself);
         }
         self.at.calendar.forget_before(Utc::now());
         myself.send_after(idle, || Message::Tick);
     }
 
-    /// Leaves the directory, so that new messages make a new activation, and drains what has come.
-    fn passivate(&self, myself: &ActorRef<Message>) {
+    fn is_at_rest(&self) -> bool {
+        self.in_flight.is_empty() && self.reading.is_none() && self.orphans.is_empty()
+    }
+
+    /// Leaves the directory, so that who asks from now on gets the next activation.
+    fn leave(&mut self, myself: &ActorRef<Message>) {
         self.at.directory.forget((self.at.clinic, self.at.doctor), myself.get_id());
-        let _ = myself.drain();
+        self.is_leaving = true;
     }
 }
 

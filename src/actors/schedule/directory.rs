@@ -11,7 +11,7 @@ use tokio::sync::{OnceCell, Semaphore, oneshot};
 
 use super::{
     actor::{Arguments, ScheduleActor},
-    message::{Answer, Message, Refused, Request, ScheduleError, Wish},
+    message::{Answer, Message, Refused, Reply, Request, ScheduleError, Wish},
 };
 use crate::{
     actors::repository::{
@@ -160,36 +160,32 @@ impl Schedules {
         self.directory.0.peers.leave();
     }
 
-    async fn ask(&self, key: Key, wish: Wish) -> Answer {
-        let overall = self.overall.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
-        let (answer, answered) = oneshot::channel();
-        let entry = self.directory.entry(key);
-        let of_doctor = entry.permits.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+    /// Asks the doctor's schedule. What meets an activation on its way out goes to the next.
+    async fn ask(&self, key: Key, mut wish: Wish) -> Answer {
         let limits = self.directory.limits();
-        let mut message = Message::Decide(Box::new(Request {
-            wish,
-            answer,
-            deadline: Instant::now() + limits.patience,
-            _admission: [overall, of_doctor],
-        }));
-        // A message that meets an actor on its way out goes to its next activation.
-        let mut attempts = 0;
+        let deadline = Instant::now() + limits.patience;
         loop {
+            let overall = self.overall.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+            let entry = self.directory.entry(key);
+            let of_doctor = entry.permits.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+            let (reply, replied) = oneshot::channel();
+            let request = Request { wish, reply, deadline, _admission: [overall, of_doctor] };
             let actor = self.activate(key).await?;
-            match actor.cast(message) {
-                Ok(()) => break,
-                Err(ractor::MessagingErr::SendErr(returned)) if attempts < 3 => {
+            match actor.cast(Message::Decide(Box::new(request))) {
+                Ok(()) => {}
+                Err(ractor::MessagingErr::SendErr(Message::Decide(returned))) if Instant::now() < deadline => {
                     self.directory.forget(key, actor.get_id());
-                    message = returned;
-                    attempts += 1;
+                    wish = returned.wish;
+                    continue;
                 }
                 Err(_) => return Err(Error::Unavailable.into()),
             }
-        }
-        match tokio::time::timeout(limits.patience, answered).await {
-            Ok(Ok(answer)) => answer,
-            // The actor failed, or the time ran out, with the write perhaps under way.
-            Ok(Err(_)) | Err(_) => Err(Error::OutcomeUnknown.into()),
+            match tokio::time::timeout_at(deadline.into(), replied).await {
+                Ok(Ok(Reply::Answer(answer))) => return answer,
+                Ok(Ok(Reply::AskNext(returned))) => wish = *returned,
+                // The actor failed, or the time ran out, with the write perhaps under way.
+                Ok(Err(_)) | Err(_) => return Err(Error::OutcomeUnknown.into()),
+            }
         }
     }
 

@@ -93,7 +93,7 @@ impl Wish {
 /// A wish with its caller.
 pub(super) struct Request {
     pub(super) wish: Wish,
-    pub(super) answer: oneshot::Sender<Answer>,
+    pub(super) reply: oneshot::Sender<Reply>,
     /// After this the caller no longer waits.
     pub(super) deadline: Instant,
     /// The places that the request holds until it is answered: overall and of this doctor.
@@ -103,13 +103,26 @@ pub(super) struct Request {
 impl Request {
     /// Whether nobody waits for the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
-        self.answer.is_closed() || Instant::now() > self.deadline
+        self.reply.is_closed() || Instant::now() > self.deadline
     }
 
     /// Answers; a caller that has gone misses it.
     pub(super) fn answer(self, answer: Answer) {
-        let _ = self.answer.send(answer);
+        let _ = self.reply.send(Reply::Answer(answer));
     }
+
+    /// Gives the wish back, for the next activation.
+    pub(super) fn hand_back(self) {
+        let _ = self.reply.send(Reply::AskNext(Box::new(self.wish)));
+    }
+}
+
+/// What an actor says to a request.
+pub(super) enum Reply {
+    /// It is decided.
+    Answer(Answer),
+    /// This activation is on its way out: ask the next.
+    AskNext(Box<Wish>),
 }
 
 /// What became of a write.
