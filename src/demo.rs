@@ -145,11 +145,7 @@ async fn user(services: &Services, admin: &Caller, n: usize, name: &str) -> Resu
 }
 
 async fn map(services: &Services, admin: &Caller, patient: PatientId, doctor: DoctorId) -> Result<(), DemoError> {
-    let details = MappingDetails {
-        reason_for_visit: Some("First consultation".into()),
-        notes: None,
-        is_active: true,
-    };
+    let details = MappingDetails { reason_for_visit: Some("First consultation".into()), notes: None, is_active: true };
     let new = NewMapping { patient, doctor, details };
     services.repository.create_mapping(admin, Visibility::WHOLE_CLINIC, new).await?;
     Ok(())

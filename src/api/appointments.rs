@@ -17,10 +17,7 @@ use super::{
     problem::{self, Problem},
 };
 use crate::{
-    actors::{
-        repository::Error,
-        schedule::ScheduleError,
-    },
+    actors::{repository::Error, schedule::ScheduleError},
     domain::{
         AppointmentId, Caller, DoctorId, Interval, PatientId, Visibility,
         access::{Action, Resource},
@@ -193,8 +190,9 @@ impl AppointmentPatch {
         }
         if self.moves() && !current.status.can_be_rescheduled() && !status.can_be_rescheduled() {
             let detail = format!("An appointment that is {} cannot be given another time.", current.status);
-            return Err(Problem::new(problem::INVALID_TRANSITION, detail.clone())
-                .with_error("appointment_datetime", detail));
+            return Err(
+                Problem::new(problem::INVALID_TRANSITION, detail.clone()).with_error("appointment_datetime", detail)
+            );
         }
         let start = self.appointment_datetime.unwrap_or(current.during.start());
         let length = self.duration_minutes.map_or(current.during.length(), TimeDelta::minutes);
@@ -205,10 +203,7 @@ impl AppointmentPatch {
 }
 
 fn out_of_years() -> Problem {
-    Problem::invalid(FieldErrors::one(
-        "appointment_datetime",
-        "The appointment must lie in the years 1900 to 2200.",
-    ))
+    Problem::invalid(FieldErrors::one("appointment_datetime", "The appointment must lie in the years 1900 to 2200."))
 }
 
 #[OpenApi(prefix_path = "/api/appointments", tag = "Chapter::Appointments")]

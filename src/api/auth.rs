@@ -95,7 +95,9 @@ impl RegisterInput {
             errors.add("password2", "The two passwords are not the same.");
         }
         let full_name = format!("{first_name} {last_name}");
-        if let Some(weakness) = weakness(&self.password, &email, &[&username, &first_name, &last_name, full_name.trim()]) {
+        if let Some(weakness) =
+            weakness(&self.password, &email, &[&username, &first_name, &last_name, full_name.trim()])
+        {
             errors.add("password", weakness);
         }
         if username != email && username.contains('@') {
@@ -431,7 +433,11 @@ impl Auth {
     ///
     /// Everything that the role of the token may do, by resource and action, with its scopes.
     #[oai(path = "/auth/permissions", method = "get", operation_id = "listPermissions")]
-    async fn permissions(&self, caller: Authenticated, services: Data<&Services>) -> Result<Json<Permissions>, Problem> {
+    async fn permissions(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+    ) -> Result<Json<Permissions>, Problem> {
         let granted = services.gate.policy().grants_of(&caller.0.role);
         let permissions = granted.map(|(resource, action, scopes)| Permission {
             resource: resource.name().into(),

@@ -45,10 +45,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
     fn request_meta() -> Option<MetaRequest> {
         Some(MetaRequest {
             description: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: T::schema_ref(),
-            }],
+            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
             required: true,
         })
     }
@@ -202,7 +199,11 @@ fn wrong_text(facet: &MetaSchema, text: &str) -> Option<String> {
     let least = facet.min_length.unwrap_or(0);
     let counted = if is_secret { length } else { text.trim().chars().count() };
     if counted < least {
-        return Some(if least == 1 { "Must not be blank.".into() } else { format!("Must have at least {least} characters.") });
+        return Some(if least == 1 {
+            "Must not be blank.".into()
+        } else {
+            format!("Must have at least {least} characters.")
+        });
     }
     if !facet.enum_items.is_empty() && !facet.enum_items.iter().any(|item| item.as_str() == Some(text)) {
         let known: Vec<_> = facet.enum_items.iter().filter_map(Value::as_str).collect();
@@ -233,7 +234,8 @@ fn is_email(text: &str) -> bool {
 }
 
 fn is_date(text: &str) -> bool {
-    text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|date| (1850..=2200).contains(&date.year()))
+    text.len() == 10
+        && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|date| (1850..=2200).contains(&date.year()))
 }
 
 /// RFC 3339, with an offset, and no leap second, which no calendar can hold.
@@ -253,7 +255,6 @@ mod tests {
     use super::*;
 
     #[derive(Object)]
-    #[expect(dead_code, reason = "only its schema is used")]
     struct Sample {
         #[oai(validator(min_length = 1, max_length = 5))]
         name: String,
@@ -286,7 +287,14 @@ mod tests {
 
     #[test]
     fn times_that_no_calendar_can_hold_are_refused() {
-        for at in ["2030-12-31T23:59:60Z", "1899-12-31T23:59:59Z", "2201-01-01T00:00:00Z", "infinity", "2030-01-01 10:00:00Z", "2030-02-30T10:00:00Z"] {
+        for at in [
+            "2030-12-31T23:59:60Z",
+            "1899-12-31T23:59:59Z",
+            "2201-01-01T00:00:00Z",
+            "infinity",
+            "2030-01-01 10:00:00Z",
+            "2030-02-30T10:00:00Z",
+        ] {
             assert_eq!(errors(json!({"name": "ok", "at": at}))[0].0, "at", "{at}");
         }
     }

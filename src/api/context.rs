@@ -37,7 +37,12 @@ pub struct Services {
 
 impl Services {
     /// The rows within which the caller may do this.
-    pub(super) async fn admit(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Visibility, Problem> {
+    pub(super) async fn admit(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: Resource,
+    ) -> Result<Visibility, Problem> {
         Ok(self.gate.admit(caller, action, resource).await?)
     }
 }
@@ -78,7 +83,10 @@ pub(super) async fn to_the_end<T: Send + 'static>(
         Ok(done) => done,
         Err(error) => {
             tracing::error!(%error, "a change panicked");
-            Err(Problem::new(problem::OUTCOME_UNKNOWN, "The change may have been made or not. Read before you try again."))
+            Err(Problem::new(
+                problem::OUTCOME_UNKNOWN,
+                "The change may have been made or not. Read before you try again.",
+            ))
         }
     }
 }
@@ -89,9 +97,9 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 pub struct Authenticated(pub Caller);
 
 async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
-    let services = request.data::<Services>().ok_or_else(|| {
-        Problem::new(problem::INTERNAL, "The server is not set up to authenticate.")
-    })?;
+    let services = request
+        .data::<Services>()
+        .ok_or_else(|| Problem::new(problem::INTERNAL, "The server is not set up to authenticate."))?;
     let authenticated = services.authn.authenticate(&bearer.token, current_request()).await;
     Ok(authenticated.map_err(Problem::from)?)
 }

@@ -438,7 +438,8 @@ impl Doctors {
         services.repository.find_doctor(&caller.0, doctor, doctors_seen).await?;
         let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
         // A doctor sees who is assigned to themselves, not who is assigned to a colleague.
-        let is_hidden = !mappings_seen.whole_clinic && mappings_seen.owner.is_none() && mappings_seen.doctor != Some(doctor);
+        let is_hidden =
+            !mappings_seen.whole_clinic && mappings_seen.owner.is_none() && mappings_seen.doctor != Some(doctor);
         if is_hidden {
             return Ok(paging.listed(Vec::new(), |row: &crate::domain::patients::Patient| row.id.0, PatientView::from));
         }

@@ -196,11 +196,8 @@ impl Mappings {
     ) -> Result<Listed<MappingView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
         let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
-        let filter = MappingFilter {
-            patient: patient.0.map(PatientId),
-            doctor: doctor.0.map(DoctorId),
-            is_active: is_active.0,
-        };
+        let filter =
+            MappingFilter { patient: patient.0.map(PatientId), doctor: doctor.0.map(DoctorId), is_active: is_active.0 };
         let rows = services.repository.list_mappings(&caller.0, seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, MappingView::from))
     }
@@ -320,7 +317,11 @@ impl Mappings {
     }
 }
 
-async fn of_patient(caller: Authenticated, services: &Services, id: PatientId) -> Result<Json<PatientDoctors>, Problem> {
+async fn of_patient(
+    caller: Authenticated,
+    services: &Services,
+    id: PatientId,
+) -> Result<Json<PatientDoctors>, Problem> {
     let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
     let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
     let patient = services.repository.find_patient(&caller.0, id, patients_seen).await?;

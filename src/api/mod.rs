@@ -19,7 +19,8 @@ mod users;
 mod zone;
 
 use poem::{
-    Endpoint, EndpointExt, IntoResponse, Route, endpoint::make_sync,
+    Endpoint, EndpointExt, IntoResponse, Route,
+    endpoint::make_sync,
     http::{Method, header},
     middleware::{CatchPanic, Cors, NormalizePath, TrailingSlash},
     web::Html,
@@ -96,13 +97,16 @@ pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endp
         .at("/docs", page(swagger))
         .at("/redoc", page(redoc))
         .at("/openapi.json", make_sync(move |_| contract.clone().with_content_type("application/json")))
-        .at("/problems/:name", make_sync(|request: poem::Request| {
-            let page = request.raw_path_param("name").and_then(spec::problem_page);
-            page.map_or_else(
-                || Problem::new(problem::NOT_FOUND, "There is no such kind of problem.").into_response(),
-                |page| page.with_content_type("text/plain; charset=utf-8").into_response(),
-            )
-        }))
+        .at(
+            "/problems/:name",
+            make_sync(|request: poem::Request| {
+                let page = request.raw_path_param("name").and_then(spec::problem_page);
+                page.map_or_else(
+                    || Problem::new(problem::NOT_FOUND, "There is no such kind of problem.").into_response(),
+                    |page| page.with_content_type("text/plain; charset=utf-8").into_response(),
+                )
+            }),
+        )
         .data(services)
         .with(CatchPanic::new().with_handler(outside::panicked));
     // The framework lets every origin in where none is named: without an allow list there is no CORS at all.

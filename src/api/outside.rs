@@ -109,16 +109,20 @@ fn problem_of(error: poem::Error) -> Response {
     }
     match error.status() {
         StatusCode::NOT_FOUND => Problem::new(problem::NOT_FOUND, "There is no such path."),
-        StatusCode::METHOD_NOT_ALLOWED => Problem::new(problem::METHOD_NOT_ALLOWED, "This path does not know this method."),
-        StatusCode::UNAUTHORIZED => Problem::new(
-            problem::UNAUTHENTICATED,
-            "Send an access token: `Authorization: Bearer <access>`.",
-        ),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::new(problem::METHOD_NOT_ALLOWED, "This path does not know this method.")
+        }
+        StatusCode::UNAUTHORIZED => {
+            Problem::new(problem::UNAUTHENTICATED, "Send an access token: `Authorization: Bearer <access>`.")
+        }
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(problem::TOO_LARGE, "The body is larger than 1 MiB."),
         status if status.is_client_error() => Problem::new(problem::MALFORMED, "The request cannot be read."),
         _ => {
             tracing::error!(%error, "unexpected error of the framework");
-            Problem::new(problem::INTERNAL, "The server met an error of its own; it has been logged under this request's id.")
+            Problem::new(
+                problem::INTERNAL,
+                "The server met an error of its own; it has been logged under this request's id.",
+            )
         }
     }
     .into_response()

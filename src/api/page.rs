@@ -44,10 +44,8 @@ impl Paging {
         // The size of the page may change from page to page; what is listed may not.
         let mut listed: Vec<_> = parameters.iter().filter(|part| !part.starts_with("limit=")).copied().collect();
         listed.sort_unstable();
-        let binding = digest::digest(
-            &digest::SHA256,
-            format!("{} {path}?{}", caller.clinic, listed.join("&")).as_bytes(),
-        );
+        let binding =
+            digest::digest(&digest::SHA256, format!("{} {path}?{}", caller.clinic, listed.join("&")).as_bytes());
         let mut paging = Self {
             path,
             query,

@@ -333,11 +333,8 @@ impl Patients {
     ) -> Result<Listed<PatientView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
         let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
-        let filter = PatientFilter {
-            search: tidy_optional(search.0),
-            created_by: created_by.0.map(AccountId),
-            doctor: None,
-        };
+        let filter =
+            PatientFilter { search: tidy_optional(search.0), created_by: created_by.0.map(AccountId), doctor: None };
         let rows = services.repository.list_patients(&caller.0, seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, PatientView::from))
     }
@@ -443,10 +440,7 @@ impl Patients {
         let services = services.clone();
         to_the_end(async move {
             let cancel = cancel_appointments.0.unwrap_or(false);
-            let freed = services
-                .repository
-                .delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel)
-                .await?;
+            let freed = services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await?;
             for doctor in freed {
                 services.schedules.changed(caller.0.clinic, doctor);
             }

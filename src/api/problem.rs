@@ -1,7 +1,14 @@
 //! The one problem type (RFC 9457): every refusal that a client meets has this shape.
 
-use poem::{IntoResponse, Response, http::{StatusCode, header}};
-use poem_openapi::{ApiResponse, Object, registry::{MetaResponses, Registry}, types::Type};
+use poem::{
+    IntoResponse, Response,
+    http::{StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Object,
+    registry::{MetaResponses, Registry},
+    types::Type,
+};
 
 use super::outside::current_request;
 use crate::{
@@ -11,7 +18,12 @@ use crate::{
     },
     authn::{AuthnError, PasswordError},
     authz::Denied,
-    domain::{Interval, calendar::Violation, fields::{FieldErrors, NON_FIELD}, lifecycle::Status},
+    domain::{
+        Interval,
+        calendar::Violation,
+        fields::{FieldErrors, NON_FIELD},
+        lifecycle::Status,
+    },
 };
 
 /// A kind of problem: its name, status and title.
@@ -31,7 +43,7 @@ macro_rules! kinds {
     ($($constant:ident = $name:literal, $status:ident, $title:literal, $advice:literal;)*) => {
         $(
             #[doc = $title]
-            pub const $constant: Kind = Kind {
+            pub const $constant: &Kind = &Kind {
                 name: $name,
                 status: StatusCode::$status,
                 title: $title,
@@ -40,7 +52,7 @@ macro_rules! kinds {
         )*
 
         /// Every kind of problem.
-        pub const KINDS: &[Kind] = &[$($constant),*];
+        pub const KINDS: &[&Kind] = &[$($constant),*];
     };
 }
 
@@ -94,7 +106,7 @@ kinds! {
 /// A refusal on its way to a client.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    kind: Kind,
+    kind: &'static Kind,
     detail: String,
     errors: FieldErrors,
     booking: Option<(Vec<Interval>, Vec<Interval>)>,
@@ -141,7 +153,7 @@ pub struct ProblemBody {
 
 impl Problem {
     /// A problem of that kind.
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: FieldErrors::default(), booking: None }
     }
 
@@ -195,10 +207,8 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = poem_openapi::types::ToJSON::to_json_string(&self.body());
-        let mut response = Response::builder()
-            .status(self.kind.status)
-            .content_type("application/problem+json")
-            .body(body);
+        let mut response =
+            Response::builder().status(self.kind.status).content_type("application/problem+json").body(body);
         let headers = response.headers_mut();
         if self.kind.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
@@ -237,12 +247,18 @@ impl From<RepositoryError> for Problem {
     fn from(error: RepositoryError) -> Self {
         match error {
             RepositoryError::NotFound => Self::new(NOT_FOUND, "There is no such row, or you may not know of it."),
-            RepositoryError::Stale => Self::new(STALE, "The row has another version than `If-Match` expects; read it again."),
+            RepositoryError::Stale => {
+                Self::new(STALE, "The row has another version than `If-Match` expects; read it again.")
+            }
             RepositoryError::Invalid(errors) => Self::invalid(errors),
             RepositoryError::Conflict(conflict) => conflict.into(),
-            RepositoryError::Unavailable => Self::new(UNAVAILABLE, "The database cannot be reached just now; nothing was done."),
+            RepositoryError::Unavailable => {
+                Self::new(UNAVAILABLE, "The database cannot be reached just now; nothing was done.")
+            }
             RepositoryError::TryAgain => Self::new(UNAVAILABLE, "Another change was in the way; nothing was done."),
-            RepositoryError::Overloaded => Self::new(UNAVAILABLE, "Too many requests are waiting already; nothing was done."),
+            RepositoryError::Overloaded => {
+                Self::new(UNAVAILABLE, "Too many requests are waiting already; nothing was done.")
+            }
             RepositoryError::OutcomeUnknown => Self::new(
                 OUTCOME_UNKNOWN,
                 "The connection to the database was lost while the change was being saved: it may have been made or not. Read before you try again.",
@@ -257,7 +273,9 @@ impl From<Conflict> for Problem {
         match conflict {
             Conflict::Taken { field, message } => Self::new(TAKEN, message).with_error(field, message),
             Conflict::DoctorBusy => Self::new(SLOT_TAKEN, SLOT_TAKEN_DETAIL).with_error(NON_FIELD, SLOT_TAKEN_DETAIL),
-            Conflict::PatientBusy => Self::new(PATIENT_BUSY, PATIENT_BUSY_DETAIL).with_error(NON_FIELD, PATIENT_BUSY_DETAIL),
+            Conflict::PatientBusy => {
+                Self::new(PATIENT_BUSY, PATIENT_BUSY_DETAIL).with_error(NON_FIELD, PATIENT_BUSY_DETAIL)
+            }
             Conflict::HasFutureAppointments => Self::new(
                 HAS_FUTURE_APPOINTMENTS,
                 "There are active appointments to come; cancel them, or send cancel_appointments=true.",
@@ -266,7 +284,9 @@ impl From<Conflict> for Problem {
                 LAST_ADMINISTRATOR,
                 "This is the clinic's last active administrator; give another user that role first.",
             ),
-            Conflict::AlreadyAccepted => Self::new(ALREADY_ACCEPTED, "This invitation has been accepted; change the user instead."),
+            Conflict::AlreadyAccepted => {
+                Self::new(ALREADY_ACCEPTED, "This invitation has been accepted; change the user instead.")
+            }
         }
     }
 }
@@ -320,7 +340,9 @@ impl From<AuthnError> for Problem {
     fn from(error: AuthnError) -> Self {
         match error {
             AuthnError::WrongCredentials => Self::new(UNAUTHENTICATED, "No account has this login with this password."),
-            AuthnError::InvalidToken => Self::new(UNAUTHENTICATED, "The token is not valid, or not any more; log in or refresh."),
+            AuthnError::InvalidToken => {
+                Self::new(UNAUTHENTICATED, "The token is not valid, or not any more; log in or refresh.")
+            }
             AuthnError::NoMembership => Self::new(FORBIDDEN, "This account has no active membership there."),
             AuthnError::Password(error) => error.into(),
             AuthnError::Repository(error) => error.into(),
@@ -332,7 +354,9 @@ impl From<AuthnError> for Problem {
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => Self::new(UNAVAILABLE, "Too many passwords are being checked just now; nothing was done."),
+            PasswordError::Busy => {
+                Self::new(UNAVAILABLE, "Too many passwords are being checked just now; nothing was done.")
+            }
             PasswordError::Hashing(error) => Self::internal(&error),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::problem::{KINDS, Kind, *};
 
 /// Operations that can meet a state that stands against them, and what they answer then.
-const CONFLICTS: &[(&str, &[Kind])] = &[
+const CONFLICTS: &[(&str, &[&Kind])] = &[
     ("register", &[TAKEN]),
     ("createUser", &[TAKEN]),
     ("updateUser", &[LAST_ADMINISTRATOR]),
@@ -55,7 +55,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     };
     let is_secured = operation["security"].as_array().is_some_and(|all| !all.is_empty());
     let is_signing_in = SIGNING_IN.contains(&id.as_str());
-    let mut kinds: Vec<Kind> = Vec::new();
+    let mut kinds: Vec<&Kind> = Vec::new();
     if is_secured || is_signing_in {
         kinds.push(UNAUTHENTICATED);
     }
@@ -107,7 +107,8 @@ fn problem_response(status: u16, description: &str) -> Value {
             "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
         },
     });
-    let header = |description: &str, ty: &str| json!({ "description": description, "required": true, "schema": { "type": ty } });
+    let header =
+        |description: &str, ty: &str| json!({ "description": description, "required": true, "schema": { "type": ty } });
     match status {
         401 => response["headers"] = json!({ "WWW-Authenticate": header("How to authenticate.", "string") }),
         503 => response["headers"] = json!({ "Retry-After": header("Seconds after which to try again.", "integer") }),

@@ -6,7 +6,7 @@ mod sign_in;
 mod standings;
 mod tokens;
 
-pub use passwords::{Passwords, PasswordError, weakness};
+pub use passwords::{PasswordError, Passwords, weakness};
 pub use secrets::{Secret, invitation_token, split_invitation_token};
 pub use sign_in::{Authn, AuthnError, Registration, SignedIn};
 pub use tokens::{Lifetimes, TokenKeys};

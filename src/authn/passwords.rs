@@ -1,6 +1,10 @@
 //! Passwords: what is accepted, and hashing behind a gate of few permits.
 
-use std::{collections::HashSet, sync::{Arc, LazyLock}, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -59,10 +63,7 @@ impl Passwords {
     /// # Errors
     /// Where hashing does not work at all.
     pub fn new(permits: usize) -> Result<Self, PasswordError> {
-        Ok(Self {
-            gate: Arc::new(Semaphore::new(permits)),
-            decoy: hash(b"nobody's password")?.into(),
-        })
+        Ok(Self { gate: Arc::new(Semaphore::new(permits)), decoy: hash(b"nobody's password")?.into() })
     }
 
     /// The password's hash in PHC format.
@@ -81,9 +82,7 @@ impl Passwords {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.to_string());
         let matches = self
-            .behind_gate(move || {
-                Ok(argon2()?.verify_password(password.as_bytes(), stored.as_str()).is_ok())
-            })
+            .behind_gate(move || Ok(argon2()?.verify_password(password.as_bytes(), stored.as_str()).is_ok()))
             .await?;
         Ok(matches && known)
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use uuid::Uuid;
 
-use super::{
-    Lifetimes, PasswordError, Passwords, Secret, TokenKeys, split_invitation_token, standings::Standings,
-};
+use super::{Lifetimes, PasswordError, Passwords, Secret, TokenKeys, split_invitation_token, standings::Standings};
 use crate::{
     actors::repository::{self, Conflict, Entry, Error, Repository},
     domain::{
@@ -159,10 +157,8 @@ impl Authn {
             if !self.passwords.verify(password, Some(known.password_hash)).await? {
                 return Err(email_taken());
             }
-            let joined = self
-                .repository
-                .accept_invitation(known.account.clone(), *clinic, token_hash.clone(), request)
-                .await?;
+            let joined =
+                self.repository.accept_invitation(known.account.clone(), *clinic, token_hash.clone(), request).await?;
             return self.begin(known.account, joined).await;
         }
         let new = NewAccount {
@@ -174,10 +170,7 @@ impl Authn {
         };
         let entry = match invitation {
             Some((clinic, token_hash)) => Entry::Invited { clinic, token_hash },
-            None => Entry::Found {
-                details: registration.clinic,
-                role: self.founder_role.to_string(),
-            },
+            None => Entry::Found { details: registration.clinic, role: self.founder_role.to_string() },
         };
         let (account, caller) = self.repository.register(new, entry, request).await?;
         self.begin(account, caller).await
@@ -235,13 +228,8 @@ impl Authn {
     }
 
     async fn enter(&self, account: Account, membership: Membership, request: Uuid) -> Result<SignedIn> {
-        let caller = Caller {
-            clinic: membership.clinic,
-            account: account.id,
-            role: membership.role,
-            doctor: None,
-            request,
-        };
+        let caller =
+            Caller { clinic: membership.clinic, account: account.id, role: membership.role, doctor: None, request };
         self.begin(account, caller).await
     }
 
@@ -258,13 +246,7 @@ impl Authn {
             .keys
             .issue(&caller, Utc::now(), self.lifetimes.access)
             .map_err(|error| AuthnError::Internal(error.to_string()))?;
-        Ok(SignedIn {
-            access,
-            refresh: refresh.text,
-            expires_in: self.lifetimes.access.num_seconds(),
-            account,
-            caller,
-        })
+        Ok(SignedIn { access, refresh: refresh.text, expires_in: self.lifetimes.access.num_seconds(), account, caller })
     }
 }
 

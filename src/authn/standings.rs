@@ -17,12 +17,14 @@ const FRESH: Duration = Duration::from_secs(5);
 const LIMIT: usize = 10_000;
 
 type Key = (ClinicId, AccountId);
+/// What was found, and when it was asked for.
+type Known = HashMap<Key, (Instant, Option<Standing>)>;
 
 /// The memory of standings; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Standings {
     repository: Repository,
-    known: Arc<Mutex<HashMap<Key, (Instant, Option<Standing>)>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Standings {
@@ -55,7 +57,7 @@ impl Standings {
         self.known().retain(|(of, _), _| *of != clinic);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Option<Standing>)>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         // The map is whole after any single operation on it, so a panic elsewhere does not spoil it.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

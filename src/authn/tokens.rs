@@ -128,11 +128,7 @@ impl TokenKeys {
         let (_, key) = self.verifying.iter().find(|(known, _)| *known == kid)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
         (claims.typ == TYPE).then_some(())?;
-        Some(Bearer {
-            account: AccountId(claims.sub.parse().ok()?),
-            clinic: claims.clinic,
-            role: claims.role,
-        })
+        Some(Bearer { account: AccountId(claims.sub.parse().ok()?), clinic: claims.clinic, role: claims.role })
     }
 }
 
@@ -143,13 +139,7 @@ mod tests {
     use super::*;
 
     fn caller() -> Caller {
-        Caller {
-            clinic: ClinicId(3),
-            account: AccountId(5),
-            role: "staff".into(),
-            doctor: None,
-            request: Uuid::nil(),
-        }
+        Caller { clinic: ClinicId(3), account: AccountId(5), role: "staff".into(), doctor: None, request: Uuid::nil() }
     }
 
     fn keys() -> (TokenKeys, SigningKey) {

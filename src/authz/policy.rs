@@ -10,10 +10,7 @@ use crate::domain::{
 };
 
 /// The model and the policy that are built into the program.
-const BUILT_IN: (&str, &str) = (
-    include_str!("../../policies/model.conf"),
-    include_str!("../../policies/policy.csv"),
-);
+const BUILT_IN: (&str, &str) = (include_str!("../../policies/model.conf"), include_str!("../../policies/policy.csv"));
 
 /// Which rows a grant reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,10 +123,8 @@ impl Policy {
     pub async fn read(folder: &Path) -> Result<Self, PolicyError> {
         let read = |name: &str| {
             let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(|source| PolicyError::Unreadable {
-                path: path.display().to_string(),
-                source,
-            })
+            std::fs::read_to_string(&path)
+                .map_err(|source| PolicyError::Unreadable { path: path.display().to_string(), source })
         };
         Self::parse(&read("model.conf")?, &read("policy.csv")?).await
     }
@@ -146,10 +141,7 @@ impl Policy {
             let rule = [&*line.role, line.resource.name(), line.action.name(), line.scope.name()];
             casbin::MgmtApi::add_policy(&mut enforcer, rule.map(str::to_owned).to_vec()).await?;
         }
-        let mut policy = Self {
-            roles: Vec::new(),
-            grants: BTreeMap::new(),
-        };
+        let mut policy = Self { roles: Vec::new(), grants: BTreeMap::new() };
         for line in &lines {
             if !policy.roles.contains(&line.role) {
                 policy.roles.push(line.role.clone());
@@ -187,19 +179,15 @@ impl Policy {
     /// The roles that may change users in the whole clinic, in the order of the file. A clinic keeps at
     /// least one active user with one of them.
     pub fn administering_roles(&self) -> Vec<String> {
-        let administers = |role: &&String| {
-            self.decide(role, Resource::Users, Action::Update)
-                .is_some_and(Scopes::whole_clinic)
-        };
+        let administers =
+            |role: &&String| self.decide(role, Resource::Users, Action::Update).is_some_and(Scopes::whole_clinic);
         self.roles.iter().filter(administers).cloned().collect()
     }
 
     /// The role of whoever founds a clinic: the first that administers.
     pub fn founder_role(&self) -> &str {
-        let administers = |role: &&String| {
-            self.decide(role, Resource::Users, Action::Update)
-                .is_some_and(Scopes::whole_clinic)
-        };
+        let administers =
+            |role: &&String| self.decide(role, Resource::Users, Action::Update).is_some_and(Scopes::whole_clinic);
         // `parse` refuses a policy without such a role.
         self.roles.iter().find(administers).map_or("", String::as_str)
     }
@@ -276,9 +264,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_role_is_a_change_of_the_csv_alone() {
-        let policy = parse("p, nurse, patients, read, clinic\np, nurse, appointments, transition, own\n")
-            .await
-            .unwrap();
+        let policy =
+            parse("p, nurse, patients, read, clinic\np, nurse, appointments, transition, own\n").await.unwrap();
         assert_eq!(policy.roles(), ["boss", "nurse"]);
         let scopes = policy.decide("nurse", Resource::Patients, Action::Read).unwrap();
         assert!(scopes.whole_clinic());

@@ -12,12 +12,7 @@ use crate::{
     app::App,
     authn::weakness,
     config::Settings,
-    domain::{
-        Caller,
-        clinics::ClinicDetails,
-        fields::login_name,
-        users::NewAccount,
-    },
+    domain::{Caller, clinics::ClinicDetails, fields::login_name, users::NewAccount},
     telemetry,
 };
 
@@ -63,7 +58,9 @@ async fn make(app: &App, arguments: &Arguments, email: String, clinic: String) -
     let request = Uuid::now_v7();
     if let Some(known) = repository.find_login(email.clone()).await? {
         let Some(id) = existing else {
-            return Err(format!("{email} has an account already, and there is no clinic {clinic:?} for it to join").into());
+            return Err(
+                format!("{email} has an account already, and there is no clinic {clinic:?} for it to join").into()
+            );
         };
         let caller = Caller { clinic: id, account: known.account.id, role: role.clone(), doctor: None, request };
         repository.join_clinic(&caller, known.account, role).await?;
@@ -91,10 +88,7 @@ async fn register(
 ) -> Result<(), Failure> {
     let entry = match existing {
         Some(clinic) => Entry::Appointed { clinic, role },
-        None => Entry::Found {
-            details: ClinicDetails { name: clinic.to_owned(), time_zone: Tz::UTC },
-            role,
-        },
+        None => Entry::Found { details: ClinicDetails { name: clinic.to_owned(), time_zone: Tz::UTC }, role },
     };
     repository.register(new, entry, request).await?;
     Ok(())

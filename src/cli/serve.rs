@@ -25,9 +25,8 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
 
 /// Says where the program listens; whoever started it may have stopped reading, which is no harm.
 fn announce(address: SocketAddr, logins: Option<Logins>) {
-    let mut text = format!(
-        "listening on http://{address}\nSwagger UI: http://{address}/docs   ReDoc: http://{address}/redoc\n"
-    );
+    let mut text =
+        format!("listening on http://{address}\nSwagger UI: http://{address}/docs   ReDoc: http://{address}/redoc\n");
     match logins {
         Some(logins) => {
             text += "This database was empty: it has a demo clinic now. Log in with POST /api/auth/login:\n";

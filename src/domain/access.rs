@@ -34,11 +34,7 @@ pub struct Visibility {
 
 impl Visibility {
     /// Every row of the clinic.
-    pub const WHOLE_CLINIC: Self = Self {
-        whole_clinic: true,
-        owner: None,
-        doctor: None,
-    };
+    pub const WHOLE_CLINIC: Self = Self { whole_clinic: true, owner: None, doctor: None };
 
     /// The owner's account as a bare number, for SQL.
     pub fn owner_id(&self) -> Option<i64> {

@@ -4,8 +4,8 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use super::{
-    AccountId, AppointmentId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId,
-    Visibility, calendar::Violation, lifecycle::Status,
+    AccountId, AppointmentId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, Visibility,
+    calendar::Violation, lifecycle::Status,
 };
 
 /// The shortest appointment, in minutes.
@@ -100,8 +100,7 @@ pub struct Amendment {
 impl Amendment {
     /// Whether the change takes time that the appointment does not hold already.
     pub fn takes_time(&self) -> bool {
-        self.status.is_active()
-            && (self.during != self.current.during || !self.current.status.is_active())
+        self.status.is_active() && (self.during != self.current.during || !self.current.status.is_active())
     }
 
     /// The clinic it happens in.

@@ -62,10 +62,7 @@ pub struct Calendar {
 impl Calendar {
     /// A calendar with these rules and active appointments.
     pub fn new(rules: Rules, appointments: impl IntoIterator<Item = (AppointmentId, Interval)>) -> Self {
-        let mut calendar = Self {
-            rules,
-            taken: BTreeMap::new(),
-        };
+        let mut calendar = Self { rules, taken: BTreeMap::new() };
         for (id, during) in appointments {
             calendar.take(Holder::Appointment(id), during);
         }
@@ -94,8 +91,7 @@ impl Calendar {
 
     /// Drops appointments that ended before `now`: no booking can meet them any more.
     pub fn forget_before(&mut self, now: DateTime<Utc>) {
-        self.taken
-            .retain(|(_, holder), end| *end > now || matches!(holder, Holder::Claim(_)));
+        self.taken.retain(|(_, holder), end| *end > now || matches!(holder, Holder::Claim(_)));
     }
 
     /// How many spans are held.
@@ -123,12 +119,7 @@ impl Calendar {
     }
 
     /// Every rule that `during` breaks; empty where it can be booked.
-    pub fn violations(
-        &self,
-        during: &Interval,
-        ignored: Option<AppointmentId>,
-        now: DateTime<Utc>,
-    ) -> Vec<Violation> {
+    pub fn violations(&self, during: &Interval, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> Vec<Violation> {
         let mut broken = Vec::new();
         if during.start() < now {
             broken.push(Violation::InThePast);
@@ -174,9 +165,7 @@ impl Calendar {
         let midnight = |day: chrono::NaiveDate| local_start(self.rules.zone, day);
         let (start, end, step) = (midnight(day), day.succ_opt().and_then(midnight), self.rules.slot);
         start.into_iter().flat_map(move |start| {
-            (0i32..)
-                .map(move |n| start + step * n)
-                .take_while(move |at| end.is_some_and(|end| *at < end))
+            (0i32..).map(move |n| start + step * n).take_while(move |at| end.is_some_and(|end| *at < end))
         })
     }
 }
@@ -206,11 +195,7 @@ mod tests {
     }
 
     fn calendar(taken: &[Interval]) -> Calendar {
-        let rules = Rules {
-            is_active: true,
-            slot: Duration::minutes(30),
-            zone: Tz::UTC,
-        };
+        let rules = Rules { is_active: true, slot: Duration::minutes(30), zone: Tz::UTC };
         let numbered = taken.iter().enumerate();
         Calendar::new(rules, numbered.map(|(n, during)| (AppointmentId(n as i64 + 1), *during)))
     }
@@ -280,10 +265,7 @@ mod tests {
     fn next_free_offers_the_next_starts_of_the_grid_that_can_be_booked() {
         let calendar = calendar(&[span((10, 0), (10, 30)), span((11, 10), (11, 20))]);
         let offered = calendar.next_free(at(10, 0), Duration::minutes(30), 3, &[], None, at(8, 0));
-        assert_eq!(
-            offered,
-            [span((10, 30), (11, 0)), span((11, 30), (12, 0)), span((12, 0), (12, 30))]
-        );
+        assert_eq!(offered, [span((10, 30), (11, 0)), span((11, 30), (12, 0)), span((12, 0), (12, 30))]);
     }
 
     #[test]

@@ -21,14 +21,8 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of the lifecycle.
-    pub const ALL: [Self; 6] = [
-        Self::Scheduled,
-        Self::Confirmed,
-        Self::CheckedIn,
-        Self::Completed,
-        Self::Cancelled,
-        Self::NoShow,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Scheduled, Self::Confirmed, Self::CheckedIn, Self::Completed, Self::Cancelled, Self::NoShow];
 
     /// The name that stands in the contract and in the database.
     pub fn name(self) -> &'static str {

@@ -34,9 +34,7 @@ impl Gender {
 
     /// The gender of that letter.
     pub fn lettered(letter: &str) -> Option<Self> {
-        [Self::Male, Self::Female, Self::Other, Self::Unknown]
-            .into_iter()
-            .find(|gender| gender.letter() == letter)
+        [Self::Male, Self::Female, Self::Other, Self::Unknown].into_iter().find(|gender| gender.letter() == letter)
     }
 }
 
@@ -71,10 +69,9 @@ impl BirthDate {
                     ));
                 }
                 match age {
-                    Some(age) if age != years => Err(FieldErrors::one(
-                        "age",
-                        "The age is not that of date_of_birth; send one of the two.",
-                    )),
+                    Some(age) if age != years => {
+                        Err(FieldErrors::one("age", "The age is not that of date_of_birth; send one of the two."))
+                    }
                     _ => Ok(Some(known)),
                 }
             }

@@ -48,10 +48,9 @@ impl Database {
     /// Where the URL is none, or the cluster does not start.
     pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, DatabaseError> {
         match url {
-            Some(url) => Ok(Self {
-                options: PgConnectOptions::from_str(url).map_err(DatabaseError::Url)?,
-                cluster: None,
-            }),
+            Some(url) => {
+                Ok(Self { options: PgConnectOptions::from_str(url).map_err(DatabaseError::Url)?, cluster: None })
+            }
             None => {
                 let cluster = LocalCluster::start(data_dir).await?;
                 let options = PgConnectOptions::new_without_pgpass()

@@ -73,9 +73,7 @@ pub async fn find_login(db: &mut PgConnection, login: &str) -> Result<Option<Cre
 
 /// The account.
 pub async fn find(db: &mut PgConnection, id: AccountId) -> Result<Account> {
-    let row = sqlx::query_as!(AccountRow, "SELECT * FROM accounts WHERE id = $1", id.0)
-        .fetch_one(db)
-        .await?;
+    let row = sqlx::query_as!(AccountRow, "SELECT * FROM accounts WHERE id = $1", id.0).fetch_one(db).await?;
     Ok(Credentials::from(row).account)
 }
 
@@ -87,9 +85,8 @@ pub async fn update_names(
     first_name: Option<String>,
     last_name: Option<String>,
 ) -> Result<Account> {
-    let version = sqlx::query_scalar!("SELECT version FROM accounts WHERE id = $1 FOR UPDATE", id.0)
-        .fetch_one(&mut *db)
-        .await?;
+    let version =
+        sqlx::query_scalar!("SELECT version FROM accounts WHERE id = $1 FOR UPDATE", id.0).fetch_one(&mut *db).await?;
     expect_version(expected, version)?;
     let row = sqlx::query_as!(
         AccountRow,
@@ -139,11 +136,7 @@ pub async fn standing(db: &mut PgConnection, clinic: ClinicId, account: AccountI
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Standing {
-        role: row.role,
-        is_active: row.is_active,
-        doctor: row.doctor_id.map(DoctorId),
-    }))
+    Ok(row.map(|row| Standing { role: row.role, is_active: row.is_active, doctor: row.doctor_id.map(DoctorId) }))
 }
 
 /// Makes the account a member of the clinic.
@@ -161,8 +154,6 @@ pub async fn join(db: &mut PgConnection, clinic: ClinicId, account: AccountId, r
 
 /// Whether any account exists: an empty database is one that nobody has used yet.
 pub async fn any(db: &mut PgConnection) -> Result<bool, Error> {
-    let found = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM accounts) AS "found!""#)
-        .fetch_one(db)
-        .await?;
+    let found = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM accounts) AS "found!""#).fetch_one(db).await?;
     Ok(found)
 }

@@ -109,12 +109,7 @@ pub async fn list(
 }
 
 /// The appointment, if the caller may see it.
-pub async fn find(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    id: AppointmentId,
-    seen: Visibility,
-) -> Result<Appointment> {
+pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
     sqlx::query_as!(
         AppointmentRow,
         "SELECT a.*

@@ -29,11 +29,7 @@ pub enum Written {
 ///
 /// A booking that was written before (its acknowledgement was lost) is found by its reference. A
 /// refused booking does not fail the others.
-pub async fn write(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    bookings: &[Booking],
-) -> Result<HashMap<Uuid, Written>> {
+pub async fn write(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -> Result<HashMap<Uuid, Written>> {
     let mut outcomes = HashMap::with_capacity(bookings.len());
     for (reference, row) in insert(db, clinic, bookings).await? {
         outcomes.insert(reference, Written::Booked(row));
@@ -54,11 +50,7 @@ pub async fn write(
 /// Inserts those whose doctor and patient exist and are free.
 ///
 /// The shares of the doctors' and patients' rows keep them from being deleted before the commit.
-async fn insert(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    bookings: &[Booking],
-) -> Result<Vec<(Uuid, Appointment)>> {
+async fn insert(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -> Result<Vec<(Uuid, Appointment)>> {
     let column = |of: fn(&Booking) -> i64| bookings.iter().map(of).collect::<Vec<_>>();
     let references: Vec<Uuid> = bookings.iter().map(|b| b.reference).collect();
     let during: Vec<PgRange<DateTime<Utc>>> = bookings.iter().map(|b| range(&b.during)).collect();
@@ -99,10 +91,8 @@ async fn insert(
     .fetch_all(&mut *db)
     .await?;
 
-    let booked: Vec<(Uuid, Appointment)> = rows
-        .into_iter()
-        .map(|row| Ok((row.reference, row.checked()?)))
-        .collect::<Result<_>>()?;
+    let booked: Vec<(Uuid, Appointment)> =
+        rows.into_iter().map(|row| Ok((row.reference, row.checked()?))).collect::<Result<_>>()?;
     let of_reference: HashMap<Uuid, i64> = booked.iter().map(|(r, a)| (*r, a.id.0)).collect();
     let ids: Vec<Option<i64>> = references.iter().map(|r| of_reference.get(r).copied()).collect();
     if !booked.is_empty() {

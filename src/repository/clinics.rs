@@ -27,10 +27,7 @@ impl ClinicRow {
     fn checked(self) -> Result<Clinic> {
         Ok(Clinic {
             id: ClinicId(self.clinic_id),
-            details: ClinicDetails {
-                name: self.name,
-                time_zone: stored_zone(&self.time_zone)?,
-            },
+            details: ClinicDetails { name: self.name, time_zone: stored_zone(&self.time_zone)? },
             created_at: self.created_at,
             updated_at: self.updated_at,
             version: self.version,
@@ -40,9 +37,7 @@ impl ClinicRow {
 
 /// An id for a clinic that is to be made: its context must be set before its row can be.
 pub async fn next_id(db: &mut PgConnection) -> Result<ClinicId> {
-    let id = sqlx::query_scalar!(r#"SELECT nextval('clinics_clinic_id_seq') AS "id!""#)
-        .fetch_one(db)
-        .await?;
+    let id = sqlx::query_scalar!(r#"SELECT nextval('clinics_clinic_id_seq') AS "id!""#).fetch_one(db).await?;
     Ok(ClinicId(id))
 }
 
@@ -62,10 +57,7 @@ pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &ClinicDet
 
 /// The clinic.
 pub async fn find(db: &mut PgConnection, clinic: ClinicId) -> Result<Clinic> {
-    sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1", clinic.0)
-        .fetch_one(db)
-        .await?
-        .checked()
+    sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1", clinic.0).fetch_one(db).await?.checked()
 }
 
 /// Changes the clinic by `change`.
@@ -101,13 +93,9 @@ pub async fn find_named(db: &mut PgConnection, name: &str) -> Result<Option<Clin
     let newest = next_id(&mut *db).await?;
     for id in 1..newest.0 {
         context::set(&mut *db, Context::Clinic(ClinicId(id)), true).await?;
-        let found = sqlx::query_scalar!(
-            "SELECT clinic_id FROM clinics WHERE clinic_id = $1 AND name = $2",
-            id,
-            name,
-        )
-        .fetch_optional(&mut *db)
-        .await?;
+        let found = sqlx::query_scalar!("SELECT clinic_id FROM clinics WHERE clinic_id = $1 AND name = $2", id, name,)
+            .fetch_optional(&mut *db)
+            .await?;
         if let Some(id) = found {
             return Ok(Some(ClinicId(id)));
         }

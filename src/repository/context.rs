@@ -38,11 +38,8 @@ pub async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result
 ///
 /// Not checked at compile time: the table is made by the migrator, not by a migration.
 pub async fn schema_version(db: &mut PgConnection) -> Result<i64> {
-    let version = sqlx::query_scalar(
-        "SELECT COALESCE(max(version), 0) FROM _sqlx_migrations WHERE success",
-    )
-    .fetch_one(db)
-    .await;
+    let version =
+        sqlx::query_scalar("SELECT COALESCE(max(version), 0) FROM _sqlx_migrations WHERE success").fetch_one(db).await;
     match version {
         Ok(version) => Ok(version),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Ok(0),

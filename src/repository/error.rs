@@ -84,10 +84,9 @@ impl Error {
     pub fn breaks_connection(&self) -> bool {
         match self {
             Self::Unavailable | Self::OutcomeUnknown => true,
-            Self::Database(error) => !matches!(
-                error,
-                sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
-            ),
+            Self::Database(error) => {
+                !matches!(error, sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+            }
             _ => false,
         }
     }
@@ -115,10 +114,9 @@ fn of_constraint(name: &str) -> Option<Error> {
         "doctors_license_unique" => taken("license_number", "A doctor with this license number already exists."),
         "doctors_account_unique" => taken("user", "This user is linked to another doctor already."),
         "doctors_account_is_member" => Some(Error::invalid("user", "There is no such user in this clinic.")),
-        "patients_email_unique" => taken(
-            "email",
-            "A patient with this e-mail address already exists; send allow_duplicate=true to share it.",
-        ),
+        "patients_email_unique" => {
+            taken("email", "A patient with this e-mail address already exists; send allow_duplicate=true to share it.")
+        }
         "mappings_pair_unique" => taken(NON_FIELD, "This doctor is already assigned to this patient."),
         "appointments_doctor_free" => Some(Error::Conflict(Conflict::DoctorBusy)),
         "appointments_patient_free" => Some(Error::Conflict(Conflict::PatientBusy)),

@@ -88,9 +88,7 @@ pub async fn delete(db: &mut PgConnection, clinic: ClinicId, id: InvitationId) -
     if accepted {
         return Err(Error::Conflict(Conflict::AlreadyAccepted));
     }
-    sqlx::query!("DELETE FROM invitations WHERE clinic_id = $1 AND id = $2", clinic.0, id.0)
-        .execute(db)
-        .await?;
+    sqlx::query!("DELETE FROM invitations WHERE clinic_id = $1 AND id = $2", clinic.0, id.0).execute(db).await?;
     Ok(())
 }
 

@@ -57,12 +57,7 @@ impl From<MappingRow> for Mapping {
 }
 
 /// Assigns a doctor to a patient that the caller may map.
-pub async fn insert(
-    db: &mut PgConnection,
-    caller: &Caller,
-    mappable: Visibility,
-    new: &NewMapping,
-) -> Result<Mapping> {
+pub async fn insert(db: &mut PgConnection, caller: &Caller, mappable: Visibility, new: &NewMapping) -> Result<Mapping> {
     let id = sqlx::query_scalar!(
         "INSERT INTO mappings (
              clinic_id, patient_id, doctor_id, reason_for_visit, notes, is_active, assigned_by
@@ -239,8 +234,6 @@ pub async fn delete(
     expected: Option<i64>,
 ) -> Result<()> {
     lock(db, clinic, id, seen, expected).await?;
-    sqlx::query!("DELETE FROM mappings WHERE clinic_id = $1 AND id = $2", clinic.0, id.0)
-        .execute(db)
-        .await?;
+    sqlx::query!("DELETE FROM mappings WHERE clinic_id = $1 AND id = $2", clinic.0, id.0).execute(db).await?;
     Ok(())
 }

@@ -19,14 +19,9 @@ pub async fn insert(
     expires_at: DateTime<Utc>,
 ) -> Result<()> {
     let session = Uuid::now_v7();
-    sqlx::query!(
-        "INSERT INTO sessions (id, account_id, clinic_id) VALUES ($1, $2, $3)",
-        session,
-        account.0,
-        clinic.0,
-    )
-    .execute(&mut *db)
-    .await?;
+    sqlx::query!("INSERT INTO sessions (id, account_id, clinic_id) VALUES ($1, $2, $3)", session, account.0, clinic.0,)
+        .execute(&mut *db)
+        .await?;
     insert_token(db, session, token_hash, expires_at).await
 }
 
@@ -68,9 +63,7 @@ pub async fn rotate(
         return Ok(Rotation::Unknown);
     };
     if token.consumed_at.is_some_and(|consumed| consumed + GRACE < token.now) {
-        sqlx::query!("UPDATE sessions SET revoked_at = now() WHERE id = $1", token.session_id)
-            .execute(db)
-            .await?;
+        sqlx::query!("UPDATE sessions SET revoked_at = now() WHERE id = $1", token.session_id).execute(db).await?;
         return Ok(Rotation::Reused);
     }
     sqlx::query!(
@@ -80,10 +73,7 @@ pub async fn rotate(
     .execute(&mut *db)
     .await?;
     insert_token(db, token.session_id, successor_hash, successor_expires_at).await?;
-    Ok(Rotation::Rotated {
-        account: AccountId(token.account_id),
-        clinic: ClinicId(token.clinic_id),
-    })
+    Ok(Rotation::Rotated { account: AccountId(token.account_id), clinic: ClinicId(token.clinic_id) })
 }
 
 /// Ends the session of a refresh token, if the token is the account's; a token that is unknown or over is none.

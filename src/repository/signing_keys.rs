@@ -17,19 +17,14 @@ pub struct SigningKey {
 
 /// All keys, the newest first: it signs, the others verify.
 pub async fn list(db: &mut PgConnection) -> Result<Vec<SigningKey>> {
-    Ok(sqlx::query_as!(
-        SigningKey,
-        "SELECT kid, pkcs8, public_key FROM signing_keys ORDER BY created_at DESC, kid"
-    )
-    .fetch_all(db)
-    .await?)
+    Ok(sqlx::query_as!(SigningKey, "SELECT kid, pkcs8, public_key FROM signing_keys ORDER BY created_at DESC, kid")
+        .fetch_all(db)
+        .await?)
 }
 
 /// Keeps a key if there is none yet, whichever of several programs comes first.
 pub async fn insert_first(db: &mut PgConnection, key: &SigningKey) -> Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('clinicd signing keys'))")
-        .execute(&mut *db)
-        .await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('clinicd signing keys'))").execute(&mut *db).await?;
     sqlx::query!(
         "INSERT INTO signing_keys (kid, pkcs8, public_key)
          SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM signing_keys)",

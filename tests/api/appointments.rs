@@ -88,8 +88,10 @@ async fn a_patient_cannot_be_with_two_doctors_at_once() {
     let other_doctor = admin.new_doctor().await;
     admin.new_appointment(doctor, patient, "10:00").await;
 
-    let refused =
-        admin.post("/api/appointments", booking(other_doctor, patient, "10:15")).await.expect_problem(409, "patient-busy");
+    let refused = admin
+        .post("/api/appointments", booking(other_doctor, patient, "10:15"))
+        .await
+        .expect_problem(409, "patient-busy");
     assert_eq!(refused.errors("non_field_errors"), ["Patient already has an appointment at this time."]);
     // The other doctor is free at 10:00, the patient is not: what is offered suits both.
     assert_eq!(starts(&refused.body["next_slots"])[0], "2031-03-05T10:30:00+00:00");
@@ -165,9 +167,12 @@ async fn a_reschedule_keeps_the_id_and_moves_the_time_in_one_step() {
     assert_eq!(shifted.body["ends_at"], "2031-03-05T10:45:00+00:00");
 
     // The old time is free at once, the new one taken.
-    let neighbour = admin.post("/api/appointments", json!({
-        "doctor": doctor, "patient": other, "appointment_datetime": "2031-03-05T09:45:00Z", "duration_minutes": 30,
-    }));
+    let neighbour = admin.post(
+        "/api/appointments",
+        json!({
+            "doctor": doctor, "patient": other, "appointment_datetime": "2031-03-05T09:45:00Z", "duration_minutes": 30,
+        }),
+    );
     neighbour.await.expect(201);
     admin.post("/api/appointments", booking(doctor, other, "10:30")).await.expect_problem(409, "slot-taken");
 

@@ -18,9 +18,9 @@ async fn patients(admin: &Session, count: usize) -> Vec<i64> {
 
 /// All requests at once.
 async fn race(requests: Vec<(Session, serde_json::Value)>) -> Vec<Answer> {
-    let running = requests.into_iter().map(|(session, body)| {
-        tokio::spawn(async move { session.post("/api/appointments", body).await })
-    });
+    let running = requests
+        .into_iter()
+        .map(|(session, body)| tokio::spawn(async move { session.post("/api/appointments", body).await }));
     let running: Vec<_> = running.collect();
     let mut answers = Vec::with_capacity(running.len());
     for request in running {
@@ -103,7 +103,8 @@ async fn free_times_are_all_booked_however_many_come_at_once() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
-    let requests = (0..96).map(|n| (admin.clone(), booking(doctor, patient, &format!("{:02}:{:02}", n / 4, n % 4 * 15))));
+    let requests =
+        (0..96).map(|n| (admin.clone(), booking(doctor, patient, &format!("{:02}:{:02}", n / 4, n % 4 * 15))));
     let requests = requests.map(|(session, mut body)| {
         body["duration_minutes"] = 15.into();
         (session, body)

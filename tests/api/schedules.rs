@@ -9,8 +9,7 @@ use clinicd::{
         schedule::{Limits, ScheduleError, Schedules},
     },
     domain::{
-        AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, appointments::BookingRequest,
-        calendar::Violation,
+        AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, appointments::BookingRequest, calendar::Violation,
     },
     postgres::Database,
 };

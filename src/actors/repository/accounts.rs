@@ -82,10 +82,7 @@ impl Repository {
 
     /// The account with that e-mail address or user name, with what checks its password.
     pub async fn find_login(&self, login: String) -> Result<Option<Credentials>> {
-        self.read(Context::Global, move |db| {
-            async move { accounts::find_login(db, &login).await }.boxed()
-        })
-        .await
+        self.read(Context::Global, move |db| async move { accounts::find_login(db, &login).await }.boxed()).await
     }
 
     /// The account.
@@ -110,14 +107,12 @@ impl Repository {
 
     /// The clinics that the account belongs to, oldest membership first.
     pub async fn list_memberships(&self, account: AccountId) -> Result<Vec<Membership>> {
-        self.read(Context::Account(account), move |db| accounts::memberships(db, account).boxed())
-            .await
+        self.read(Context::Account(account), move |db| accounts::memberships(db, account).boxed()).await
     }
 
     /// What the account is in the clinic.
     pub async fn find_standing(&self, clinic: ClinicId, account: AccountId) -> Result<Option<Standing>> {
-        self.read(Context::Clinic(clinic), move |db| accounts::standing(db, clinic, account).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| accounts::standing(db, clinic, account).boxed()).await
     }
 
     /// Makes an existing account a member of the clinic that invited it.

@@ -31,8 +31,7 @@ impl Repository {
     /// The appointment, if the caller may see it.
     pub async fn find_appointment(&self, caller: &Caller, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
         let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| appointments::find(db, clinic, id, seen).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| appointments::find(db, clinic, id, seen).boxed()).await
     }
 
     /// Writes a booking that its doctor's schedule has accepted.
@@ -42,11 +41,7 @@ impl Repository {
 
     /// Writes an amendment that its doctor's schedule has accepted, and settles a lost outcome.
     pub(crate) async fn amend(&self, amendment: Amendment) -> Result<Appointment> {
-        let action = if amendment.status == amendment.current.status {
-            Action::Update
-        } else {
-            Action::Transition
-        };
+        let action = if amendment.status == amendment.current.status { Action::Update } else { Action::Transition };
         let mut lost = false;
         loop {
             let attempt = amendment.clone();

@@ -40,9 +40,7 @@ impl BookingWriters {
     pub(super) async fn write(&self, booking: Booking) -> Result<Written> {
         let (answer, outcome) = oneshot::channel();
         let writer = &self.0[booking.doctor.0.unsigned_abs() as usize % self.0.len()];
-        writer
-            .cast(Message::Write(Box::new((booking, answer))))
-            .map_err(|_| Error::Unavailable)?;
+        writer.cast(Message::Write(Box::new((booking, answer)))).map_err(|_| Error::Unavailable)?;
         outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
@@ -83,12 +81,7 @@ impl Actor for BookingWriter {
     type Arguments = Connection;
 
     async fn pre_start(&self, _: ActorRef<Message>, connection: Connection) -> Result<State, ActorProcessingErr> {
-        Ok(State {
-            connection,
-            queue: Vec::new(),
-            busy: false,
-            draining: false,
-        })
+        Ok(State { connection, queue: Vec::new(), busy: false, draining: false })
     }
 
     async fn handle(
@@ -180,13 +173,8 @@ async fn commit(connection: &mut Connection, batch: Vec<Booking>) -> Result<Vec<
     }
     let order: Vec<_> = batch.iter().map(|booking| booking.reference).collect();
     let first = Context::Clinic(batch[0].caller.clinic);
-    let mut outcomes = connection
-        .transact(first, move |db| write_clinics(db, batch).boxed())
-        .await?;
-    order
-        .iter()
-        .map(|reference| outcomes.remove(reference).ok_or(Error::OutcomeUnknown))
-        .collect()
+    let mut outcomes = connection.transact(first, move |db| write_clinics(db, batch).boxed()).await?;
+    order.iter().map(|reference| outcomes.remove(reference).ok_or(Error::OutcomeUnknown)).collect()
 }
 
 async fn write_clinics(

@@ -16,17 +16,13 @@ use crate::{
 impl Repository {
     /// The oldest clinic of that name, for the operator's command line.
     pub async fn find_clinic_named(&self, name: String) -> Result<Option<ClinicId>> {
-        self.transact(Context::Global, move |db| {
-            async move { clinics::find_named(db, &name).await }.boxed()
-        })
-        .await
+        self.transact(Context::Global, move |db| async move { clinics::find_named(db, &name).await }.boxed()).await
     }
 
     /// The caller's clinic.
     pub async fn find_clinic(&self, caller: &Caller) -> Result<Clinic> {
         let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| clinics::find(db, clinic).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| clinics::find(db, clinic).boxed()).await
     }
 
     /// Changes the caller's clinic by `change`, if it has the expected version.

@@ -65,9 +65,7 @@ impl Connection {
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
     {
         let db = self.ready(context).await?;
-        let result = timeout(WORK, transaction(db, work))
-            .await
-            .unwrap_or(Err(Error::OutcomeUnknown));
+        let result = timeout(WORK, transaction(db, work)).await.unwrap_or(Err(Error::OutcomeUnknown));
         self.close_if_broken(&result);
         result
     }
@@ -103,11 +101,7 @@ impl Connection {
             Ok::<_, sqlx::Error>(db)
         };
         match timeout(CONNECT, connecting).await {
-            Ok(Ok(db)) => Ok(Open {
-                db,
-                context: None,
-                last_used: Instant::now(),
-            }),
+            Ok(Ok(db)) => Ok(Open { db, context: None, last_used: Instant::now() }),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot connect to the database");
                 Err(Error::Unavailable)
@@ -134,14 +128,11 @@ where
     sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
     match work(&mut *db).await {
         Ok(done) => {
-            sqlx::raw_sql("COMMIT")
-                .execute(db)
-                .await
-                .map_err(|error| match Error::from(error) {
-                    Error::Unavailable => Error::OutcomeUnknown,
-                    error if error.breaks_connection() => Error::OutcomeUnknown,
-                    error => error,
-                })?;
+            sqlx::raw_sql("COMMIT").execute(db).await.map_err(|error| match Error::from(error) {
+                Error::Unavailable => Error::OutcomeUnknown,
+                error if error.breaks_connection() => Error::OutcomeUnknown,
+                error => error,
+            })?;
             Ok(done)
         }
         Err(error) => {

@@ -42,8 +42,7 @@ impl Repository {
     /// The doctor, if the caller may see them.
     pub async fn find_doctor(&self, caller: &Caller, id: DoctorId, seen: Visibility) -> Result<Doctor> {
         let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| doctors::find(db, clinic, id, seen).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| doctors::find(db, clinic, id, seen).boxed()).await
     }
 
     /// Changes a doctor by `change`, if it has the expected version.
@@ -79,12 +78,12 @@ impl Repository {
             }
             .boxed()
         });
-        Ok(deleted.await?.outcome)
+        deleted.await?;
+        Ok(())
     }
 
     /// A doctor's calendar as the database has it.
     pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<Calendar> {
-        self.read(Context::Clinic(clinic), move |db| calendars::load(db, clinic, doctor).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| calendars::load(db, clinic, doctor).boxed()).await
     }
 }

@@ -25,8 +25,7 @@ impl Repository {
     /// The clinic's invitations, newest first.
     pub async fn list_invitations(&self, caller: &Caller, page: Page) -> Result<Vec<Invitation>> {
         let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| invitations::list(db, clinic, page).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| invitations::list(db, clinic, page).boxed()).await
     }
 
     /// Takes an invitation back.
@@ -39,6 +38,7 @@ impl Repository {
             }
             .boxed()
         });
-        Ok(deleted.await?.outcome)
+        deleted.await?;
+        Ok(())
     }
 }

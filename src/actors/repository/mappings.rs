@@ -41,8 +41,7 @@ impl Repository {
     /// The mapping, if the caller may see it.
     pub async fn find_mapping(&self, caller: &Caller, id: MappingId, seen: Visibility) -> Result<Mapping> {
         let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| mappings::find(db, clinic, id, seen).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| mappings::find(db, clinic, id, seen).boxed()).await
     }
 
     /// Changes a mapping by `change`, if it has the expected version.
@@ -77,6 +76,7 @@ impl Repository {
             }
             .boxed()
         });
-        Ok(deleted.await?.outcome)
+        deleted.await?;
+        Ok(())
     }
 }

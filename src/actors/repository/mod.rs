@@ -32,8 +32,9 @@ use ractor::{
 use sqlx::{PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{Semaphore, oneshot};
 
-pub use accounts::Entry;
-pub use crate::repository::{Conflict, Error, Page, Result, bookings::Written, context::Context, signing_keys::SigningKey};
+pub use crate::repository::{
+    Conflict, Error, Page, Result, bookings::Written, context::Context, signing_keys::SigningKey,
+};
 use crate::{
     domain::{
         Caller, Identified,
@@ -44,6 +45,7 @@ use crate::{
         context,
     },
 };
+pub use accounts::Entry;
 use booking_writer::BookingWriters;
 use connection::Connection;
 use queue::FairQueue;
@@ -127,10 +129,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Unavailable`] where it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.read(Context::Global, |db| {
-            async move { Ok(sqlx::Connection::ping(db).await?) }.boxed()
-        })
-        .await
+        self.read(Context::Global, |db| async move { Ok(sqlx::Connection::ping(db).await?) }.boxed()).await
     }
 
     /// The newest migration that the database has; 0 where it has none.
@@ -147,8 +146,7 @@ impl Repository {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
-        self.submit(context, move |connection| connection.read(context, work).boxed())
-            .await
+        self.submit(context, move |connection| connection.read(context, work).boxed()).await
     }
 
     /// Runs statements as one transaction.
@@ -157,8 +155,7 @@ impl Repository {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
-        self.submit(context, move |connection| connection.transact(context, work).boxed())
-            .await
+        self.submit(context, move |connection| connection.transact(context, work).boxed()).await
     }
 
     /// Changes one row for a caller: the change and its audit event are one transaction.
@@ -198,10 +195,8 @@ impl Repository {
             resource_id: None,
             outcome: Outcome::Denied,
         };
-        self.transact(Context::Clinic(caller.clinic), move |db| {
-            async move { audit::record(db, &event).await }.boxed()
-        })
-        .await
+        self.transact(Context::Clinic(caller.clinic), move |db| async move { audit::record(db, &event).await }.boxed())
+            .await
     }
 
     /// Hands a piece of work to the next free worker and waits for its outcome.
@@ -221,25 +216,14 @@ impl Repository {
                 if answer.is_closed() {
                     return;
                 }
-                let result = if Instant::now() > deadline {
-                    Err(Error::Overloaded)
-                } else {
-                    work(connection).await
-                };
+                let result = if Instant::now() > deadline { Err(Error::Overloaded) } else { work(connection).await };
                 // A caller that has gone meanwhile misses the answer, not the work.
                 let _ = answer.send(result);
             }
             .boxed()
         });
-        let job = Job {
-            key,
-            msg: work,
-            options: JobOptions::default(),
-            accepted: None,
-        };
-        self.workers
-            .cast(FactoryMessage::Dispatch(job))
-            .map_err(|_| Error::Unavailable)?;
+        let job = Job { key, msg: work, options: JobOptions::default(), accepted: None };
+        self.workers.cast(FactoryMessage::Dispatch(job)).map_err(|_| Error::Unavailable)?;
         // A worker that failed in the middle cannot say how far it got.
         outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
     }

@@ -41,8 +41,7 @@ impl Repository {
     /// The patient, if the caller may see them.
     pub async fn find_patient(&self, caller: &Caller, id: PatientId, seen: Visibility) -> Result<Patient> {
         let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| patients::find(db, clinic, id, seen).boxed())
-            .await
+        self.read(Context::Clinic(clinic), move |db| patients::find(db, clinic, id, seen).boxed()).await
     }
 
     /// Changes a patient by `change`, if it has the expected version.

@@ -61,13 +61,7 @@ impl Peers {
         let (say, said) = mpsc::unbounded_channel();
         let (tell, news) = mpsc::unbounded_channel();
         let (joined, has_joined) = tokio::sync::oneshot::channel();
-        let node = Node {
-            id: Uuid::now_v7(),
-            options,
-            alone: alone.clone(),
-            tell,
-            said,
-        };
+        let node = Node { id: Uuid::now_v7(), options, alone: alone.clone(), tell, said };
         let task = Arc::new(tokio::spawn(node.run(joined)));
         let _ = timeout(WELCOME * 2, has_joined).await;
         (Self { alone, say, task }, news)
@@ -163,7 +157,9 @@ impl Node {
         let patience = Instant::now() + WELCOME;
         while !lock(listener, "pg_try_advisory_lock_shared").await? {
             if Instant::now() > patience {
-                tracing::warn!("another node does not make room; going on, its refusals may be late to notice this node");
+                tracing::warn!(
+                    "another node does not make room; going on, its refusals may be late to notice this node"
+                );
                 return Ok(());
             }
             let word = self.id.to_string();
@@ -209,10 +205,6 @@ async fn lock(listener: &mut PgListener, function: &'static str) -> sqlx::Result
 }
 
 async fn notify(listener: &mut PgListener, channel: &str, word: &str) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_notify($1, $2)")
-        .bind(channel)
-        .bind(word)
-        .execute(listener)
-        .await?;
+    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(word).execute(listener).await?;
     Ok(())
 }

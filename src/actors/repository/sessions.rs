@@ -19,13 +19,7 @@ use crate::{
 const RESOURCE: &str = "sessions";
 
 async fn record(db: &mut PgConnection, caller: &Caller, action: &'static str) -> Result<()> {
-    let event = Event {
-        caller: caller.clone(),
-        action,
-        resource: RESOURCE,
-        resource_id: None,
-        outcome: Outcome::Done,
-    };
+    let event = Event { caller: caller.clone(), action, resource: RESOURCE, resource_id: None, outcome: Outcome::Done };
     audit::record(db, &event).await
 }
 
@@ -69,13 +63,7 @@ impl Repository {
                 let Some(standing) = standing.filter(|standing| standing.is_active) else {
                     return Ok(None);
                 };
-                let caller = Caller {
-                    clinic,
-                    account,
-                    role: standing.role,
-                    doctor: standing.doctor,
-                    request,
-                };
+                let caller = Caller { clinic, account, role: standing.role, doctor: standing.doctor, request };
                 record(db, &caller, "update").await?;
                 Ok(Some(caller))
             }

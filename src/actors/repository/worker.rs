@@ -9,12 +9,12 @@ use ractor::{
 use super::{Context, connection::Connection};
 
 /// A piece of work for whichever worker is free; it answers its caller itself.
-pub(crate) struct Work(Box<dyn for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, ()> + Send>);
+pub(crate) struct Work(Box<Run>);
+
+type Run = dyn for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, ()> + Send;
 
 impl Work {
-    pub(super) fn new(
-        run: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, ()> + Send + 'static,
-    ) -> Self {
+    pub(super) fn new(run: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, ()> + Send + 'static) -> Self {
         Self(Box::new(run))
     }
 }

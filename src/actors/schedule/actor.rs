@@ -205,8 +205,9 @@ impl State {
                 request.answer(Ok(appointment));
             }
             // Only the doctor's side is in this calendar: where that refused, memory was behind.
-            Ok(Settled::Refused(refusal)) if refusal.violations.contains(&Violation::SlotTaken)
-                || refusal.violations.contains(&Violation::DoctorInactive) =>
+            Ok(Settled::Refused(refusal))
+                if refusal.violations.contains(&Violation::SlotTaken)
+                    || refusal.violations.contains(&Violation::DoctorInactive) =>
             {
                 self.park(myself, request, Some(refusal));
             }
@@ -250,10 +251,7 @@ impl State {
             return;
         }
         self.read_again = false;
-        self.reading = Some(Reading {
-            parked: std::mem::take(&mut self.parked),
-            journal: Vec::new(),
-        });
+        self.reading = Some(Reading { parked: std::mem::take(&mut self.parked), journal: Vec::new() });
         let (repository, clinic, doctor) = (self.at.repository.clone(), self.at.clinic, self.at.doctor);
         let myself = myself.clone();
         tokio::spawn(async move {

@@ -43,12 +43,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            per_doctor: 256,
-            overall: 4096,
-            patience: Duration::from_secs(10),
-            idle: Duration::from_secs(600),
-        }
+        Self { per_doctor: 256, overall: 4096, patience: Duration::from_secs(10), idle: Duration::from_secs(600) }
     }
 }
 
@@ -88,11 +83,7 @@ impl Schedules {
         mut news: tokio::sync::mpsc::UnboundedReceiver<News>,
         limits: Limits,
     ) -> Result<Self, ractor::SpawnErr> {
-        let directory = Directory(Arc::new(Shared {
-            entries: Mutex::default(),
-            peers,
-            limits,
-        }));
+        let directory = Directory(Arc::new(Shared { entries: Mutex::default(), peers, limits }));
         let (supervisor, _) = Actor::spawn(None, Supervisor, directory.clone()).await?;
         let listening = directory.clone();
         tokio::spawn(async move {
@@ -103,12 +94,7 @@ impl Schedules {
                 }
             }
         });
-        Ok(Self {
-            directory,
-            repository,
-            supervisor,
-            overall: Arc::new(Semaphore::new(limits.overall)),
-        })
+        Ok(Self { directory, repository, supervisor, overall: Arc::new(Semaphore::new(limits.overall)) })
     }
 
     /// Books an appointment.
@@ -239,10 +225,7 @@ impl Directory {
         let per_doctor = self.0.limits.per_doctor;
         let mut entries = self.entries();
         let entry = entries.entry(key).or_insert_with(|| {
-            Arc::new(Entry {
-                actor: OnceCell::new(),
-                permits: Arc::new(Semaphore::new(per_doctor)),
-            })
+            Arc::new(Entry { actor: OnceCell::new(), permits: Arc::new(Semaphore::new(per_doctor)) })
         });
         entry.clone()
     }
@@ -267,8 +250,7 @@ impl Directory {
 
     /// Lets go of a failed actor, whichever schedule it was.
     fn forget_failed(&self, id: ActorId) {
-        self.entries()
-            .retain(|_, entry| entry.actor.get().is_none_or(|actor| actor.get_id() != id));
+        self.entries().retain(|_, entry| entry.actor.get().is_none_or(|actor| actor.get_id() != id));
     }
 
     fn refresh(&self, key: Key) {

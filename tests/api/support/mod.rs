@@ -49,9 +49,7 @@ impl TestApp {
         let (tell, told) = oneshot::channel();
         let served = tokio::spawn(async move {
             let listening = |address, _| tell.send(address).expect("the test waits");
-            app.serve(&settings, listening, async { _ = stopped.await })
-                .await
-                .expect("the program serves");
+            app.serve(&settings, listening, async { _ = stopped.await }).await.expect("the program serves");
         });
         let address = told.await.expect("the program listens");
         Self { address, database, stop: Some(stop), served: Some(served) }
