@@ -1,34 +1,22 @@
-//! `/api/auth` and `/api/token`: signing up, in, on and out.
+//! Accounts and tokens as the contract shows them.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
-    param::Header,
+    ApiResponse, Object,
     payload::Json,
     types::{Email, Example, Password},
 };
 
-use super::{
-    body::Body,
-    context::{Authenticated, Chapter, Services},
-    etag::{Fetched, NoContent, etag, expected_version},
-    outside::current_request,
-    problem::Problem,
-};
 use crate::{
     authn::{Registration, SignedIn, weakness},
     domain::{
-        Caller, ClinicId,
+        Caller,
         clinics::ClinicDetails,
         fields::{FieldErrors, login_name, tidy, tidy_optional},
         users::{Account, Membership},
     },
 };
-
-/// Operations on accounts and sessions.
-pub struct Auth;
 
 /// Somebody who signs up.
 #[derive(Debug, Clone, Object)]
@@ -80,7 +68,7 @@ impl Example for RegisterInput {
 }
 
 impl RegisterInput {
-    fn checked(self) -> Result<Registration, FieldErrors> {
+    pub(super) fn checked(self) -> Result<Registration, FieldErrors> {
         let mut errors = FieldErrors::default();
         let email = login_name(&self.email);
         let username = tidy_optional(self.username).map_or_else(|| email.clone(), |name| login_name(&name));
@@ -136,13 +124,13 @@ fn split_name(name: &str) -> (String, String) {
 pub struct LoginInput {
     /// E-mail address; or send `username`.
     #[oai(nullable, validator(max_length = 254))]
-    email: Option<String>,
+    pub(super) email: Option<String>,
     /// User name or e-mail address; or send `email`.
     #[oai(nullable, validator(max_length = 254))]
-    username: Option<String>,
+    pub(super) username: Option<String>,
     /// The password.
     #[oai(validator(min_length = 1, max_length = 1024))]
-    password: Password,
+    pub(super) password: Password,
 }
 
 impl Example for LoginInput {
@@ -161,7 +149,7 @@ impl Example for LoginInput {
 pub struct RefreshInput {
     /// The refresh token, from registering, logging in or the refresh before.
     #[oai(validator(min_length = 1, max_length = 200))]
-    refresh: String,
+    pub(super) refresh: String,
 }
 
 /// Another clinic of the account.
@@ -170,7 +158,7 @@ pub struct RefreshInput {
 pub struct SwitchInput {
     /// The clinic's id.
     #[oai(validator(minimum(value = "1")))]
-    clinic: i64,
+    pub(super) clinic: i64,
 }
 
 impl Example for SwitchInput {
@@ -241,7 +229,7 @@ impl From<SignedIn> for TokenPair {
 
 /// A new account's tokens.
 #[derive(ApiResponse)]
-enum Registered {
+pub enum Registered {
     /// The account was made and is signed in.
     #[oai(status = 201)]
     Created(Json<TokenPair>),
@@ -249,7 +237,7 @@ enum Registered {
 
 /// A clinic of the account.
 #[derive(Debug, Clone, Object)]
-struct MembershipView {
+pub struct MembershipView {
     /// The clinic's id.
     clinic: i64,
     /// The clinic's name.
@@ -273,209 +261,61 @@ impl From<Membership> for MembershipView {
 
 /// The caller.
 #[derive(Debug, Clone, Object)]
-struct Me {
+pub struct Me {
     /// The account's id.
-    id: i64,
+    pub(super) id: i64,
     /// E-mail address.
-    email: Email,
+    pub(super) email: Email,
     /// User name.
-    username: String,
+    pub(super) username: String,
     /// Given name.
-    first_name: String,
+    pub(super) first_name: String,
     /// Family name.
-    last_name: String,
+    pub(super) last_name: String,
     /// The role in the clinic of the token.
-    role: String,
+    pub(super) role: String,
     /// The clinic of the token.
-    clinic: i64,
+    pub(super) clinic: i64,
     /// The id of the doctor profile that is linked to the account in this clinic.
     #[oai(nullable)]
-    doctor: Option<i64>,
+    pub(super) doctor: Option<i64>,
     /// Every clinic of the account.
-    clinics: Vec<MembershipView>,
+    pub(super) clinics: Vec<MembershipView>,
     /// When the account was made.
-    created_at: DateTime<Utc>,
+    pub(super) created_at: DateTime<Utc>,
     /// When it was last changed.
-    updated_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
 }
 
 /// What to change of the own account; what is absent stays.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
-struct MePatch {
+pub struct MePatch {
     /// Given name.
     #[oai(validator(max_length = 100))]
-    first_name: Option<String>,
+    pub(super) first_name: Option<String>,
     /// Family name.
     #[oai(validator(max_length = 100))]
-    last_name: Option<String>,
+    pub(super) last_name: Option<String>,
 }
 
 /// What a token may do.
 #[derive(Debug, Clone, Object)]
-struct Permissions {
+pub struct Permissions {
     /// The role of the token.
-    role: String,
+    pub(super) role: String,
     /// Each thing that the role may do.
-    permissions: Vec<Permission>,
+    pub(super) permissions: Vec<Permission>,
 }
 
 /// Something that a role may do.
 #[derive(Debug, Clone, Object)]
-struct Permission {
+pub struct Permission {
     /// The kind of row.
-    resource: String,
+    pub(super) resource: String,
     /// What may be done to it.
-    action: String,
+    pub(super) action: String,
     /// To which rows: `clinic` (all), `own` (of patients that the caller owns), `assigned` (tied to the
     /// caller's doctor profile).
-    scopes: Vec<String>,
-}
-
-#[OpenApi(prefix_path = "/api", tag = "Chapter::Auth")]
-impl Auth {
-    /// Sign up
-    ///
-    /// Without an invitation this founds a clinic, with the account as its administrator. With one it
-    /// joins the clinic that invited, with the role of the invitation.
-    #[oai(path = "/auth/register", method = "post", operation_id = "register")]
-    async fn register(&self, services: Data<&Services>, body: Body<RegisterInput>) -> Result<Registered, Problem> {
-        let signed_in = services.authn.register(body.0.checked()?, current_request()).await?;
-        Ok(Registered::Created(Json(signed_in.into())))
-    }
-
-    /// Log in
-    ///
-    /// Signs in to the clinic of the oldest membership; `POST /api/auth/switch` changes it.
-    #[oai(path = "/auth/login", method = "post", operation_id = "login")]
-    async fn login(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
-        login(&services, body.0).await
-    }
-
-    /// Log in, by another path
-    ///
-    /// The same as `POST /api/auth/login`.
-    #[oai(path = "/token", method = "post", operation_id = "createToken")]
-    async fn token(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
-        login(&services, body.0).await
-    }
-
-    /// Refresh the tokens
-    ///
-    /// A refresh token is good once; using it again ends its session.
-    #[oai(path = "/auth/token/refresh", method = "post", operation_id = "refreshToken")]
-    async fn refresh(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
-        refresh(&services, body.0).await
-    }
-
-    /// Refresh the tokens, by another path
-    ///
-    /// The same as `POST /api/auth/token/refresh`.
-    #[oai(path = "/token/refresh", method = "post", operation_id = "renewToken")]
-    async fn renew(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
-        refresh(&services, body.0).await
-    }
-
-    /// Log out
-    ///
-    /// Ends the session of the refresh token. The access token stays good until it expires.
-    #[oai(path = "/auth/logout", method = "post", operation_id = "logout")]
-    async fn logout(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        body: Body<RefreshInput>,
-    ) -> Result<NoContent, Problem> {
-        services.authn.logout(&caller.0, &body.0.refresh).await?;
-        Ok(NoContent::Done)
-    }
-
-    /// Who am I
-    #[oai(path = "/auth/me", method = "get", operation_id = "getMe")]
-    async fn me(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<Me>, Problem> {
-        let account = services.repository.find_account(caller.0.account).await?;
-        me(&services, &caller.0, account).await
-    }
-
-    /// Change my names
-    #[oai(path = "/auth/me", method = "patch", operation_id = "updateMe")]
-    async fn update_me(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        /// The ETag that the row must still have.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
-        body: Body<MePatch>,
-    ) -> Result<Fetched<Me>, Problem> {
-        let expected = expected_version(if_match.0.as_ref())?;
-        let tidied = |name: Option<String>| name.map(|name| tidy(&name));
-        let (first_name, last_name) = (tidied(body.0.first_name), tidied(body.0.last_name));
-        let account = services.repository.rename_account(&caller.0, expected, first_name, last_name).await?;
-        me(&services, &caller.0, account).await
-    }
-
-    /// Switch to another clinic
-    ///
-    /// Answers tokens for another clinic of the account.
-    #[oai(path = "/auth/switch", method = "post", operation_id = "switchClinic")]
-    async fn switch(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        body: Body<SwitchInput>,
-    ) -> Result<Json<TokenPair>, Problem> {
-        let signed_in = services.authn.switch(&caller.0, ClinicId(body.0.clinic)).await?;
-        Ok(Json(signed_in.into()))
-    }
-
-    /// What may I do
-    ///
-    /// Everything that the role of the token may do, by resource and action, with its scopes.
-    #[oai(path = "/auth/permissions", method = "get", operation_id = "listPermissions")]
-    async fn permissions(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-    ) -> Result<Json<Permissions>, Problem> {
-        let granted = services.gate.policy().grants_of(&caller.0.role);
-        let permissions = granted.map(|(resource, action, scopes)| Permission {
-            resource: resource.name().into(),
-            action: action.name().into(),
-            scopes: scopes.iter().map(|scope| scope.name().into()).collect(),
-        });
-        let permissions = permissions.collect();
-        Ok(Json(Permissions { role: caller.0.role, permissions }))
-    }
-}
-
-async fn login(services: &Services, input: LoginInput) -> Result<Json<TokenPair>, Problem> {
-    let name = tidy_optional(input.email).or(tidy_optional(input.username));
-    let name = name.ok_or_else(|| FieldErrors::one("email", "Send email or username."))?;
-    let signed_in = services.authn.login(login_name(&name), input.password.0, current_request()).await?;
-    Ok(Json(signed_in.into()))
-}
-
-async fn refresh(services: &Services, input: RefreshInput) -> Result<Json<TokenPair>, Problem> {
-    let signed_in = services.authn.refresh(&input.refresh, current_request()).await?;
-    Ok(Json(signed_in.into()))
-}
-
-async fn me(services: &Services, caller: &Caller, account: Account) -> Result<Fetched<Me>, Problem> {
-    let memberships = services.repository.list_memberships(account.id).await?;
-    let tag = etag(account.version);
-    let me = Me {
-        id: account.id.0,
-        email: Email(account.email),
-        username: account.username,
-        first_name: account.first_name,
-        last_name: account.last_name,
-        role: caller.role.clone(),
-        clinic: caller.clinic.0,
-        doctor: caller.doctor.map(|id| id.0),
-        clinics: memberships.into_iter().map(MembershipView::from).collect(),
-        created_at: account.created_at,
-        updated_at: account.updated_at,
-    };
-    Ok(Fetched::Ok(Json(me), tag))
+    pub(super) scopes: Vec<String>,
 }
