@@ -12,16 +12,18 @@
 //!     postgres.log             what the server says
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+mod account;
+mod programs;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use nix::unistd::{User, getegid, geteuid};
+use account::{Account, place, private_folder};
+use programs::find_binaries;
 
 const PORT: u16 = 5432;
 const USER: &str = "clinicd";
@@ -130,12 +132,6 @@ impl LocalCluster {
     /// The role that owns the database (the cluster's superuser); it needs no password.
     pub fn user(&self) -> &str {
         USER
-    }
-
-    /// The connection URL, with the socket folder percent-encoded as its `host` parameter.
-    pub fn url(&self) -> String {
-        let host = percent_encode(self.socket_dir().as_os_str().as_bytes());
-        format!("postgresql://{USER}@/{DATABASE}?host={host}&port={PORT}")
     }
 
     /// Stops the server, ending open connections, unless another process still uses it.
@@ -345,140 +341,6 @@ impl Server {
     }
 }
 
-/// The account that PostgreSQL runs as, because it refuses to run as root.
-#[derive(Debug, Clone, Copy)]
-struct Account {
-    uid: u32,
-    gid: u32,
-}
-
-impl Account {
-    fn command(self, program: &Path, folder: &Path) -> Command {
-        let mut command = Command::new(program);
-        // Of its own process group, or Ctrl-C in the terminal would kill it half way.
-        command.current_dir(folder).stdin(Stdio::null()).process_group(0);
-        if geteuid().is_root() {
-            // Setting the user id as root clears the supplementary groups as well.
-            command.uid(self.uid).gid(self.gid);
-        }
-        // PGDATA, PGPORT, PGOPTIONS and the like are meant for other servers than this one.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG")) {
-            command.env_remove(name);
-        }
-        command.env("LC_ALL", "C").env("PGCONNECT_TIMEOUT", "10");
-        command
-    }
-
-    fn can_enter(self, folder: &Path) -> Result<bool> {
-        let mut command = self.command(Path::new("sh"), Path::new("/"));
-        Ok(output_of(command.args(["-c", r#"test -x "$1""#, "sh"]).arg(folder))?.status.success())
-    }
-}
-
-/// Where the cluster of a data folder lives, and whose it is. Root's clusters belong to an unprivileged account.
-fn place(data_dir: &Path) -> Result<(PathBuf, Account)> {
-    let near = data_dir.join("postgres");
-    if !geteuid().is_root() {
-        return Ok((near, Account { uid: geteuid().as_raw(), gid: getegid().as_raw() }));
-    }
-    let far = Path::new(SYSTEM_FOLDER).join(format!("{:016x}", path_hash(data_dir)));
-    // An existing cluster is kept where and whose it is, even if the folders' permissions changed since.
-    for base in [&far, &near] {
-        if let Ok(data) = fs::metadata(base.join(DATA)) {
-            let account = Account { uid: data.uid(), gid: data.gid() };
-            if !account.can_enter(base)? {
-                return Err(LocalClusterError::Unreachable { path: base.clone(), uid: account.uid });
-            }
-            return Ok((base.clone(), account));
-        }
-    }
-    let user = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
-    let user = user.ok_or(LocalClusterError::NoUnprivilegedUser)?;
-    let account = Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() };
-    if account.can_enter(data_dir)? {
-        return Ok((near, account));
-    }
-    let system = Path::new(SYSTEM_FOLDER);
-    fs::create_dir_all(system).at(system)?;
-    fs::set_permissions(system, fs::Permissions::from_mode(0o755)).at(system)?;
-    Ok((far, account))
-}
-
-/// Makes `folder` exist, belong to the account and be closed to everybody else; refuses one that somebody else made.
-fn private_folder(folder: &Path, account: Account) -> Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).at(folder),
-        _ => {}
-    }
-    let found = fs::symlink_metadata(folder).at(folder)?;
-    if !found.is_dir() || ![account.uid, geteuid().as_raw()].contains(&found.uid()) {
-        return Err(LocalClusterError::NotOurs { path: folder.to_owned(), uid: account.uid });
-    }
-    if found.uid() != account.uid {
-        lchown(folder, Some(account.uid), Some(account.gid)).at(folder)?;
-    }
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).at(folder)
-}
-
-/// The folder of PostgreSQL's programs: for an existing cluster of the major version that made it, otherwise the first.
-fn find_binaries(data: &Path) -> Result<PathBuf> {
-    let version_path = data.join("PG_VERSION");
-    let needed = match fs::read_to_string(&version_path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        content => content.at(&version_path)?.trim().parse::<u32>().ok(),
-    };
-    for folder in binary_folders() {
-        let Some(major) = major_version(&folder) else {
-            continue;
-        };
-        if needed.is_none_or(|needed| needed == major) {
-            return folder.canonicalize().at(&folder);
-        }
-    }
-    Err(match needed {
-        Some(major) => LocalClusterError::MissingVersion { data: data.to_owned(), major },
-        None => LocalClusterError::NoBinaries,
-    })
-}
-
-fn binary_folders() -> Vec<PathBuf> {
-    if let Some(folder) = std::env::var_os("CLINICD_PG_BIN").filter(|folder| !folder.is_empty()) {
-        return vec![folder.into()];
-    }
-    let mut folders = versioned_folders("/usr/lib/postgresql", "");
-    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    folders.push("/usr/local/pgsql/bin".into());
-    for (parent, prefix) in
-        [("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql@"), ("/usr/local/opt", "postgresql@")]
-    {
-        folders.extend(versioned_folders(parent, prefix));
-    }
-    folders
-}
-
-/// The folders `<parent>/<prefix><version>/bin`, newest version first.
-fn versioned_folders(parent: &str, prefix: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut found: Vec<(u32, PathBuf)> = entries
-        .filter_map(|entry| {
-            Some((entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?, entry.path().join("bin")))
-        })
-        .collect();
-    found.sort_by(|a, b| b.cmp(a));
-    found.into_iter().map(|(_, folder)| folder).collect()
-}
-
-/// The major version of the PostgreSQL in `folder`; `None` unless all the programs needed are there.
-fn major_version(folder: &Path) -> Option<u32> {
-    if !["initdb", "pg_ctl", "postgres", "psql"].iter().all(|program| folder.join(program).is_file()) {
-        return None;
-    }
-    // "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)", or "17beta1" in place of the number
-    let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
-    let output = String::from_utf8(output.stdout).ok()?;
-    output.split_whitespace().nth(2)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
@@ -514,78 +376,5 @@ fn path_hash(path: &Path) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn percent_encode(bytes: &[u8]) -> String {
-    let encode = |byte: &u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    bytes.iter().map(encode).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A data folder of one test, removed at its end. `None` (skip the test) where PostgreSQL is not installed.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Option<Self> {
-            find_binaries(Path::new("/nonexistent")).ok()?;
-            let folder = std::env::temp_dir().join(format!("clinicd-test-{name}-{}", std::process::id()));
-            fs::create_dir_all(&folder).ok()?;
-            Some(Self(folder))
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_last_user_stops_the_cluster_and_data_stay() {
-        let Some(scratch) = Scratch::new("shared") else {
-            return;
-        };
-        let first = LocalCluster::start(&scratch.0).await.unwrap();
-        first.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
-        let second = LocalCluster::start(&scratch.0).await.unwrap();
-        first.stop().await.unwrap();
-        assert_eq!(second.server.query("SELECT answer FROM kept").unwrap(), "42");
-        let socket = second.socket_dir().join(format!(".s.PGSQL.{PORT}"));
-        second.stop().await.unwrap();
-        assert!(!socket.exists());
-
-        let again = LocalCluster::start(&scratch.0).await.unwrap();
-        assert_eq!(again.server.query("SELECT answer FROM kept").unwrap(), "42");
-        again.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_pid_file_naming_another_process_and_an_unfinished_creation_do_no_harm() {
-        let Some(scratch) = Scratch::new("stale") else {
-            return;
-        };
-        LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
-        let (base, account) = place(&scratch.0.canonicalize().unwrap()).unwrap();
-        let mut other = account.command(Path::new("sleep"), Path::new("/")).arg("60").spawn().unwrap();
-        let lock = format!("{}\n{}\n0\n{PORT}\n\n\n", other.id(), base.join(DATA).display());
-        fs::write(base.join(DATA).join("postmaster.pid"), &lock).unwrap();
-        fs::write(base.join(format!(".s.PGSQL.{PORT}.lock")), &lock).unwrap();
-        LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
-        assert!(other.try_wait().unwrap().is_none());
-        other.kill().unwrap();
-        other.wait().unwrap();
-
-        fs::rename(base.join(DATA), base.join("data.new.1")).unwrap();
-        LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
-        assert!(!base.join("data.new.1").exists());
-    }
-
-    #[test]
-    fn encodes_the_socket_folder_for_a_url() {
-        assert_eq!(percent_encode("/tmp/a b&é".as_bytes()), "%2Ftmp%2Fa%20b%26%C3%A9");
-    }
-}
+mod tests;

@@ -1,0 +1,56 @@
+//! The private cluster, started for real.
+
+use super::*;
+
+/// A data folder of one test, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("clinicd-test-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn the_last_user_stops_the_cluster_and_data_stay() {
+    let scratch = Scratch::new("shared");
+    let first = LocalCluster::start(&scratch.0).await.unwrap();
+    first.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
+    let second = LocalCluster::start(&scratch.0).await.unwrap();
+    first.stop().await.unwrap();
+    assert_eq!(second.server.query("SELECT answer FROM kept").unwrap(), "42");
+    let socket = second.socket_dir().join(format!(".s.PGSQL.{PORT}"));
+    second.stop().await.unwrap();
+    assert!(!socket.exists());
+
+    let again = LocalCluster::start(&scratch.0).await.unwrap();
+    assert_eq!(again.server.query("SELECT answer FROM kept").unwrap(), "42");
+    again.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pid_file_naming_another_process_and_an_unfinished_creation_do_no_harm() {
+    let scratch = Scratch::new("stale");
+    LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
+    let (base, account) = place(&scratch.0.canonicalize().unwrap()).unwrap();
+    let mut other = account.command(Path::new("sleep"), Path::new("/")).arg("60").spawn().unwrap();
+    let lock = format!("{}\n{}\n0\n{PORT}\n\n\n", other.id(), base.join(DATA).display());
+    fs::write(base.join(DATA).join("postmaster.pid"), &lock).unwrap();
+    fs::write(base.join(format!(".s.PGSQL.{PORT}.lock")), &lock).unwrap();
+    LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
+    assert!(other.try_wait().unwrap().is_none());
+    other.kill().unwrap();
+    other.wait().unwrap();
+
+    fs::rename(base.join(DATA), base.join("data.new.1")).unwrap();
+    LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
+    assert!(!base.join("data.new.1").exists());
+}
