@@ -53,7 +53,7 @@ impl ClinicApi {
     /// Read the clinic
     #[oai(path = "/", method = "get", operation_id = "getClinic")]
     async fn get(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<ClinicView>, Problem> {
-        services.admit(&caller.0, Action::Read, Resource::Clinic).await?;
+        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Clinic).await?;
         Ok(fetched(services.repository.find_clinic(&caller.0).await?))
     }
 
@@ -68,7 +68,7 @@ impl ClinicApi {
         if_match: Header<Option<String>>,
         body: Body<ClinicPatch>,
     ) -> Result<Fetched<ClinicView>, Problem> {
-        services.admit(&caller.0, Action::Update, Resource::Clinic).await?;
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Clinic).await?;
         let expected = expected_version(if_match.0.as_ref())?;
         let patch = body.0;
         let services = services.clone();
