@@ -58,7 +58,8 @@ impl Services {
         if self.admit(caller, action, resource).await?.whole_clinic {
             Ok(())
         } else {
-            Err(Problem::new(problem::NOT_FOUND, "There is no such row, or you may not know of it."))
+            let detail = format!("The role {:?} may not {} {} of others.", caller.role, action.name(), resource.name());
+            Err(Problem::new(problem::FORBIDDEN, detail))
         }
     }
 

@@ -1,1 +1,121 @@
-//! To be filled.
+//! The contract that is served is the one in the repository, and it says what every operation does.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::{TestApp, contract};
+
+const COMMITTED: &str = include_str!("../../openapi/openapi.json");
+
+fn operations() -> Vec<(&'static str, &'static str, &'static Value)> {
+    let mut found = Vec::new();
+    for (path, operations) in contract()["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            found.push((path.as_str(), method.as_str(), operation));
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_committed_contract_is_what_is_served() {
+    let app = TestApp::start().await;
+    let served = app.anonymous().get("/openapi.json").await.expect(200);
+    assert_eq!(served.header("content-type"), "application/json");
+    assert!(served.text == COMMITTED, "openapi/openapi.json is not what the program serves; run `make openapi`");
+}
+
+#[test]
+fn every_operation_is_described_and_its_paths_have_no_trailing_slash() {
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations() {
+        let name = format!("{method} {path}");
+        assert!(!path.ends_with('/'), "{name}");
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        assert!(!id.is_empty() && ids.insert(id), "{name}: the operation id {id:?}");
+        assert!(operation["summary"].is_string(), "{name} has no summary");
+        assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{name} has no tag");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(parameter["description"].is_string(), "{name}: {parameter}");
+        }
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let is_success = status.starts_with('2');
+            let of_problems = &response["content"]["application/problem+json"];
+            assert_eq!(of_problems.is_null(), is_success, "{name}: {status}");
+            assert!(response["description"].is_string(), "{name}: {status}");
+        }
+        if path.starts_with("/api") && !path.starts_with("/api/auth") && !path.starts_with("/api/token") {
+            assert_eq!(operation["security"][0]["bearerAuth"], Value::Array(Vec::new()), "{name} is open");
+            for status in ["401", "403"] {
+                assert!(operation["responses"][status].is_object(), "{name} has no {status}");
+            }
+        }
+    }
+    assert!(ids.len() >= 50, "{} operations", ids.len());
+}
+
+#[test]
+fn every_field_of_a_request_is_described_and_bounded() {
+    for (path, method, operation) in operations() {
+        let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema/$ref") else {
+            continue;
+        };
+        let name = schema.as_str().unwrap().trim_start_matches("#/components/schemas/");
+        for (field, schema) in contract()["components"]["schemas"][name]["properties"].as_object().unwrap() {
+            let of_what = format!("{method} {path}: {name}.{field}");
+            let facets = schema["allOf"].as_array().map_or_else(|| vec![schema], |all| all.iter().collect());
+            assert!(facets.iter().any(|facet| facet["description"].is_string()), "{of_what} is not described");
+            for facet in facets {
+                let is_bounded = match (facet["type"].as_str(), facet["format"].as_str()) {
+                    (Some("string"), Some("date" | "date-time")) => true,
+                    (Some("string"), _) => facet["maxLength"].is_u64() || facet["enum"].is_array(),
+                    (Some("integer"), _) => facet["minimum"].is_number(),
+                    _ => true,
+                };
+                assert!(is_bounded, "{of_what} has no limit: {facet}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swagger_ui_and_redoc_hold_the_contract_and_ask_no_other_host() {
+    let app = TestApp::start().await;
+    for (path, marker) in [("/docs", "SwaggerUIBundle"), ("/redoc", "Redoc.init"), ("/docs/", "SwaggerUIBundle")] {
+        let page = app.anonymous().get(path).await.expect(200);
+        assert!(page.header("content-type").starts_with("text/html"), "{path}");
+        assert!(page.text.contains(marker) && page.text.contains("createAppointment"), "{path}");
+        // What is completed after the framework is in the pages too.
+        assert!(page.text.contains("slot-taken"), "{path}");
+        for reference in ["<script src=", "<link href=\"http", "<link rel=\"stylesheet\" href=\"http"] {
+            assert!(!page.text.contains(reference), "{path} refers to another host");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_says_whether_it_is_alive_and_ready() {
+    let app = TestApp::start().await;
+    let nobody = app.anonymous();
+    assert_eq!(nobody.get("/healthz").await.expect(200).body["status"], "ok");
+    assert_eq!(nobody.get("/readyz").await.expect(200).body["status"], "ok");
+    let mut db = app.database.connect().await;
+    let behind = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+    sqlx::raw_sql(behind).execute(&mut db).await.unwrap();
+    let unready = nobody.get("/readyz").await.expect_problem(503, "unavailable");
+    assert!(unready.body["detail"].as_str().unwrap().contains("clinicd migrate"), "{}", unready.text);
+    nobody.get("/healthz").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_type_of_a_problem_leads_to_its_explanation() {
+    let app = TestApp::start().await;
+    let nobody = app.anonymous();
+    for asked in ["/api/patients", "/api/nowhere", "/nowhere"] {
+        let problem = nobody.get(asked).await;
+        let explained = nobody.get(problem.body["type"].as_str().unwrap()).await.expect(200);
+        assert!(explained.text.contains(problem.body["title"].as_str().unwrap()), "{}", explained.text);
+    }
+    nobody.get("/problems/unheard-of").await.expect_problem(404, "not-found");
+}
