@@ -7,7 +7,6 @@ use poem::{
 use poem_openapi::{
     ApiResponse, Object,
     registry::{MetaResponses, Registry},
-    types::Type,
 };
 
 use super::outside::current_request;
@@ -232,9 +231,7 @@ impl ApiResponse for Problem {
         MetaResponses { responses: Vec::new() }
     }
 
-    fn register(registry: &mut Registry) {
-        ProblemBody::register(registry);
-    }
+    fn register(_: &mut Registry) {}
 }
 
 impl From<FieldErrors> for Problem {

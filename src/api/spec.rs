@@ -1,5 +1,6 @@
 //! The contract as it is served: what the framework writes, completed by what holds for all operations.
 
+use poem_openapi::{registry::Registry, types::Type};
 use serde_json::{Value, json};
 
 use super::problem::{KINDS, Kind, *};
@@ -41,6 +42,7 @@ pub fn complete(document: &str) -> Result<String, serde_json::Error> {
             }
         }
     }
+    add_problem_schemas(&mut spec)?;
     rename_formats(&mut spec);
     let mut text = serde_json::to_string_pretty(&spec)?;
     text.push('\n');
@@ -98,6 +100,16 @@ fn complete_operation(path: &str, operation: &mut Value) {
     if let Some(body) = operation.pointer_mut("/requestBody") {
         body["required"] = Value::Bool(true);
     }
+}
+
+/// The framework leaves schemas out that its own operations do not name.
+fn add_problem_schemas(spec: &mut Value) -> Result<(), serde_json::Error> {
+    let mut registry = Registry::new();
+    ProblemBody::register(&mut registry);
+    for (name, schema) in &registry.schemas {
+        spec["components"]["schemas"][name] = serde_json::to_value(schema)?;
+    }
+    Ok(())
 }
 
 fn problem_response(status: u16, description: &str) -> Value {

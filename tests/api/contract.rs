@@ -56,6 +56,27 @@ fn every_operation_is_described_and_its_paths_have_no_trailing_slash() {
 }
 
 #[test]
+fn every_reference_leads_somewhere() {
+    fn walk(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| walk(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| walk(value, found)),
+            _ => {}
+        }
+    }
+    let mut references = BTreeSet::new();
+    walk(contract(), &mut references);
+    assert!(references.contains("#/components/schemas/Problem"));
+    for reference in references {
+        let pointer = reference.trim_start_matches('#');
+        assert!(contract().pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+#[test]
 fn every_field_of_a_request_is_described_and_bounded() {
     for (path, method, operation) in operations() {
         let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema/$ref") else {
