@@ -5,6 +5,7 @@ mod auth;
 mod body;
 mod clinic;
 mod context;
+mod cors;
 mod doctors;
 mod etag;
 mod health;
@@ -21,8 +22,7 @@ mod zone;
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Route,
     endpoint::make_sync,
-    http::{Method, header},
-    middleware::{CatchPanic, Cors, NormalizePath, TrailingSlash},
+    middleware::{CatchPanic, NormalizePath, TrailingSlash},
     web::Html,
 };
 use poem_openapi::OpenApiService;
@@ -109,12 +109,6 @@ pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endp
         )
         .data(services)
         .with(CatchPanic::new().with_handler(outside::panicked));
-    // The framework lets every origin in where none is named: without an allow list there is no CORS at all.
-    let cors = Cors::new()
-        .allow_origins(cors_origins)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH])
-        .expose_headers(["link", "etag", "location", "retry-after", "x-request-id", "idempotency-replayed"]);
-    let routes = routes.with_if(!cors_origins.is_empty(), cors);
-    Ok(outside::Outside::new(routes.with(NormalizePath::new(TrailingSlash::Trim))))
+    let routes = outside::Outside::new(routes.with(NormalizePath::new(TrailingSlash::Trim)));
+    Ok(cors::Cors::new(routes, cors_origins))
 }

@@ -43,6 +43,17 @@ pub fn tidy_optional(text: Option<String>) -> Option<String> {
     text.map(|text| tidy(&text)).filter(|text| !text.is_empty())
 }
 
+/// A text that a list is filtered by, tidied; `None` where nothing is left.
+///
+/// # Errors
+/// An error of the field for a null character, which no stored text has (PostgreSQL cannot hold one).
+pub fn filter_text(field: &str, text: Option<String>) -> Result<Option<String>, FieldErrors> {
+    match tidy_optional(text) {
+        Some(text) if text.contains('\0') => Err(FieldErrors::one(field, "Must not contain a null character.")),
+        text => Ok(text),
+    }
+}
+
 /// An e-mail address or user name as it is compared: trimmed and in lower case.
 pub fn login_name(text: &str) -> String {
     text.trim().to_lowercase()

@@ -21,7 +21,7 @@ use crate::domain::{
     DoctorId,
     access::{Action, Resource},
     doctors::{Doctor, DoctorDetails, DoctorFilter},
-    fields::{FieldErrors, tidy_optional},
+    fields::{FieldErrors, filter_text},
     patients::PatientFilter,
 };
 pub use view::DoctorView;
@@ -60,8 +60,8 @@ impl Doctors {
         let seen = services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
         let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
         let filter = DoctorFilter {
-            search: tidy_optional(search.0),
-            specialization: tidy_optional(specialization.0),
+            search: filter_text("search", search.0)?,
+            specialization: filter_text("specialization", specialization.0)?,
             is_active: is_active.0,
             patient: None,
         };

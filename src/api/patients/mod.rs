@@ -23,7 +23,7 @@ use crate::domain::{
     access::{Action, Resource},
     appointments::AppointmentFilter,
     doctors::DoctorFilter,
-    fields::tidy_optional,
+    fields::filter_text,
     patients::{Patient, PatientFilter},
 };
 pub(super) use view::patched;
@@ -59,8 +59,11 @@ impl Patients {
     ) -> Result<Listed<PatientView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
         let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
-        let filter =
-            PatientFilter { search: tidy_optional(search.0), created_by: created_by.0.map(AccountId), doctor: None };
+        let filter = PatientFilter {
+            search: filter_text("search", search.0)?,
+            created_by: created_by.0.map(AccountId),
+            doctor: None,
+        };
         let rows = services.repository.list_patients(&caller.0, seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, PatientView::from))
     }
