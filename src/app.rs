@@ -77,29 +77,14 @@ impl App {
             None => Policy::built_in().await?,
         });
         let database = open(&settings.database).await?;
-        match settings.environment {
-            Environment::Development => migrate(&settings.database, &database).await?,
-            Environment::Production => database.require_migrated().await?,
+        match join(settings, policy, &database).await {
+            Ok(services) => Ok(Self { services, database }),
+            Err(error) => {
+                // A cluster of our own was started for nothing.
+                database.close().await;
+                Err(error)
+            }
         }
-        let repository = Repository::start(repository::Settings {
-            options: database.options(),
-            workers: settings.db_connections.into(),
-            booking_writers: BOOKING_WRITERS,
-        })
-        .await?;
-        repository.ping().await?;
-        let (peers, news) = Peers::join(database.options()).await;
-        let schedules = Schedules::start(repository.clone(), peers, news, Limits::default()).await?;
-        let passwords = Passwords::new(HASHING_PERMITS)?;
-        let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
-        let services = Services {
-            authn,
-            gate: Gate::new(policy, repository.clone()),
-            repository,
-            schedules,
-            schema_version: schema_version(),
-        };
-        Ok(Self { services, database })
     }
 
     /// Listens, says where, and serves until `stop`; then finishes what is under way and closes everything.
@@ -146,6 +131,32 @@ impl App {
         self.services.repository.drain().await;
         self.database.close().await;
     }
+}
+
+/// Starts what works on the database.
+async fn join(settings: &Settings, policy: Arc<Policy>, database: &Database) -> Result<Services, StartError> {
+    match settings.environment {
+        Environment::Development => migrate(&settings.database, database).await?,
+        Environment::Production => database.require_migrated().await?,
+    }
+    let repository = Repository::start(repository::Settings {
+        options: database.options(),
+        workers: settings.db_connections.into(),
+        booking_writers: BOOKING_WRITERS,
+    })
+    .await?;
+    repository.ping().await?;
+    let (peers, news) = Peers::join(database.options()).await;
+    let schedules = Schedules::start(repository.clone(), peers, news, Limits::default()).await?;
+    let passwords = Passwords::new(HASHING_PERMITS)?;
+    let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
+    Ok(Services {
+        authn,
+        gate: Gate::new(policy, repository.clone()),
+        repository,
+        schedules,
+        schema_version: schema_version(),
+    })
 }
 
 /// The database that the settings name.

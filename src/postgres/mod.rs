@@ -20,7 +20,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 pub enum DatabaseError {
     /// `DATABASE_URL` is not one.
     #[error("DATABASE_URL is not a PostgreSQL URL (postgresql://user:password@host:5432/database): {0}")]
-    Url(sqlx::Error),
+    Url(String),
     /// The private local cluster does not start.
     #[error("the private local PostgreSQL does not start: {0}")]
     Local(#[from] LocalClusterError),
@@ -48,9 +48,7 @@ impl Database {
     /// Where the URL is none, or the cluster does not start.
     pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, DatabaseError> {
         match url {
-            Some(url) => {
-                Ok(Self { options: PgConnectOptions::from_str(url).map_err(DatabaseError::Url)?, cluster: None })
-            }
+            Some(url) => Ok(Self { options: parse(url)?, cluster: None }),
             None => {
                 let cluster = LocalCluster::start(data_dir).await?;
                 let options = PgConnectOptions::new_without_pgpass()
@@ -118,6 +116,14 @@ impl Database {
         let options = self.options.clone().disable_statement_logging();
         PgConnection::connect_with(&options).await.map_err(DatabaseError::Connect)
     }
+}
+
+/// Whatever its scheme, the driver would take a URL for one of its own.
+fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
+        return Err(DatabaseError::Url("it has another scheme".into()));
+    }
+    PgConnectOptions::from_str(url).map_err(|error| DatabaseError::Url(error.to_string()))
 }
 
 /// The newest migration of this program.

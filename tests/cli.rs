@@ -1,0 +1,306 @@
+//! The program as a person starts it: commands, the private local cluster, the demo clinic, signals and logs.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+/// A folder of one test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("clinicd-cli-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program in a folder of its own, with nothing of this environment's settings.
+fn clinicd(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clinicd"));
+    command.args(arguments).current_dir(&folder.0).env_remove("DATABASE_URL");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CLINICD_") && name != "CLINICD_PG_BIN") {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(folder: &Folder, arguments: &[&str]) -> Output {
+    clinicd(folder, arguments).output().expect("the program runs")
+}
+
+/// A serving program; killed where a test ends before it does.
+struct Serving {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Serving {
+    fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        let mut command = clinicd(folder, &["serve", "--listen", "127.0.0.1:0"]);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let Some(address) = line.trim().strip_prefix("listening on http://").map(str::to_owned) else {
+            let mut complaint = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+            panic!("{line}{complaint}");
+        };
+        Self { child, out, address }
+    }
+
+    /// The lines that it has printed after the first.
+    fn lines(&mut self, count: usize) -> Vec<String> {
+        (0..count)
+            .map(|_| {
+                let mut line = String::new();
+                self.out.read_line(&mut line).unwrap();
+                line.trim_end().to_owned()
+            })
+            .collect()
+    }
+
+    /// Sends a request and answers status and body.
+    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> (u16, Value) {
+        let body = body.map_or_else(String::new, |body| body.to_string());
+        let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    fn login(&self, email: &str, password: &str) -> (u16, Value) {
+        self.ask("POST", "/api/auth/login", None, Some(json!({ "email": email, "password": password })))
+    }
+
+    /// Ends it as `kill` and Ctrl-C do, and answers its exit code and its log.
+    fn stop(mut self, signal: nix::sys::signal::Signal) -> (Option<i32>, String) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, signal).unwrap();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a PostgreSQL of that folder runs.
+fn cluster_runs(folder: &Folder) -> bool {
+    let data = folder.0.join(".clinicd/postgres/data").canonicalize();
+    let Ok(data) = data else { return false };
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        let is_postgres = std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "postgres");
+        is_postgres && std::fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == data)
+    })
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+
+#[test]
+fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
+    let folder = Folder::new("demo");
+    let mut serving = Serving::start(&folder, &[]);
+    let printed = serving.lines(5);
+    assert!(printed[0].contains("/docs") && printed[0].contains("/redoc"), "{printed:?}");
+    for login in &printed[2..] {
+        let words: Vec<_> = login.split_whitespace().collect();
+        let &[role, email, password] = words.as_slice() else { panic!("{login}") };
+        let (status, tokens) = serving.login(email, password);
+        assert_eq!((status, &tokens["user"]["role"]), (200, &json!(role)));
+        if role == "admin" {
+            let token = tokens["access"].as_str();
+            for (list, least) in [("users", 3), ("doctors", 4), ("patients", 6), ("mappings", 6), ("appointments", 6)] {
+                let (_, rows) = serving.ask("GET", &format!("/api/{list}"), token, None);
+                assert!(rows.as_array().unwrap().len() >= least, "{list}: {rows}");
+            }
+        }
+        if role == "doctor" {
+            let (_, rows) = serving.ask("GET", "/api/appointments", tokens["access"].as_str(), None);
+            assert!(!rows.as_array().unwrap().is_empty(), "the doctor has appointments in the coming days");
+        }
+    }
+    let (code, _) = serving.stop(SIGTERM);
+    assert_eq!(code, Some(0));
+
+    // Found again on the next start, and not filled twice.
+    let mut serving = Serving::start(&folder, &[]);
+    assert!(serving.lines(2)[1].starts_with("Sign up with"));
+    assert_eq!(serving.login("admin@demo.example", "demo-clinic-admin").0, 200);
+    serving.stop(SIGTERM);
+}
+
+#[test]
+fn the_private_cluster_ends_with_the_program_and_survives_its_being_killed() {
+    let folder = Folder::new("killed");
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    assert!(cluster_runs(&folder));
+    let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
+    assert_eq!(serving.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
+    drop(serving); // SIGKILL
+    assert!(cluster_runs(&folder), "nobody told it to stop");
+
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
+    let (code, _) = serving.stop(SIGINT);
+    assert_eq!(code, Some(0));
+    wait_until("the cluster is stopped with its last user", || !cluster_runs(&folder));
+}
+
+#[test]
+fn two_checkouts_run_at_once_and_know_nothing_of_each_other() {
+    let (one, other) = (Folder::new("one"), Folder::new("other"));
+    let (first, second) = (Serving::start(&one, &["--no-demo"]), Serving::start(&other, &["--no-demo"]));
+    let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
+    assert_eq!(first.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
+    assert_eq!(second.login("ada@example.com", "seven quiet lanterns").0, 401);
+    first.stop(SIGTERM);
+    assert_eq!(second.ask("GET", "/readyz", None, None).0, 200);
+    second.stop(SIGTERM);
+}
+
+#[test]
+fn production_neither_migrates_nor_fills_by_itself() {
+    let folder = Folder::new("production");
+    let refused = run(&folder, &["serve", "--env", "production", "--log", "error"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(complaint.contains("run `clinicd migrate`"), "{complaint}");
+    wait_until("a start that fails stops the cluster too", || !cluster_runs(&folder));
+
+    let migrated = run(&folder, &["migrate", "--log", "error"]);
+    assert!(migrated.status.success(), "{migrated:?}");
+    let mut serving = Serving::start(&folder, &["--env", "production"]);
+    assert!(serving.lines(2)[1].starts_with("Sign up with"));
+    assert_eq!(serving.login("admin@demo.example", "demo-clinic-admin").0, 401);
+    serving.stop(SIGTERM);
+}
+
+#[test]
+fn create_admin_makes_an_administrator_of_a_new_or_named_clinic() {
+    let folder = Folder::new("admin");
+    let create = |email: &str, password: &str, clinic: &str| {
+        let arguments =
+            ["create-admin", "--log", "error", "--email", email, "--password", password, "--clinic", clinic];
+        run(&folder, &arguments)
+    };
+    for email in ["ada@example.com", "bea@example.com"] {
+        let made = create(email, "seven quiet lanterns", "Harbour");
+        let printed = String::from_utf8(made.stdout).unwrap();
+        assert_eq!(printed, format!("{email} is an administrator of Harbour\n"));
+    }
+    let refused = create("eve@example.com", "password1", "Harbour");
+    assert_eq!(refused.status.code(), Some(1));
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(complaint.contains("most common"), "{complaint}");
+
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    let mut clinics = Vec::new();
+    for email in ["ada@example.com", "bea@example.com"] {
+        let (status, tokens) = serving.login(email, "seven quiet lanterns");
+        assert_eq!((status, &tokens["user"]["role"]), (200, &json!("admin")));
+        clinics.push(tokens["user"]["clinic"].clone());
+    }
+    assert_eq!(clinics[0], clinics[1], "the second joined the clinic of the first");
+    serving.stop(SIGTERM);
+}
+
+#[test]
+fn a_wrong_setting_is_one_line_that_names_it() {
+    let folder = Folder::new("wrong");
+    for (arguments, named) in [
+        (&["serve", "--listen", "nowhere"][..], "--listen"),
+        (&["serve", "--db-connections", "0"], "--db-connections"),
+        (&["serve", "--access-token-minutes", "never"], "--access-token-minutes"),
+        (&["serve", "--env", "staging"], "--env"),
+        (&["serve", "--cors-origins", "*"], "--cors-origins"),
+        (&["serve", "--log", "clinicd=loud"], "CLINICD_LOG"),
+        (&["serve", "--database-url", "mysql://x/y"], "DATABASE_URL"),
+        (&["serve", "--policy-dir", "missing"], "missing/model.conf"),
+        (&["serve", "--nonsense"], "--nonsense"),
+    ] {
+        let refused = run(&folder, arguments);
+        assert!(!refused.status.success(), "{arguments:?}");
+        let complaint = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+        assert!(complaint.starts_with("clinicd: ") && complaint.contains(named), "{complaint}");
+    }
+    // The same from a `.env` file.
+    std::fs::write(folder.0.join(".env"), "CLINICD_LISTEN=nowhere\n").unwrap();
+    let refused = run(&folder, &["serve"]);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("--listen"));
+}
+
+#[test]
+fn the_log_names_requests_and_operations_but_no_person_and_no_secret() {
+    let folder = Folder::new("log");
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    let secrets = ["Zanzibar", "zanzibar@example.com", "quiet zanzibar lanterns"];
+    let body = json!({ "email": secrets[1], "password": secrets[2], "name": secrets[0] });
+    let (_, tokens) = serving.ask("POST", "/api/auth/register", None, Some(body));
+    let token = tokens["access"].as_str().unwrap().to_owned();
+    let patient = json!({ "first_name": secrets[0], "last_name": "X", "email": secrets[1] });
+    let (status, _) = serving.ask("POST", "/api/patients", Some(&token), Some(patient.clone()));
+    assert_eq!(status, 201);
+    serving.ask("POST", "/api/patients", Some(&token), Some(patient));
+    serving.ask("GET", "/api/patients?search=Zanzibar", Some(&token), None);
+    serving.ask("GET", "/api/Zanzibar", Some(&token), None);
+    serving.login(secrets[1], "Zanzibar wrong");
+    let (_, log) = serving.stop(SIGTERM);
+    let answered: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let operations: Vec<_> = answered.iter().filter_map(|line| line["operation"].as_str()).collect();
+    assert_eq!(operations, ["register", "createPatient", "createPatient", "listPatients", "-", "login"]);
+    assert!(answered.iter().filter(|line| line["operation"].is_string()).all(|line| line["request"].is_string()));
+    let lower = log.to_lowercase();
+    assert!(!lower.contains("zanzibar"), "{log}");
+    for secret in [&token, tokens["refresh"].as_str().unwrap()] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
+fn the_contract_is_printed_as_it_is_committed() {
+    let folder = Folder::new("openapi");
+    let printed = run(&folder, &["openapi"]);
+    assert!(printed.stdout == include_bytes!("../openapi/openapi.json"), "run `make openapi`");
+    assert!(Path::new("openapi/openapi.json").exists());
+}
