@@ -226,6 +226,26 @@ fn chunked(address: std::net::SocketAddr, access: &str, size: usize, count: usiz
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let app = TestApp::start().await;
+    let (address, access) = (app.address, app.founder("ada").await.access.unwrap());
+    let answer = tokio::task::spawn_blocking(move || {
+        use std::io::Read;
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST /api/patients HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {access}\r\n\
+             Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 200];
+        let length = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_has_the_security_headers() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;

@@ -16,6 +16,7 @@ mod isolation;
 mod lifecycle;
 mod mappings;
 mod patients;
+mod readme;
 mod schedules;
 mod two_nodes;
 mod users;
