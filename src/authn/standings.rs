@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,11 +28,13 @@ type Known = HashMap<Key, (Instant, Option<Standing>)>;
 pub(super) struct Standings {
     repository: Repository,
     known: Arc<Mutex<Known>>,
+    /// Counts the changes: what was read before one is not remembered after it.
+    changes: Arc<AtomicU64>,
 }
 
 impl Standings {
     pub(super) fn new(repository: Repository) -> Self {
-        Self { repository, known: Arc::default() }
+        Self { repository, known: Arc::default(), changes: Arc::default() }
     }
 
     /// What the account is in the clinic.
@@ -41,12 +46,13 @@ impl Standings {
             return Ok(standing.clone());
         }
         let asked = Instant::now();
+        let changes = self.changes.load(Ordering::Acquire);
         let standing = self.repository.find_standing(clinic, account).await?;
         let mut known = self.known();
         if known.len() >= LIMIT {
             known.retain(|_, (since, _)| since.elapsed() < FRESH);
         }
-        if known.len() < LIMIT {
+        if known.len() < LIMIT && self.changes.load(Ordering::Acquire) == changes {
             known.insert(key, (asked, standing.clone()));
         }
         Ok(standing)
@@ -54,7 +60,9 @@ impl Standings {
 
     /// Forgets a clinic's, because something changed: at once on this node.
     pub(super) fn forget(&self, clinic: ClinicId) {
-        self.known().retain(|(of, _), _| *of != clinic);
+        let mut known = self.known();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        known.retain(|(of, _), _| *of != clinic);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -32,7 +32,7 @@ pub enum Error {
     /// What is stored is not what the code expects.
     #[error("bad stored data: {0}")]
     Corrupt(String),
-    /// Another transaction was in the way (deadlock, serialisation); the same work may be tried again.
+    /// Another transaction was in the way (deadlock, serialisation, time); the same work may be tried again.
     #[error("another transaction was in the way")]
     TryAgain,
     /// Any other failure.
@@ -68,8 +68,8 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::RowNotFound => Self::NotFound,
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => Self::Unavailable,
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                // Deadlock, serialisation failure, lock timeout.
-                Some("40P01" | "40001" | "55P03") => Self::TryAgain,
+                // Deadlock, serialisation failure, lock timeout, statement timeout.
+                Some("40P01" | "40001" | "55P03" | "57014") => Self::TryAgain,
                 // The server is shutting down, starting up, full, or has ended this session.
                 Some("57P01" | "57P02" | "57P03" | "53300" | "25P03" | "08006" | "08001") => Self::Unavailable,
                 _ => database.constraint().and_then(of_constraint).unwrap_or(Self::Database(error)),

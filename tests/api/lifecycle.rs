@@ -113,3 +113,32 @@ async fn a_completed_appointment_keeps_its_time() {
     lead_to(&admin, id, "COMPLETED").await;
     admin.post("/api/appointments", booking(doctor, other, "10:00")).await.expect_problem(409, "slot-taken");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_a_deleted_doctor_can_be_put_right() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    let cancelled = format!("/api/appointments/{}", admin.new_appointment(doctor, patient, "10:00").await);
+    // An appointment of yesterday, which nobody has closed yet.
+    let mut db = app.database.connect().await;
+    let past: i64 = sqlx::query_scalar(
+        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
+         VALUES ($1, gen_random_uuid(), $2, $3,
+                 tstzrange(now() - interval '1 day', now() - interval '1 day' + interval '30 minutes'), $4)
+         RETURNING id",
+    )
+    .bind(admin.clinic)
+    .bind(doctor)
+    .bind(patient)
+    .bind(admin.id)
+    .fetch_one(&mut db)
+    .await
+    .unwrap();
+    admin.delete(&format!("/api/doctors/{doctor}?cancel_appointments=true")).await.expect(204);
+    let missed = admin.patch(&format!("/api/appointments/{past}"), json!({ "status": "NO_SHOW" })).await.expect(200);
+    assert_eq!(missed.body["status"], "NO_SHOW");
+    admin.patch(&cancelled, json!({ "reason": "doctor left" })).await.expect(200);
+    let refused = admin.patch(&cancelled, json!({ "status": "SCHEDULED" })).await.expect(422);
+    assert_eq!(refused.errors("doctor").len(), 1);
+}

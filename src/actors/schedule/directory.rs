@@ -112,7 +112,16 @@ impl Schedules {
     /// As [`book`](Self::book); [`Error::Stale`] where it has another version by now.
     pub async fn amend(&self, amendment: Amendment) -> Answer {
         let key = (amendment.clinic(), amendment.current.doctor);
-        self.ask(key, Wish::Amend(amendment)).await
+        let without_schedule = (!amendment.takes_time()).then(|| amendment.clone());
+        match (self.ask(key, Wish::Amend(amendment)).await, without_schedule) {
+            // A deleted doctor has no schedule, but history that can be put right.
+            (Err(ScheduleError::Refused(refused)), Some(amendment))
+                if refused.violations == [Violation::NoSuchDoctor] =>
+            {
+                Ok(self.repository.amend(amendment).await?)
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Says that a doctor's rules or appointments were changed past their schedule.
