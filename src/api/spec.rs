@@ -42,6 +42,7 @@ pub fn complete(document: &str) -> Result<String, serde_json::Error> {
             }
         }
     }
+    close_bodies(&mut spec);
     add_problem_schemas(&mut spec)?;
     rename_formats(&mut spec);
     let mut text = serde_json::to_string_pretty(&spec)?;
@@ -99,6 +100,20 @@ fn complete_operation(path: &str, operation: &mut Value) {
     }
     if let Some(body) = operation.pointer_mut("/requestBody") {
         body["required"] = Value::Bool(true);
+    }
+}
+
+/// A body has no fields but those of its schema; the framework enforces this and does not say it.
+fn close_bodies(spec: &mut Value) {
+    let operations = spec["paths"].as_object().into_iter().flat_map(serde_json::Map::values);
+    let operations = operations.filter_map(Value::as_object).flat_map(serde_json::Map::values);
+    let schemas = operations
+        .filter_map(|operation| operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str());
+    let pointers: Vec<_> = schemas.map(|reference| reference.trim_start_matches('#').to_owned()).collect();
+    for pointer in pointers {
+        if let Some(schema) = spec.pointer_mut(&pointer) {
+            schema["additionalProperties"] = Value::Bool(false);
+        }
     }
 }
 
