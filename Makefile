@@ -12,12 +12,12 @@ run:
 
 # Everything, in parallel, on a private PostgreSQL that the run starts and stops.
 test:
-	@scripts/need-postgres
+	@env -u DATABASE_URL scripts/need-postgres
 	scripts/with-postgres scripts/cargo-test
 
 # Formatting and clippy. It also checks that .sqlx is what the statements say.
 lint:
-	@scripts/need-postgres
+	@env -u DATABASE_URL scripts/need-postgres
 	cargo fmt --check
 	scripts/with-postgres scripts/sqlx-prepare --check
 
