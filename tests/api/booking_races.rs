@@ -118,6 +118,30 @@ async fn free_times_are_all_booked_however_many_come_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clinics_that_book_at_once_share_transactions_but_no_rows() {
+    let app = TestApp::start().await;
+    let mut requests = Vec::new();
+    let mut clinics = Vec::new();
+    for name in ["ada", "bea", "eve"] {
+        let admin = app.founder(name).await;
+        let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+        requests.extend((0..24).map(|n| (admin.clone(), booking(doctor, patient, &format!("{n:02}:00")))));
+        // Each also wants what is not its own, in the middle of everybody's bookings.
+        requests.push((admin.clone(), booking(doctor, patient + 1000, "23:30")));
+        clinics.push(admin);
+    }
+    requests.sort_by_key(|(_, body)| body["appointment_datetime"].to_string());
+    let answers = race(requests).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 72);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 422).count(), 3);
+    for admin in clinics {
+        let listed = admin.get("/api/appointments?limit=200").await.expect(200);
+        let own = listed.body.as_array().unwrap().iter().all(|row| row["created_by"] == admin.id);
+        assert!(own && listed.ids().len() == 24, "{}", listed.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_moves_onto_one_free_time_have_one_winner() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;

@@ -132,7 +132,7 @@ async fn write(connection: &mut Connection, mut batch: Vec<Pending>) {
     // Both sides of a deadlock would otherwise take the same rows in different orders.
     batch.sort_by_key(|(booking, _)| (booking.caller.clinic, booking.doctor, booking.during));
     let (bookings, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let outcomes = settle(connection, &bookings).await;
+    let outcomes = settle(connection, &bookings, false).await;
     for (answer, outcome) in answers.into_iter().zip(outcomes) {
         let _ = answer.send(outcome);
     }
@@ -140,9 +140,8 @@ async fn write(connection: &mut Connection, mut batch: Vec<Pending>) {
 
 /// Writes a batch until the outcome of each booking is known. Writing one again finds what an earlier
 /// attempt wrote, by its reference, and waits for an attempt that the server is still at.
-async fn settle(connection: &mut Connection, batch: &[Booking]) -> Vec<Result<Written>> {
+async fn settle(connection: &mut Connection, batch: &[Booking], mut may_have_happened: bool) -> Vec<Result<Written>> {
     let mut pause = Duration::from_millis(20);
-    let mut may_have_happened = false;
     for _ in 0..ATTEMPTS {
         match commit(connection, batch.to_vec()).await {
             Ok(outcomes) => return outcomes.into_iter().map(Ok).collect(),
@@ -153,7 +152,7 @@ async fn settle(connection: &mut Connection, batch: &[Booking]) -> Vec<Result<Wr
             Err(_) if batch.len() > 1 => {
                 let mut outcomes = Vec::with_capacity(batch.len());
                 for booking in batch.chunks(1) {
-                    outcomes.extend(Box::pin(settle(connection, booking)).await);
+                    outcomes.extend(Box::pin(settle(connection, booking, may_have_happened)).await);
                 }
                 return outcomes;
             }
