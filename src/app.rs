@@ -2,6 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use poem::{
     Server,
     listener::{Acceptor, Listener, TcpListener},
@@ -11,6 +12,7 @@ use crate::{
     actors::{
         repository::{self, Repository, peers::Peers},
         schedule::{Limits, Schedules},
+        waitlist::Waitlist,
     },
     api::{self, Services},
     authn::{Authn, AuthnError, PasswordError, Passwords},
@@ -63,6 +65,7 @@ pub enum StartError {
 pub struct App {
     /// The services behind the operations.
     pub services: Services,
+    waitlist: Waitlist,
     database: Database,
 }
 
@@ -78,7 +81,7 @@ impl App {
         });
         let database = open(&settings.database).await?;
         match join(settings, policy, &database).await {
-            Ok(services) => Ok(Self { services, database }),
+            Ok((services, waitlist)) => Ok(Self { services, waitlist, database }),
             Err(error) => {
                 // A cluster of our own was started for nothing.
                 database.close().await;
@@ -127,6 +130,7 @@ impl App {
 
     /// Finishes what is under way and closes everything.
     pub async fn close(self) {
+        self.waitlist.drain().await;
         self.services.schedules.drain().await;
         self.services.repository.drain().await;
         self.database.close().await;
@@ -134,7 +138,11 @@ impl App {
 }
 
 /// Starts what works on the database.
-async fn join(settings: &Settings, policy: Arc<Policy>, database: &Database) -> Result<Services, StartError> {
+async fn join(
+    settings: &Settings,
+    policy: Arc<Policy>,
+    database: &Database,
+) -> Result<(Services, Waitlist), StartError> {
     match settings.environment {
         Environment::Development => migrate(&settings.database, database).await?,
         Environment::Production => database.require_migrated().await?,
@@ -148,15 +156,12 @@ async fn join(settings: &Settings, policy: Arc<Policy>, database: &Database) -> 
     repository.ping().await?;
     let (peers, news) = Peers::join(database.options()).await;
     let schedules = Schedules::start(repository.clone(), peers, news, Limits::default()).await?;
+    let hold = TimeDelta::minutes(settings.waitlist_hold_minutes.into());
+    let waitlist = Waitlist::start(repository.clone(), schedules.clone(), hold).await?;
     let passwords = Passwords::new(HASHING_PERMITS)?;
     let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
-    Ok(Services {
-        authn,
-        gate: Gate::new(policy, repository.clone()),
-        repository,
-        schedules,
-        schema_version: schema_version(),
-    })
+    let gate = Gate::new(policy, repository.clone());
+    Ok((Services { authn, gate, repository, schedules, schema_version: schema_version() }, waitlist))
 }
 
 /// The database that the settings name.

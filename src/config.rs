@@ -67,6 +67,10 @@ pub struct Settings {
     #[arg(long, env = "CLINICD_REFRESH_TOKEN_DAYS", default_value_t = 7, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=90))]
     pub refresh_token_days: u32,
+    /// How long a freed time is held for who waits for one
+    #[arg(long, env = "CLINICD_WAITLIST_HOLD_MINUTES", default_value_t = 30, value_name = "MINUTES",
+          value_parser = clap::value_parser!(u32).range(1..=10080))]
+    pub waitlist_hold_minutes: u32,
     /// Leave an empty development database empty
     #[arg(long)]
     pub no_demo: bool,

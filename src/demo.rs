@@ -12,7 +12,7 @@ use crate::{
         AccountId, Caller, DoctorId, PatientId, Visibility,
         appointments::BookingRequest,
         clinics::ClinicDetails,
-        doctors::DoctorDetails,
+        doctors::{DoctorDetails, Scheduling},
         fields::FieldErrors,
         mappings::{MappingDetails, NewMapping},
         patients::{BirthDate, Gender, PatientDetails},
@@ -99,9 +99,7 @@ async fn make(services: &Services) -> Result<(), DemoError> {
             gender,
             years_of_experience: Some(years),
             office_address: Some(format!("Room {}", 201 + n)),
-            max_appointments_per_day: None,
-            slot_minutes: 30,
-            time_zone: None,
+            scheduling: Scheduling::default(),
             is_active: true,
             user: (n == 0).then_some(doctor_login),
         };
@@ -166,6 +164,7 @@ async fn book(
         start: coming_day(n) + TimeDelta::hours(9) + TimeDelta::minutes(30 * n as i64),
         length: None,
         reason: "First consultation".into(),
+        hold: None,
     };
     services.schedules.book(request).await?;
     Ok(())

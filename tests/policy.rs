@@ -62,9 +62,9 @@ async fn staff_read_doctors_and_work_with_their_own_patients() {
     for resource in Resource::ALL {
         for action in resource.actions() {
             let expected = match (resource, action) {
-                (Resource::Doctors, Action::Read) => "clinic",
+                (Resource::Doctors | Resource::Schedules, Action::Read) => "clinic",
                 (Resource::Patients, Action::Transfer) => "-",
-                (Resource::Patients | Resource::Mappings | Resource::Appointments, _) => "own",
+                (Resource::Patients | Resource::Mappings | Resource::Appointments | Resource::Waitlist, _) => "own",
                 _ => "-",
             };
             assert_eq!(scopes(&policy, "staff", resource, *action), expected, "{resource:?} {action:?}");
@@ -73,14 +73,17 @@ async fn staff_read_doctors_and_work_with_their_own_patients() {
 }
 
 #[tokio::test]
-async fn doctors_read_what_is_assigned_to_them_and_move_their_appointments_along() {
+async fn doctors_read_what_is_assigned_to_them_move_their_appointments_along_and_keep_their_hours() {
     let policy = policy().await;
     for resource in Resource::ALL {
         for action in resource.actions() {
             let expected = match (resource, action) {
-                (Resource::Doctors, Action::Read) => "clinic",
-                (Resource::Patients | Resource::Mappings | Resource::Appointments, Action::Read) => "assigned",
-                (Resource::Appointments, Action::Transition) => "assigned",
+                (Resource::Doctors | Resource::Schedules, Action::Read) => "clinic",
+                (
+                    Resource::Patients | Resource::Mappings | Resource::Appointments | Resource::Waitlist,
+                    Action::Read,
+                ) => "assigned",
+                (Resource::Appointments, Action::Transition) | (Resource::Schedules, Action::Update) => "assigned",
                 _ => "-",
             };
             assert_eq!(scopes(&policy, "doctor", resource, *action), expected, "{resource:?} {action:?}");
@@ -149,6 +152,7 @@ fn no_role_is_written_in_the_code() {
             let names_a_role = ["\"admin\"", "\"staff\"", "\"doctor\""].iter().any(|name| line.contains(name));
             // `doctor` is also a field and a parameter.
             let names_a_field = line.contains("errors.add(")
+                || line.contains("Error::invalid(")
                 || line.contains("INVALID, \"doctor\"")
                 || line.contains("DOCTOR_INACTIVE, \"doctor\"");
             if names_a_role && !in_example && !names_a_field && !line.trim_start().starts_with("//") {

@@ -1,4 +1,6 @@
-//! The actors: one schedule a doctor, and the workers that own the connections.
+//! The actors: one schedule a doctor, one that offers time to those who wait, and the workers that own
+//! the connections.
 
 pub mod repository;
 pub mod schedule;
+pub mod waitlist;

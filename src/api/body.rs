@@ -125,10 +125,14 @@ fn registry<T: ParseFromJSON + 'static>() -> &'static Registry {
 /// Everything that is wrong with the fields by the schema of `T`.
 fn check<T: ParseFromJSON + 'static>(fields: &Map<String, Value>) -> FieldErrors {
     let registry = registry::<T>();
+    registry
+        .schemas
+        .get(T::name().as_ref())
+        .map_or_else(FieldErrors::default, |schema| fields_of(registry, schema, fields))
+}
+
+fn fields_of(registry: &Registry, schema: &MetaSchema, fields: &Map<String, Value>) -> FieldErrors {
     let mut errors = FieldErrors::default();
-    let Some(schema) = registry.schemas.get(T::name().as_ref()) else {
-        return errors;
-    };
     for name in fields.keys() {
         if !schema.properties.iter().any(|(known, _)| known == name) {
             let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
@@ -140,9 +144,7 @@ fn check<T: ParseFromJSON + 'static>(fields: &Map<String, Value>) -> FieldErrors
             None if schema.required.contains(name) => errors.add(name, "This field is required."),
             None => {}
             Some(value) => {
-                let mut facets = Vec::new();
-                resolve(registry, field, &mut facets);
-                if let Some(message) = wrong(&facets, value) {
+                if let Some(message) = wrong(registry, field, value) {
                     errors.add(name, message);
                 }
             }
@@ -165,7 +167,9 @@ fn resolve<'s>(registry: &'s Registry, schema: &'s MetaSchemaRef, facets: &mut V
 }
 
 /// What is wrong with a value, in words that do not repeat it.
-fn wrong(facets: &[&MetaSchema], value: &Value) -> Option<String> {
+fn wrong(registry: &Registry, schema: &MetaSchemaRef, value: &Value) -> Option<String> {
+    let mut facets = Vec::new();
+    resolve(registry, schema, &mut facets);
     if value.is_null() {
         let nullable = facets.iter().any(|facet| facet.nullable);
         return (!nullable).then(|| "This field may not be null.".to_owned());
@@ -177,14 +181,30 @@ fn wrong(facets: &[&MetaSchema], value: &Value) -> Option<String> {
             "number" => (!value.is_number()).then_some("Must be a number."),
             "boolean" => (!value.is_boolean()).then_some("Must be true or false."),
             "array" => (!value.is_array()).then_some("Must be a list."),
+            "object" => (!value.is_object()).then_some("Must be an object."),
             _ => None,
         };
         wrong_type.map(str::to_owned).or_else(|| match value {
             Value::String(text) => wrong_text(facet, text),
             Value::Number(number) => wrong_number(facet, number.as_f64()?),
+            Value::Array(items) => wrong_items(registry, facet, items),
+            Value::Object(fields) => {
+                let errors = fields_of(registry, facet, fields);
+                let (field, messages) = errors.0.into_iter().next()?;
+                Some(format!("{field}: {}", messages.join(" ")))
+            }
             _ => None,
         })
     })
+}
+
+fn wrong_items(registry: &Registry, facet: &MetaSchema, items: &[Value]) -> Option<String> {
+    if let Some(most) = facet.max_items.filter(|most| items.len() > *most) {
+        return Some(format!("Must have at most {most} items."));
+    }
+    let schema = facet.items.as_ref()?;
+    let mut wrong = items.iter().enumerate().filter_map(|(n, item)| Some((n, wrong(registry, schema, item)?)));
+    wrong.next().map(|(n, message)| format!("Item {}: {message}", n + 1))
 }
 
 fn wrong_text(facet: &MetaSchema, text: &str) -> Option<String> {
@@ -208,6 +228,11 @@ fn wrong_text(facet: &MetaSchema, text: &str) -> Option<String> {
     if !facet.enum_items.is_empty() && !facet.enum_items.iter().any(|item| item.as_str() == Some(text)) {
         let known: Vec<_> = facet.enum_items.iter().filter_map(Value::as_str).collect();
         return Some(format!("Must be one of {}.", known.join(", ")));
+    }
+    if let Some(pattern) = &facet.pattern
+        && !regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+    {
+        return Some(format!("Must have the form {pattern}."));
     }
     let fits = match facet.format {
         Some("email") if !is_email(text) => "Must be an e-mail address.",

@@ -5,6 +5,7 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Header, payload::Json};
 
 use super::{
+    appointments::OutsideView,
     body::Body,
     context::{Authenticated, Chapter, Services, to_the_end},
     etag::{Fetched, etag, expected_version},
@@ -34,6 +35,16 @@ pub struct ClinicView {
     created_at: DateTime<Utc>,
     /// When it was last changed.
     updated_at: DateTime<Utc>,
+}
+
+/// The clinic as it was changed, and the appointments to come that the change left outside the rules.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "ChangedClinic")]
+pub struct ChangedClinicView {
+    #[oai(flatten)]
+    clinic: ClinicView,
+    /// The appointments to come that their doctors' rules would not allow now; they stay.
+    appointments_outside: Vec<OutsideView>,
 }
 
 /// What to change of the clinic; what is absent stays.
@@ -67,14 +78,14 @@ impl ClinicApi {
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<ClinicPatch>,
-    ) -> Result<Fetched<ClinicView>, Problem> {
+    ) -> Result<Fetched<ChangedClinicView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Clinic).await?;
         let expected = expected_version(if_match.0.as_ref())?;
         let patch = body.0;
         let services = services.clone();
         to_the_end(async move {
             let zone_changes = patch.time_zone.is_some();
-            let clinic = services
+            let changed = services
                 .repository
                 .update_clinic(&caller.0, expected, move |stored| {
                     Ok(ClinicDetails {
@@ -90,19 +101,28 @@ impl ClinicApi {
                 // Its doctors' days are read in it.
                 services.schedules.clinic_changed(caller.0.clinic);
             }
-            Ok(fetched(clinic))
+            let tag = etag(changed.row.version);
+            let appointments_outside = changed.outside.into_iter().map(OutsideView::from).collect();
+            let view = ChangedClinicView { clinic: changed.row.into(), appointments_outside };
+            Ok(Fetched::Ok(Json(view), tag))
         })
         .await
     }
 }
 
 fn fetched(clinic: Clinic) -> Fetched<ClinicView> {
-    let view = ClinicView {
-        id: clinic.id.0,
-        name: clinic.details.name,
-        time_zone: clinic.details.time_zone.name().to_owned(),
-        created_at: clinic.created_at,
-        updated_at: clinic.updated_at,
-    };
-    Fetched::Ok(Json(view), etag(clinic.version))
+    let tag = etag(clinic.version);
+    Fetched::Ok(Json(clinic.into()), tag)
+}
+
+impl From<Clinic> for ClinicView {
+    fn from(clinic: Clinic) -> Self {
+        Self {
+            id: clinic.id.0,
+            name: clinic.details.name,
+            time_zone: clinic.details.time_zone.name().to_owned(),
+            created_at: clinic.created_at,
+            updated_at: clinic.updated_at,
+        }
+    }
 }

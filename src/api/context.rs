@@ -122,8 +122,16 @@ pub enum Chapter {
     Doctors,
     /// Which doctor is assigned to which patient.
     Mappings,
+    /// When doctors work, and what their appointments keep to.
+    Schedules,
+    /// Free times, and why a time is not one.
+    Slots,
     /// Appointments of patients with doctors.
     Appointments,
+    /// Repeats of appointments.
+    Series,
+    /// Those who wait for a time.
+    Waitlist,
     /// Whether the program is well.
     Health,
 }

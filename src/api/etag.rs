@@ -57,6 +57,27 @@ pub enum Created<T: ToJSON> {
     ),
 }
 
+/// A new row that is never changed, so that it has no tag, and where it is listed.
+#[derive(ApiResponse)]
+pub enum Entered<T: ToJSON> {
+    /// The row that was made.
+    #[oai(status = 201)]
+    Created(
+        Json<T>,
+        /// Where the row is.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+/// What was asked for.
+#[derive(ApiResponse)]
+pub enum Found<T: ToJSON> {
+    /// What was asked for.
+    #[oai(status = 200)]
+    Ok(Json<T>),
+}
+
 /// Done, with nothing to say.
 #[derive(ApiResponse)]
 pub enum NoContent {

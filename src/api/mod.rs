@@ -4,19 +4,26 @@ mod appointments;
 mod auth;
 mod body;
 mod clinic;
+mod closures;
 mod context;
 mod cors;
 mod doctors;
 mod etag;
 mod health;
 mod invitations;
+mod kinds;
 mod mappings;
 mod outside;
 mod page;
 mod patients;
 mod problem;
+mod refusal;
+mod schedules;
+mod series;
+mod slots;
 mod spec;
 mod users;
+mod waitlist;
 mod zone;
 
 use poem::{
@@ -37,8 +44,14 @@ type Operations = (
     invitations::Invitations,
     patients::Patients,
     doctors::Doctors,
+    schedules::DoctorSchedules,
+    closures::Closures,
+    slots::Slots,
     mappings::Mappings,
     appointments::Appointments,
+    appointments::AppointmentSteps,
+    series::AppointmentSeries,
+    waitlist::Waitlist,
     health::Health,
 );
 
@@ -50,8 +63,14 @@ fn operations() -> OpenApiService<Operations, ()> {
         invitations::Invitations,
         patients::Patients,
         doctors::Doctors,
+        schedules::DoctorSchedules,
+        closures::Closures,
+        slots::Slots,
         mappings::Mappings,
         appointments::Appointments,
+        appointments::AppointmentSteps,
+        series::AppointmentSeries,
+        waitlist::Waitlist,
         health::Health,
     );
     OpenApiService::new(operations, "clinicd", env!("CARGO_PKG_VERSION"))

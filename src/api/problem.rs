@@ -9,7 +9,10 @@ use poem_openapi::{
     registry::{MetaResponses, Registry},
 };
 
-use super::outside::current_request;
+use super::{
+    outside::current_request,
+    refusal::{SkippedView, SlotView, told},
+};
 use crate::{
     actors::{
         repository::{Conflict, Error as RepositoryError},
@@ -22,85 +25,11 @@ use crate::{
         calendar::Violation,
         fields::{FieldErrors, NON_FIELD},
         lifecycle::Status,
+        series::Skipped,
     },
 };
 
-/// A kind of problem: its name, status and title.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    /// The name at the end of `type`.
-    pub name: &'static str,
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// What it is, in words that do not depend on the occurrence.
-    pub title: &'static str,
-    /// What a client can do about it.
-    pub advice: &'static str,
-}
-
-macro_rules! kinds {
-    ($($constant:ident = $name:literal, $status:ident, $title:literal, $advice:literal;)*) => {
-        $(
-            #[doc = $title]
-            pub const $constant: &Kind = &Kind {
-                name: $name,
-                status: StatusCode::$status,
-                title: $title,
-                advice: $advice,
-            };
-        )*
-
-        /// Every kind of problem.
-        pub const KINDS: &[&Kind] = &[$($constant),*];
-    };
-}
-
-kinds! {
-    MALFORMED = "malformed", BAD_REQUEST, "The request cannot be read",
-        "Send a body that is JSON in UTF-8, nested at most 64 deep, with numbers that a double can hold.";
-    UNAUTHENTICATED = "unauthenticated", UNAUTHORIZED, "Who is calling is not known",
-        "Send `Authorization: Bearer` with an access token that has not expired; log in or refresh to get one.";
-    FORBIDDEN = "forbidden", FORBIDDEN, "The role may not do this",
-        "GET /api/auth/permissions lists what the token's role may do.";
-    NOT_FOUND = "not-found", NOT_FOUND, "There is nothing here",
-        "Check the id and the path; rows that the caller may not know of are answered like this too.";
-    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This path does not know the method",
-        "The contract at /openapi.json lists each path with its methods.";
-    TIMEOUT = "timeout", REQUEST_TIMEOUT, "The request took too long to arrive",
-        "Send the whole body within ten seconds.";
-    TAKEN = "taken", CONFLICT, "Something else has this value already",
-        "`errors` names the field; choose another value, or change the row that has it.";
-    SLOT_TAKEN = "slot-taken", CONFLICT, "The doctor is busy at this time",
-        "`conflicts` lists the times in the way and `next_slots` the next times that can be booked.";
-    PATIENT_BUSY = "patient-busy", CONFLICT, "The patient has another appointment at this time",
-        "`conflicts` lists the times in the way and `next_slots` the next times that can be booked.";
-    DOCTOR_INACTIVE = "doctor-inactive", CONFLICT, "The doctor takes no bookings",
-        "Choose another doctor, or set `is_active` of this one.";
-    INVALID_TRANSITION = "invalid-transition", CONFLICT, "The appointment cannot take this step",
-        "`detail` names the statuses that may follow the present one.";
-    HAS_FUTURE_APPOINTMENTS = "has-future-appointments", CONFLICT, "There are appointments to come",
-        "Cancel them, or send `cancel_appointments=true` to cancel them in the same step.";
-    LAST_ADMINISTRATOR = "last-administrator", CONFLICT, "A clinic keeps an administrator",
-        "Give another active user an administering role first.";
-    ALREADY_ACCEPTED = "already-accepted", CONFLICT, "The invitation has been accepted",
-        "Change or remove the user instead.";
-    STALE = "stale", PRECONDITION_FAILED, "The row has been changed meanwhile",
-        "Read it again and repeat the change with the new ETag in `If-Match`.";
-    TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "The body is too large",
-        "A body is at most 1 MiB.";
-    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body is not of a kind that is read here",
-        "Send `Content-Type: application/json`.";
-    INVALID = "invalid", UNPROCESSABLE_ENTITY, "Some fields are not valid",
-        "`errors` says what is wrong with which field.";
-    IN_THE_PAST = "in-the-past", UNPROCESSABLE_ENTITY, "The time has passed",
-        "Choose a time in the future; `next_slots` offers some.";
-    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
-        "Report the request id in `instance`; it is in the server's log.";
-    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Not possible just now; nothing was done",
-        "Try again after the seconds in `Retry-After`.";
-    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "The outcome is not known",
-        "The change may have been made or not: read before you try again.";
-}
+pub use super::kinds::*;
 
 /// A refusal on its way to a client.
 #[derive(Debug, Clone)]
@@ -108,23 +37,16 @@ pub struct Problem {
     kind: &'static Kind,
     detail: String,
     errors: FieldErrors,
-    booking: Option<(Vec<Interval>, Vec<Interval>)>,
+    booking: Option<Box<Instead>>,
 }
 
-/// A span of time, from `start` up to but not including `end`.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "Slot")]
-pub struct SlotView {
-    /// The first instant inside.
-    start: chrono::DateTime<chrono::Utc>,
-    /// The first instant after.
-    end: chrono::DateTime<chrono::Utc>,
-}
-
-impl From<Interval> for SlotView {
-    fn from(interval: Interval) -> Self {
-        Self { start: interval.start(), end: interval.end() }
-    }
+/// What stood in a booking's way, and what would work instead.
+#[derive(Debug, Clone)]
+struct Instead {
+    conflicts: Vec<Interval>,
+    next_slots: Vec<Interval>,
+    /// Of a series: the times that cannot be booked.
+    occurrences: Option<Vec<Skipped>>,
 }
 
 /// Why a request was refused (RFC 9457).
@@ -148,6 +70,8 @@ pub struct ProblemBody {
     conflicts: Option<Vec<SlotView>>,
     /// Of a refused booking: the next times that can be booked.
     next_slots: Option<Vec<SlotView>>,
+    /// Of a refused series: the times that cannot be booked, with the rules that they break.
+    occurrences: Option<Vec<SkippedView>>,
 }
 
 impl Problem {
@@ -189,7 +113,9 @@ impl Problem {
     }
 
     fn body(&self) -> ProblemBody {
-        let slots = |spans: &Vec<Interval>| spans.iter().copied().map(SlotView::from).collect();
+        let booking = self.booking.as_deref();
+        let slots = |spans: &[Interval]| spans.iter().copied().map(SlotView::from).collect();
+        let skipped = |times: Vec<Skipped>| times.into_iter().map(SkippedView::from).collect();
         ProblemBody {
             ty: format!("/problems/{}", self.kind.name),
             title: self.kind.title.to_owned(),
@@ -197,8 +123,9 @@ impl Problem {
             detail: self.detail.clone(),
             instance: format!("urn:uuid:{}", current_request()),
             errors: (!self.errors.is_empty()).then(|| self.errors.0.clone().into_iter().collect()),
-            conflicts: self.booking.as_ref().map(|(conflicts, _)| slots(conflicts)),
-            next_slots: self.booking.as_ref().map(|(_, next)| slots(next)),
+            conflicts: booking.map(|instead| slots(&instead.conflicts)),
+            next_slots: booking.map(|instead| slots(&instead.next_slots)),
+            occurrences: booking.and_then(|instead| instead.occurrences.clone()).map(skipped),
         }
     }
 }
@@ -269,9 +196,15 @@ impl From<Conflict> for Problem {
     fn from(conflict: Conflict) -> Self {
         match conflict {
             Conflict::Taken { field, message } => Self::new(TAKEN, message).with_error(field, message),
-            Conflict::DoctorBusy => Self::new(SLOT_TAKEN, SLOT_TAKEN_DETAIL).with_error(NON_FIELD, SLOT_TAKEN_DETAIL),
-            Conflict::PatientBusy => {
-                Self::new(PATIENT_BUSY, PATIENT_BUSY_DETAIL).with_error(NON_FIELD, PATIENT_BUSY_DETAIL)
+            Conflict::DoctorBusy => Violation::SlotTaken.into(),
+            Conflict::PatientBusy => Violation::PatientBusy.into(),
+            Conflict::ScheduleChanged => RepositoryError::TryAgain.into(),
+            Conflict::NoOffer => Self::new(
+                NO_OFFER,
+                "Nothing is held for this entry now: no time was freed yet, or the offer has expired.",
+            ),
+            Conflict::OfferAccepted => {
+                Self::new(OFFER_ACCEPTED, "This entry has its appointment; cancel the appointment instead.")
             }
             Conflict::HasFutureAppointments => Self::new(
                 HAS_FUTURE_APPOINTMENTS,
@@ -288,38 +221,52 @@ impl From<Conflict> for Problem {
     }
 }
 
-const SLOT_TAKEN_DETAIL: &str = "Doctor already has an appointment at this time.";
-const PATIENT_BUSY_DETAIL: &str = "Patient already has an appointment at this time.";
-
 impl From<ScheduleError> for Problem {
     fn from(error: ScheduleError) -> Self {
         match error {
             ScheduleError::Refused(refused) => refused.into(),
+            ScheduleError::SeriesRefused(skipped) => skipped.into(),
             ScheduleError::Repository(error) => error.into(),
         }
+    }
+}
+
+impl From<Violation> for Problem {
+    fn from(violation: Violation) -> Self {
+        let told = told(violation);
+        Self::new(told.kind, told.detail).with_error(told.field, told.detail)
     }
 }
 
 /// All broken rules are listed; the problem is of the kind of the first.
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
-        let explained = |violation: &Violation| match violation {
-            Violation::NoSuchDoctor => (INVALID, "doctor", "There is no such doctor."),
-            Violation::NoSuchPatient => (INVALID, "patient", "There is no such patient."),
-            Violation::InThePast => (IN_THE_PAST, "appointment_datetime", "The appointment must start in the future."),
-            Violation::DoctorInactive => (DOCTOR_INACTIVE, "doctor", "This doctor takes no bookings at present."),
-            Violation::SlotTaken => (SLOT_TAKEN, NON_FIELD, SLOT_TAKEN_DETAIL),
-            Violation::PatientBusy => (PATIENT_BUSY, NON_FIELD, PATIENT_BUSY_DETAIL),
-        };
-        let mut explained = refused.violations.iter().map(explained);
-        let (kind, field, detail) = explained.next().unwrap_or((SLOT_TAKEN, NON_FIELD, SLOT_TAKEN_DETAIL));
-        let mut problem = Self::new(kind, detail).with_error(field, detail);
-        for (_, field, message) in explained {
-            problem.errors.add(field, message);
+        let mut violations = refused.violations.iter().copied();
+        let mut problem = Self::from(violations.next().unwrap_or(Violation::SlotTaken));
+        for violation in violations {
+            let told = told(violation);
+            problem.errors.add(told.field, told.detail);
         }
-        if kind != INVALID {
-            problem.booking = Some((refused.conflicts, refused.next_slots));
+        if problem.kind != INVALID {
+            let Refused { conflicts, next_slots, .. } = refused;
+            problem.booking = Some(Box::new(Instead { conflicts, next_slots, occurrences: None }));
         }
+        problem
+    }
+}
+
+/// A series that names nobody is not valid; otherwise each time that cannot be booked is listed.
+impl From<Vec<Skipped>> for Problem {
+    fn from(skipped: Vec<Skipped>) -> Self {
+        let unknown = [Violation::NoSuchDoctor, Violation::NoSuchPatient];
+        let mut violations = skipped.iter().flat_map(|skipped| &skipped.violations);
+        if let Some(violation) = violations.find(|violation| unknown.contains(violation)) {
+            return (*violation).into();
+        }
+        let detail = format!("{} of the times cannot be booked; nothing was.", skipped.len());
+        let conflicts = skipped.iter().map(|skipped| skipped.during).collect();
+        let mut problem = Self::new(SERIES_CONFLICT, detail.clone()).with_error("rrule", detail);
+        problem.booking = Some(Box::new(Instead { conflicts, next_slots: Vec::new(), occurrences: Some(skipped) }));
         problem
     }
 }

@@ -21,9 +21,35 @@ const CONFLICTS: &[(&str, &[&Kind])] = &[
     ("updateDoctor", &[TAKEN]),
     ("deleteDoctor", &[HAS_FUTURE_APPOINTMENTS]),
     ("createMapping", &[TAKEN]),
-    ("createAppointment", &[SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE]),
-    ("updateAppointment", &[SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE, INVALID_TRANSITION]),
+    ("createAppointment", BOOKING),
+    ("updateAppointment", MOVING),
+    ("rescheduleAppointment", MOVING),
     ("cancelAppointment", &[INVALID_TRANSITION]),
+    ("confirmAppointment", &[INVALID_TRANSITION]),
+    ("checkInAppointment", &[INVALID_TRANSITION]),
+    ("completeAppointment", &[INVALID_TRANSITION]),
+    ("markAppointmentNoShow", &[INVALID_TRANSITION]),
+    ("callOffAppointment", &[INVALID_TRANSITION, NOT_IN_SERIES]),
+    ("createAppointmentSeries", &[SERIES_CONFLICT]),
+    ("acceptWaitlistOffer", &[NO_OFFER]),
+    ("deleteWaitlistEntry", &[OFFER_ACCEPTED]),
+];
+
+/// What stands against a booking.
+const BOOKING: &[&Kind] =
+    &[SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE, CLINIC_CLOSED, TIME_OFF, OUTSIDE_HOURS, TOO_CLOSE, DAY_FULL];
+
+/// What stands against giving an appointment another time.
+const MOVING: &[&Kind] = &[
+    SLOT_TAKEN,
+    PATIENT_BUSY,
+    DOCTOR_INACTIVE,
+    CLINIC_CLOSED,
+    TIME_OFF,
+    OUTSIDE_HOURS,
+    TOO_CLOSE,
+    DAY_FULL,
+    INVALID_TRANSITION,
 ];
 
 /// Operations whose role or membership may forbid them though no policy line is asked.
@@ -77,7 +103,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
         kinds.push(INVALID);
     }
     if id.ends_with("Appointment") && operation.get("requestBody").is_some() {
-        kinds.push(IN_THE_PAST);
+        kinds.extend([IN_THE_PAST, TOO_SOON, TOO_FAR]);
     }
     for (_, conflicts) in CONFLICTS.iter().filter(|(of, _)| *of == id) {
         kinds.extend_from_slice(conflicts);

@@ -62,8 +62,12 @@ pub enum Resource {
     Doctors,
     /// Assignments of doctors to patients.
     Mappings,
+    /// When doctors work, and what their appointments keep to.
+    Schedules,
     /// Appointments.
     Appointments,
+    /// Those who wait for a time.
+    Waitlist,
 }
 
 /// What a policy speaks of: something that is done to a row.
@@ -85,14 +89,16 @@ pub enum Action {
 
 impl Resource {
     /// Every kind of row.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Clinic,
         Self::Users,
         Self::Invitations,
         Self::Patients,
         Self::Doctors,
         Self::Mappings,
+        Self::Schedules,
         Self::Appointments,
+        Self::Waitlist,
     ];
 
     /// The name in the policy file and in the audit trail.
@@ -104,7 +110,9 @@ impl Resource {
             Self::Patients => "patients",
             Self::Doctors => "doctors",
             Self::Mappings => "mappings",
+            Self::Schedules => "schedules",
             Self::Appointments => "appointments",
+            Self::Waitlist => "waitlist",
         }
     }
 
@@ -117,10 +125,10 @@ impl Resource {
     pub fn actions(self) -> &'static [Action] {
         use Action::{Create, Delete, Read, Transfer, Transition, Update};
         match self {
-            Self::Clinic => &[Read, Update],
+            Self::Clinic | Self::Schedules => &[Read, Update],
             Self::Invitations => &[Read, Create, Delete],
             Self::Patients => &[Read, Create, Update, Delete, Transfer],
-            Self::Users | Self::Doctors | Self::Mappings => &[Read, Create, Update, Delete],
+            Self::Users | Self::Doctors | Self::Mappings | Self::Waitlist => &[Read, Create, Update, Delete],
             Self::Appointments => &[Read, Create, Update, Transition],
         }
     }

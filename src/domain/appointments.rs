@@ -4,8 +4,10 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use super::{
-    AccountId, AppointmentId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, Visibility,
-    calendar::Violation, lifecycle::Status,
+    AccountId, AppointmentId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, SeriesId, Visibility,
+    calendar::{Terms, Violation},
+    lifecycle::Status,
+    waitlist::Hold,
 };
 
 /// The shortest appointment, in minutes.
@@ -28,6 +30,8 @@ pub struct Appointment {
     pub status: Status,
     /// Why the patient comes, in words.
     pub reason: String,
+    /// The series that it belongs to.
+    pub series: Option<SeriesId>,
     /// The account that booked it.
     pub created_by: AccountId,
     /// When it was booked.
@@ -61,6 +65,8 @@ pub struct BookingRequest {
     pub length: Option<Duration>,
     /// Why.
     pub reason: String,
+    /// Whether it is held for somebody who waits.
+    pub hold: Option<Hold>,
 }
 
 /// A booking that its doctor's schedule has accepted, ready to be written.
@@ -80,6 +86,12 @@ pub struct Booking {
     pub during: Interval,
     /// Why.
     pub reason: String,
+    /// What its schedule found it free by.
+    pub terms: Terms,
+    /// The series that it belongs to.
+    pub series: Option<SeriesId>,
+    /// Whether it is held for somebody who waits.
+    pub hold: Option<Hold>,
 }
 
 /// A change of an appointment that its caller may see, in terms of what it shall be afterwards.
@@ -98,6 +110,11 @@ pub struct Amendment {
 }
 
 impl Amendment {
+    /// Whether the change frees time that the appointment holds.
+    pub fn frees_time(&self) -> bool {
+        self.current.status.is_active() && (self.during != self.current.during || !self.status.is_active())
+    }
+
     /// Whether the change takes time that the appointment does not hold already.
     pub fn takes_time(&self) -> bool {
         self.status.is_active() && (self.during != self.current.during || !self.current.status.is_active())
@@ -127,6 +144,34 @@ impl Refusal {
         self.conflicts.extend(other.conflicts);
         self.patient_busy.extend(other.patient_busy);
     }
+}
+
+/// An appointment that the doctor's rules would not allow now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outside {
+    /// The appointment, which stays.
+    pub appointment: Appointment,
+    /// The rules that it breaks.
+    pub violations: Vec<Violation>,
+}
+
+/// A step in an appointment's life: who did it, when, and what it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The row's id; 0 for the booking itself.
+    pub id: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub account: AccountId,
+    /// The status before; `None` for the booking itself.
+    pub from_status: Option<Status>,
+    /// The status after.
+    pub to_status: Status,
+    /// The time before; `None` for the booking itself.
+    pub from: Option<Interval>,
+    /// The time after.
+    pub to: Interval,
 }
 
 /// Which appointments a list asks for.

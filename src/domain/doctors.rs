@@ -29,16 +29,45 @@ pub struct DoctorDetails {
     pub years_of_experience: Option<i32>,
     /// Where the doctor sees patients.
     pub office_address: Option<String>,
-    /// The most appointments that start on one of the doctor's days; no limit where absent.
-    pub max_appointments_per_day: Option<i32>,
-    /// The length of a booking that does not say its own, in minutes.
-    pub slot_minutes: i32,
-    /// The doctor's zone; the clinic's where absent.
-    pub time_zone: Option<Tz>,
+    /// What the doctor's appointments keep to.
+    pub scheduling: Scheduling,
     /// Whether the doctor takes bookings.
     pub is_active: bool,
     /// The linked login.
     pub user: Option<AccountId>,
+}
+
+/// What a doctor's appointments keep to, beside hours and time off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheduling {
+    /// The doctor's zone; the clinic's where absent.
+    pub time_zone: Option<Tz>,
+    /// The length of a booking that does not say its own, and the step of the slot grid, in minutes.
+    pub slot_minutes: i32,
+    /// What is kept free before an appointment, in minutes.
+    pub buffer_before_minutes: i32,
+    /// What is kept free after an appointment, in minutes.
+    pub buffer_after_minutes: i32,
+    /// The most appointments that start on one of the doctor's days; no limit where absent.
+    pub max_appointments_per_day: Option<i32>,
+    /// How long before its start an appointment must be booked, in minutes.
+    pub min_notice_minutes: i32,
+    /// How many of the doctor's days ahead an appointment can be booked; no limit where absent.
+    pub max_horizon_days: Option<i32>,
+}
+
+impl Default for Scheduling {
+    fn default() -> Self {
+        Self {
+            time_zone: None,
+            slot_minutes: DEFAULT_SLOT_MINUTES,
+            buffer_before_minutes: 0,
+            buffer_after_minutes: 0,
+            max_appointments_per_day: None,
+            min_notice_minutes: 0,
+            max_horizon_days: None,
+        }
+    }
 }
 
 /// A doctor of a clinic.

@@ -34,4 +34,12 @@ id! {
     AppointmentId,
     /// An invitation to join a clinic.
     InvitationId,
+    /// A span in which a doctor is away.
+    TimeOffId,
+    /// Days on which a clinic is closed.
+    ClosureId,
+    /// A repeat of appointments.
+    SeriesId,
+    /// Somebody who waits for a time.
+    WaitlistEntryId,
 }

@@ -39,6 +39,16 @@ impl Interval {
         self.end - self.start
     }
 
+    /// The span `[start, end)` of a rule, which may reach out of [`YEARS`]; `None` where it would be empty.
+    pub fn of_rule(start: DateTime<Utc>, end: DateTime<Utc>) -> Option<Self> {
+        (start < end).then_some(Self { start, end })
+    }
+
+    /// The span with `by` more on both sides.
+    pub fn widened(&self, by: Duration) -> Self {
+        Self { start: self.start - by, end: self.end + by }
+    }
+
     /// Whether the two share an instant.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end

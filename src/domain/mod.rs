@@ -11,10 +11,17 @@ pub mod interval;
 pub mod lifecycle;
 pub mod mappings;
 pub mod patients;
+pub mod schedules;
+pub mod series;
 pub mod users;
+pub mod waitlist;
+pub mod zone;
 
 pub use access::{Caller, Visibility};
-pub use ids::{AccountId, AppointmentId, ClinicId, DoctorId, InvitationId, MappingId, PatientId};
+pub use ids::{
+    AccountId, AppointmentId, ClinicId, ClosureId, DoctorId, InvitationId, MappingId, PatientId, SeriesId, TimeOffId,
+    WaitlistEntryId,
+};
 pub use interval::Interval;
 
 /// A row that an audit event can name.

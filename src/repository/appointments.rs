@@ -6,17 +6,19 @@ use sqlx::{PgConnection, postgres::types::PgRange};
 use uuid::Uuid;
 
 use super::{
-    Error, Page, Result,
+    Conflict, Error, Page, Result, alarms,
     audit::{self, Event, Outcome},
+    bookings, history,
 };
 use crate::domain::{
-    AccountId, AppointmentId, Caller, ClinicId, DoctorId, Interval, PatientId, Visibility,
+    AccountId, AppointmentId, Caller, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Amendment, Appointment, AppointmentFilter},
+    calendar::Terms,
     lifecycle::Status,
 };
 
 /// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id is a condition, not a result")]
+#[expect(dead_code, reason = "clinic_id is a condition, and what is held is not seen")]
 pub(super) struct AppointmentRow {
     pub(super) clinic_id: i64,
     pub(super) id: i64,
@@ -30,6 +32,9 @@ pub(super) struct AppointmentRow {
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
     pub(super) version: i64,
+    pub(super) series_id: Option<i64>,
+    pub(super) waitlist_entry_id: Option<i64>,
+    pub(super) held_until: Option<DateTime<Utc>>,
 }
 
 impl AppointmentRow {
@@ -42,6 +47,7 @@ impl AppointmentRow {
             during: interval(&self.during)?,
             status: status.ok_or_else(|| Error::Corrupt("unknown status of an appointment".into()))?,
             reason: self.reason,
+            series: self.series_id.map(SeriesId),
             created_by: AccountId(self.created_by),
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -78,6 +84,7 @@ pub async fn list(
         r#"SELECT a.*
          FROM appointments a
          WHERE a.clinic_id = $1
+           AND a.held_until IS NULL
            AND ($2 OR a.doctor_id = $4 OR EXISTS (
                SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = a.patient_id AND p.created_by = $3
            ))
@@ -116,6 +123,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, se
          FROM appointments a
          WHERE a.clinic_id = $1
            AND a.id = $2
+           AND a.held_until IS NULL
            AND ($3 OR a.doctor_id = $5 OR EXISTS (
                SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = a.patient_id AND p.created_by = $4
            ))",
@@ -130,25 +138,33 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, se
     .checked()
 }
 
-/// Changes an appointment from the version that the amendment was made for.
+/// The appointments of those ids, by start.
+pub async fn find_all(db: &mut PgConnection, clinic: ClinicId, ids: &[i64]) -> Result<Vec<Appointment>> {
+    sqlx::query_as!(
+        AppointmentRow,
+        "SELECT * FROM appointments
+         WHERE clinic_id = $1 AND id = ANY($2) AND held_until IS NULL
+         ORDER BY lower(during), id",
+        clinic.0,
+        ids,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(AppointmentRow::checked)
+    .collect()
+}
+
+/// Changes an appointment from the version that the amendment was made of. Where it takes time, that
+/// was found free by `terms`.
 ///
 /// # Errors
-/// [`Error::Stale`] where it has another version by now; [`Conflict`](super::Conflict) where its new
-/// time is taken; [`Error::NotFound`] where its doctor or patient was deleted and it would take time.
-pub async fn amend(db: &mut PgConnection, amendment: &Amendment) -> Result<Appointment> {
-    if amendment.takes_time() {
-        // Held until the commit, so that neither can be deleted meanwhile.
-        sqlx::query!(
-            "SELECT p.id
-             FROM patients p JOIN doctors d ON d.clinic_id = p.clinic_id
-             WHERE p.clinic_id = $1 AND p.id = $2 AND d.id = $3 AND p.deleted_at IS NULL AND d.deleted_at IS NULL
-             FOR KEY SHARE OF p, d",
-            amendment.clinic().0,
-            amendment.current.patient.0,
-            amendment.current.doctor.0,
-        )
-        .fetch_one(&mut *db)
-        .await?;
+/// [`Error::Stale`] where it has another version by now; [`Conflict`] where its new time is taken or
+/// the schedule is bound by other rules by now; [`Error::NotFound`] where its doctor or patient was
+/// deleted and it would take time.
+pub async fn amend(db: &mut PgConnection, amendment: &Amendment, terms: Option<&Terms>) -> Result<Appointment> {
+    if let Some(terms) = terms {
+        admit(&mut *db, amendment, terms).await?;
     }
     let amended = sqlx::query_as!(
         AppointmentRow,
@@ -163,9 +179,40 @@ pub async fn amend(db: &mut PgConnection, amendment: &Amendment) -> Result<Appoi
         amendment.status.name(),
         amendment.reason,
     )
-    .fetch_optional(db)
+    .fetch_optional(&mut *db)
     .await?;
-    amended.ok_or(Error::Stale)?.checked()
+    let amended = amended.ok_or(Error::Stale)?.checked()?;
+    history::record(&mut *db, &amendment.caller, &amendment.current, &amended).await?;
+    if amendment.frees_time() {
+        let (doctor, freed) = (amendment.current.doctor, amendment.current.during);
+        alarms::ring(db, amendment.clinic(), doctor, &freed).await?;
+    }
+    Ok(amended)
+}
+
+/// Sees that an amendment's new time may be written, and keeps it so until the commit: neither the
+/// doctor nor the patient is deleted, and the doctor's rules stay those that it was found free by.
+async fn admit(db: &mut PgConnection, amendment: &Amendment, terms: &Terms) -> Result<()> {
+    let (clinic, doctor, patient) = (amendment.clinic(), amendment.current.doctor, amendment.current.patient);
+    let is_limited = terms.limit(&amendment.during);
+    if is_limited {
+        bookings::lock_doctors(&mut *db, clinic, &[doctor.0]).await?;
+    }
+    let revision = sqlx::query_scalar!(
+        "SELECT d.rules_revision
+         FROM patients p JOIN doctors d ON d.clinic_id = p.clinic_id
+         WHERE p.clinic_id = $1 AND p.id = $2 AND d.id = $3 AND p.deleted_at IS NULL AND d.deleted_at IS NULL
+         FOR SHARE OF d FOR KEY SHARE OF p",
+        clinic.0,
+        patient.0,
+        doctor.0,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    alarms::lapse(&mut *db, clinic, doctor, patient, &amendment.during).await?;
+    let is_outdated = revision != terms.revision
+        || (is_limited && bookings::is_crowded(db, clinic, doctor, terms, amendment.current.id).await?);
+    if is_outdated { Err(Error::Conflict(Conflict::ScheduleChanged)) } else { Ok(()) }
 }
 
 /// Whose appointments in the future.
@@ -201,6 +248,7 @@ pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) 
              WHERE clinic_id = $1
                AND (doctor_id = $2 OR patient_id = $3)
                AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+               AND held_until IS NULL
                AND upper(during) > now()
          ) AS "found!""#,
         clinic.0,
@@ -212,35 +260,65 @@ pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) 
     Ok(found)
 }
 
-/// Cancels the active appointments that have not ended, each with an audit event, and answers the
-/// doctors whose time that frees.
+/// Cancels the active appointments that have not ended, and answers the doctors whose time that frees.
 pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future) -> Result<Vec<DoctorId>> {
-    let cancelled = sqlx::query!(
-        "UPDATE appointments
-         SET status = 'CANCELLED', updated_at = now(), version = version + 1
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM appointments
          WHERE clinic_id = $1
            AND (doctor_id = $2 OR patient_id = $3)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
            AND upper(during) > now()
-         RETURNING id, doctor_id",
+         ORDER BY id
+         FOR UPDATE",
         caller.clinic.0,
         whose.doctor(),
         whose.patient(),
     )
     .fetch_all(&mut *db)
     .await?;
-    for row in &cancelled {
+    let cancelled = cancel_all(db, caller, &ids).await?;
+    let mut doctors: Vec<_> = cancelled.iter().map(|appointment| appointment.doctor).collect();
+    doctors.sort();
+    doctors.dedup();
+    Ok(doctors)
+}
+
+/// Cancels appointments that the transaction has locked, each with its events.
+pub async fn cancel_all(db: &mut PgConnection, caller: &Caller, ids: &[i64]) -> Result<Vec<Appointment>> {
+    let mut cancelled = Vec::with_capacity(ids.len());
+    for id in ids {
+        let before = sqlx::query_as!(
+            AppointmentRow,
+            "SELECT * FROM appointments WHERE clinic_id = $1 AND id = $2",
+            caller.clinic.0,
+            id,
+        )
+        .fetch_one(&mut *db)
+        .await?
+        .checked()?;
+        let after = sqlx::query_as!(
+            AppointmentRow,
+            "UPDATE appointments
+             SET status = 'CANCELLED', updated_at = now(), version = version + 1
+             WHERE clinic_id = $1 AND id = $2
+             RETURNING *",
+            caller.clinic.0,
+            id,
+        )
+        .fetch_one(&mut *db)
+        .await?
+        .checked()?;
+        history::record(&mut *db, caller, &before, &after).await?;
+        alarms::ring(&mut *db, caller.clinic, after.doctor, &after.during).await?;
         let event = Event {
             caller: caller.clone(),
             action: "transition",
             resource: "appointments",
-            resource_id: Some(row.id),
+            resource_id: Some(*id),
             outcome: Outcome::Done,
         };
-        audit::record(db, &event).await?;
+        audit::record(&mut *db, &event).await?;
+        cancelled.push(after);
     }
-    let mut doctors: Vec<_> = cancelled.iter().map(|row| DoctorId(row.doctor_id)).collect();
-    doctors.sort();
-    doctors.dedup();
-    Ok(doctors)
+    Ok(cancelled)
 }

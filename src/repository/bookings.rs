@@ -7,13 +7,13 @@ use sqlx::{PgConnection, postgres::types::PgRange};
 use uuid::Uuid;
 
 use super::{
-    Result,
+    Result, alarms,
     appointments::{AppointmentRow, interval, range},
 };
 use crate::domain::{
     AppointmentId, ClinicId, DoctorId, Interval, PatientId,
-    appointments::{Appointment, Booking, Refusal},
-    calendar::Violation,
+    appointments::{Appointment, Booking, BookingRequest, Refusal},
+    calendar::{Terms, Violation},
 };
 
 /// What became of a booking, once the transaction commits.
@@ -23,6 +23,8 @@ pub enum Written {
     Booked(Appointment),
     /// It has none, and this is why.
     Refused(Refusal),
+    /// It has none: the schedule is bound by other rules, or fuller, than when the time was found free.
+    Outdated,
 }
 
 /// Writes bookings of one clinic, with their audit events, and answers each by its reference.
@@ -31,50 +33,131 @@ pub enum Written {
 /// refused booking does not fail the others.
 pub async fn write(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -> Result<HashMap<Uuid, Written>> {
     let mut outcomes = HashMap::with_capacity(bookings.len());
-    for (reference, row) in insert(db, clinic, bookings).await? {
+    let crowded = crowded(&mut *db, clinic, bookings).await?;
+    let admitted: Vec<&Booking> = bookings.iter().filter(|booking| !crowded.contains(&booking.reference)).collect();
+    for (reference, row) in insert(&mut *db, clinic, &admitted).await? {
         outcomes.insert(reference, Written::Booked(row));
     }
     for booking in bookings {
         if outcomes.contains_key(&booking.reference) {
             continue;
         }
-        let outcome = match find(db, clinic, booking.reference).await? {
+        let outcome = match find(&mut *db, clinic, booking.reference).await? {
             Some(earlier) => Written::Booked(earlier),
-            None => Written::Refused(refusal(db, booking).await?),
+            None if crowded.contains(&booking.reference) => Written::Outdated,
+            None => refusal(&mut *db, booking).await?,
         };
         outcomes.insert(booking.reference, outcome);
     }
     Ok(outcomes)
 }
 
-/// Inserts those whose doctor and patient exist and are free.
+/// Keeps the rows of doctors to this transaction, so that nobody else books with them meanwhile.
+pub async fn lock_doctors(db: &mut PgConnection, clinic: ClinicId, doctors: &[i64]) -> Result<()> {
+    sqlx::query!(
+        "SELECT id FROM doctors WHERE clinic_id = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE",
+        clinic.0,
+        doctors,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
+/// Those that break a buffer or the capacity of a day by now. The constraints do not hold these rules;
+/// the doctors' rows, which are kept until the commit, do, so that it is true for every node.
+async fn crowded(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -> Result<Vec<Uuid>> {
+    let limited: Vec<&Booking> = bookings.iter().filter(|booking| booking.terms.limit(&booking.during)).collect();
+    if limited.is_empty() {
+        return Ok(Vec::new());
+    }
+    let doctors: Vec<i64> = limited.iter().map(|booking| booking.doctor.0).collect();
+    lock_doctors(&mut *db, clinic, &doctors).await?;
+    let mut crowded = Vec::new();
+    for booking in limited {
+        if is_crowded(&mut *db, clinic, booking.doctor, &booking.terms, AppointmentId(0)).await? {
+            crowded.push(booking.reference);
+        }
+    }
+    Ok(crowded)
+}
+
+/// Whether another active appointment than `ignored` is where none may be, or the day is full.
+pub async fn is_crowded(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctor: DoctorId,
+    terms: &Terms,
+    ignored: AppointmentId,
+) -> Result<bool> {
+    let (day, most) = match terms.most_on {
+        Some((day, most)) => (day, i64::try_from(most).unwrap_or(i64::MAX)),
+        None => (terms.kept_free, i64::MAX),
+    };
+    let crowded = sqlx::query_scalar!(
+        r#"SELECT
+             EXISTS (
+                 SELECT FROM appointments
+                 WHERE clinic_id = $1 AND doctor_id = $2 AND during && $3 AND id <> $6
+                   AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+                   AND (held_until IS NULL OR held_until > now())
+             )
+             OR (
+                 SELECT count(*) >= $5 FROM appointments
+                 WHERE clinic_id = $1 AND doctor_id = $2 AND during && $4 AND lower(during) >= lower($4::tstzrange)
+                   AND id <> $6
+                   AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+                   AND (held_until IS NULL OR held_until > now())
+             ) AS "crowded!""#,
+        clinic.0,
+        doctor.0,
+        range(&terms.kept_free),
+        range(&day),
+        most,
+        ignored.0,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(crowded)
+}
+
+/// Inserts those whose doctor and patient exist and are free, and whose doctor's rules are those that
+/// the time was found free by.
 ///
-/// The shares of the doctors' and patients' rows keep them from being deleted before the commit.
-async fn insert(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -> Result<Vec<(Uuid, Appointment)>> {
-    let column = |of: fn(&Booking) -> i64| bookings.iter().map(of).collect::<Vec<_>>();
+/// The shares of the doctors' and patients' rows keep them from being deleted, and the doctors' rules
+/// from being changed, before the commit.
+async fn insert(db: &mut PgConnection, clinic: ClinicId, bookings: &[&Booking]) -> Result<Vec<(Uuid, Appointment)>> {
+    let column = |of: fn(&Booking) -> i64| bookings.iter().map(|booking| of(booking)).collect::<Vec<_>>();
+    let optional = |of: fn(&Booking) -> Option<i64>| bookings.iter().map(|booking| of(booking)).collect::<Vec<_>>();
     let references: Vec<Uuid> = bookings.iter().map(|b| b.reference).collect();
     let during: Vec<PgRange<DateTime<Utc>>> = bookings.iter().map(|b| range(&b.during)).collect();
     let reasons: Vec<String> = bookings.iter().map(|b| b.reason.clone()).collect();
     let whole_clinic: Vec<bool> = bookings.iter().map(|b| b.bookable.whole_clinic).collect();
-    let owners: Vec<Option<i64>> = bookings.iter().map(|b| b.bookable.owner_id()).collect();
-    let own_doctors: Vec<Option<i64>> = bookings.iter().map(|b| b.bookable.doctor_id()).collect();
+    let held_until: Vec<Option<DateTime<Utc>>> = bookings.iter().map(|b| b.hold.map(|hold| hold.until)).collect();
     let roles: Vec<String> = bookings.iter().map(|b| b.caller.role.clone()).collect();
     let requests: Vec<Uuid> = bookings.iter().map(|b| b.caller.request).collect();
 
     let rows = sqlx::query_as!(
         AppointmentRow,
-        r#"INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, reason, created_by)
-         SELECT $1, b.reference, b.doctor_id, b.patient_id, b.during, b.reason, b.created_by
+        r#"INSERT INTO appointments (
+             clinic_id, reference, doctor_id, patient_id, during, reason, created_by, series_id, waitlist_entry_id,
+             held_until
+         )
+         SELECT $1, b.reference, b.doctor_id, b.patient_id, b.during, b.reason, b.created_by, b.series_id, b.entry_id,
+             b.held_until
          FROM UNNEST(
              $2::uuid[], $3::bigint[], $4::bigint[], $5::tstzrange[], $6::text[], $7::bigint[],
-             $8::boolean[], $9::bigint[], $10::bigint[]
+             $8::boolean[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+             $14::timestamptz[]
          ) AS b (
-             reference, doctor_id, patient_id, during, reason, created_by, whole_clinic, owner, own_doctor
+             reference, doctor_id, patient_id, during, reason, created_by, whole_clinic, owner, own_doctor,
+             revision, series_id, entry_id, held_until
          )
          JOIN doctors d ON d.clinic_id = $1 AND d.id = b.doctor_id AND d.deleted_at IS NULL AND d.is_active
+             AND d.rules_revision = b.revision
          JOIN patients p ON p.clinic_id = $1 AND p.id = b.patient_id AND p.deleted_at IS NULL
              AND (b.whole_clinic OR p.created_by = b.owner OR b.doctor_id = b.own_doctor)
-         FOR KEY SHARE OF d, p
+         FOR SHARE OF d FOR KEY SHARE OF p
          ON CONFLICT DO NOTHING
          RETURNING *"#,
         clinic.0,
@@ -85,8 +168,12 @@ async fn insert(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -
         &reasons,
         &column(|b| b.caller.account.0),
         &whole_clinic,
-        &owners as &[Option<i64>],
-        &own_doctors as &[Option<i64>],
+        &optional(|b| b.bookable.owner_id()) as &[Option<i64>],
+        &optional(|b| b.bookable.doctor_id()) as &[Option<i64>],
+        &column(|b| b.terms.revision),
+        &optional(|b| b.series.map(|id| id.0)) as &[Option<i64>],
+        &optional(|b| b.hold.map(|hold| hold.entry.0)) as &[Option<i64>],
+        &held_until as &[Option<DateTime<Utc>>],
     )
     .fetch_all(&mut *db)
     .await?;
@@ -106,6 +193,19 @@ async fn insert(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -
             &column(|b| b.caller.account.0),
             &roles,
             &requests,
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    if bookings.iter().any(|booking| booking.hold.is_some()) {
+        // When a hold expires, the next who waits is offered its time.
+        sqlx::query!(
+            "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during, due_at)
+             SELECT clinic_id, doctor_id, during, held_until
+             FROM appointments
+             WHERE clinic_id = $1 AND id = ANY($2) AND held_until IS NOT NULL",
+            clinic.0,
+            &ids as &[Option<i64>],
         )
         .execute(db)
         .await?;
@@ -127,11 +227,13 @@ async fn find(db: &mut PgConnection, clinic: ClinicId, reference: Uuid) -> Resul
     .transpose()
 }
 
-/// Everything that stands against a booking.
-async fn refusal(db: &mut PgConnection, booking: &Booking) -> Result<Refusal> {
+/// Why a booking was not inserted: everything that stands against it, or that it was decided on what
+/// is not so any more.
+async fn refusal(db: &mut PgConnection, booking: &Booking) -> Result<Written> {
     let known = sqlx::query!(
         r#"SELECT
              (SELECT is_active FROM doctors WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL) AS doctor_active,
+             (SELECT rules_revision FROM doctors WHERE clinic_id = $1 AND id = $2) AS revision,
              EXISTS (
                  SELECT FROM patients
                  WHERE clinic_id = $1 AND id = $3 AND deleted_at IS NULL
@@ -154,14 +256,45 @@ async fn refusal(db: &mut PgConnection, booking: &Booking) -> Result<Refusal> {
     }
     if !known.patient {
         refusal.violations.push(Violation::NoSuchPatient);
-        return Ok(refusal);
+        return Ok(Written::Refused(refusal));
     }
     let clinic = booking.caller.clinic;
+    let is_outdated = refusal.violations.is_empty() && known.revision != Some(booking.terms.revision);
+    if is_outdated || alarms::lapse(&mut *db, clinic, booking.doctor, booking.patient, &booking.during).await? {
+        return Ok(Written::Outdated);
+    }
     refusal.merge(busy(db, clinic, booking.doctor, booking.patient, &booking.during, None).await?);
     if refusal.violations.is_empty() {
         // What stood in the way has gone since: to the caller it was taken all the same.
         refusal.violations.push(Violation::SlotTaken);
     }
+    Ok(Written::Refused(refusal))
+}
+
+/// What a booking's patient stands against it: nobody whom the caller may book, or busy elsewhere.
+pub async fn patient_busy(db: &mut PgConnection, request: &BookingRequest, during: &Interval) -> Result<Refusal> {
+    let clinic = request.caller.clinic;
+    let is_known = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM patients
+             WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL
+               AND ($3 OR created_by = $4 OR $5::bigint = $6)
+         ) AS "known!""#,
+        clinic.0,
+        request.patient.0,
+        request.bookable.whole_clinic,
+        request.bookable.owner_id(),
+        request.bookable.doctor_id(),
+        request.doctor.0,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if !is_known {
+        return Ok(Refusal { violations: vec![Violation::NoSuchPatient], ..Refusal::default() });
+    }
+    let mut refusal = busy(db, clinic, request.doctor, request.patient, during, None).await?;
+    // The doctor's side is the calendar's to say.
+    refusal.violations.retain(|violation| *violation == Violation::PatientBusy);
     Ok(refusal)
 }
 

@@ -6,13 +6,13 @@ use sqlx::PgConnection;
 use super::{Conflict, Error, Page, Result, appointments, containing, expect_version, stored_zone};
 use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, Visibility,
-    doctors::{Doctor, DoctorDetails, DoctorFilter},
+    doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
     fields::FieldErrors,
     patients::Gender,
 };
 
 /// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id and deleted_at are conditions, not results")]
+#[expect(dead_code, reason = "clinic_id and deleted_at are conditions, the revision is the calendar's")]
 struct DoctorRow {
     clinic_id: i64,
     id: i64,
@@ -34,6 +34,11 @@ struct DoctorRow {
     updated_at: DateTime<Utc>,
     version: i64,
     deleted_at: Option<DateTime<Utc>>,
+    buffer_before_minutes: i32,
+    buffer_after_minutes: i32,
+    min_notice_minutes: i32,
+    max_horizon_days: Option<i32>,
+    rules_revision: i64,
 }
 
 impl DoctorRow {
@@ -51,9 +56,15 @@ impl DoctorRow {
                 gender: gender.ok_or_else(|| Error::Corrupt("unknown gender of a doctor".into()))?,
                 years_of_experience: self.years_of_experience,
                 office_address: self.office_address,
-                max_appointments_per_day: self.max_appointments_per_day,
-                slot_minutes: self.slot_minutes,
-                time_zone: self.time_zone.as_deref().map(stored_zone).transpose()?,
+                scheduling: Scheduling {
+                    time_zone: self.time_zone.as_deref().map(stored_zone).transpose()?,
+                    slot_minutes: self.slot_minutes,
+                    buffer_before_minutes: self.buffer_before_minutes,
+                    buffer_after_minutes: self.buffer_after_minutes,
+                    max_appointments_per_day: self.max_appointments_per_day,
+                    min_notice_minutes: self.min_notice_minutes,
+                    max_horizon_days: self.max_horizon_days,
+                },
                 is_active: self.is_active,
                 user: self.account_id.map(AccountId),
             },
@@ -71,9 +82,9 @@ pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &DoctorDet
         "INSERT INTO doctors (
              clinic_id, account_id, first_name, last_name, specialization, license_number, email, phone_number,
              gender, years_of_experience, office_address, max_appointments_per_day, slot_minutes, time_zone,
-             is_active
+             is_active, buffer_before_minutes, buffer_after_minutes, min_notice_minutes, max_horizon_days
          )
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          RETURNING *",
         clinic.0,
         details.user.map(|id| id.0),
@@ -86,10 +97,14 @@ pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &DoctorDet
         details.gender.letter(),
         details.years_of_experience,
         details.office_address,
-        details.max_appointments_per_day,
-        details.slot_minutes,
-        details.time_zone.map(|zone| zone.name()),
+        details.scheduling.max_appointments_per_day,
+        details.scheduling.slot_minutes,
+        details.scheduling.time_zone.map(|zone| zone.name()),
         details.is_active,
+        details.scheduling.buffer_before_minutes,
+        details.scheduling.buffer_after_minutes,
+        details.scheduling.min_notice_minutes,
+        details.scheduling.max_horizon_days,
     )
     .fetch_one(db)
     .await?
@@ -170,7 +185,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: DoctorId, seen: V
 }
 
 /// Keeps the row as it is until the transaction ends. A booking's share of the row waits for this.
-async fn lock(db: &mut PgConnection, clinic: ClinicId, id: DoctorId) -> Result<()> {
+pub async fn lock(db: &mut PgConnection, clinic: ClinicId, id: DoctorId) -> Result<()> {
     sqlx::query!(
         "SELECT id FROM doctors WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE",
         clinic.0,
@@ -200,7 +215,9 @@ pub async fn update(
          SET account_id = $3, first_name = $4, last_name = $5, specialization = $6, license_number = $7,
              email = $8, phone_number = $9, gender = $10, years_of_experience = $11, office_address = $12,
              max_appointments_per_day = $13, slot_minutes = $14, time_zone = $15, is_active = $16,
-             updated_at = now(), version = version + 1
+             buffer_before_minutes = $17, buffer_after_minutes = $18, min_notice_minutes = $19,
+             max_horizon_days = $20, updated_at = now(), version = version + 1,
+             rules_revision = rules_revision + 1
          WHERE clinic_id = $1 AND id = $2
          RETURNING *",
         clinic.0,
@@ -215,10 +232,14 @@ pub async fn update(
         details.gender.letter(),
         details.years_of_experience,
         details.office_address,
-        details.max_appointments_per_day,
-        details.slot_minutes,
-        details.time_zone.map(|zone| zone.name()),
+        details.scheduling.max_appointments_per_day,
+        details.scheduling.slot_minutes,
+        details.scheduling.time_zone.map(|zone| zone.name()),
         details.is_active,
+        details.scheduling.buffer_before_minutes,
+        details.scheduling.buffer_after_minutes,
+        details.scheduling.min_notice_minutes,
+        details.scheduling.max_horizon_days,
     )
     .fetch_one(db)
     .await?

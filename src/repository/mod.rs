@@ -4,6 +4,7 @@
 //! Row structs stay in here: what comes out is a domain type, or an [`Error`].
 
 pub mod accounts;
+pub mod alarms;
 pub mod appointments;
 pub mod audit;
 pub mod bookings;
@@ -12,12 +13,16 @@ pub mod clinics;
 pub mod context;
 pub mod doctors;
 mod error;
+pub mod history;
 pub mod invitations;
 pub mod mappings;
 pub mod patients;
+pub mod schedules;
+pub mod series;
 pub mod sessions;
 pub mod signing_keys;
 pub mod users;
+pub mod waitlist;
 
 pub use error::{Conflict, Error, Result};
 
@@ -46,7 +51,7 @@ fn containing(text: &str) -> String {
 }
 
 /// Checks the version that the caller expects against the one that is stored.
-fn expect_version(expected: Option<i64>, stored: i64) -> Result<()> {
+pub(crate) fn expect_version(expected: Option<i64>, stored: i64) -> Result<()> {
     match expected {
         Some(expected) if expected != stored => Err(Error::Stale),
         _ => Ok(()),

@@ -282,5 +282,5 @@ async fn permissions_say_what_the_role_may_do() {
     assert_eq!(of("patients", "delete"), Some(json!(["own"])));
     assert_eq!(of("doctors", "create"), None);
     let all = admin.get("/api/auth/permissions").await.expect(200);
-    assert_eq!(all.body["permissions"].as_array().unwrap().len(), 26);
+    assert_eq!(all.body["permissions"].as_array().unwrap().len(), 32);
 }

@@ -81,6 +81,7 @@ fn breaking_values(schema: &Value) -> Vec<Value> {
             values.extend(over.into_iter().chain(under));
             values.push(serde_json::from_str("99999999999999999999").unwrap());
         }
+        Some("array") => values.extend([json!(MARKER), json!([1]), json!([{ "no_such_field": MARKER }])]),
         Some("boolean") => values.extend([json!(MARKER), json!(0), json!("true")]),
         other => panic!("a field of type {other:?}"),
     }

@@ -40,6 +40,10 @@ struct Rows {
     doctor: i64,
     mapping: i64,
     appointment: i64,
+    time_off: i64,
+    closure: i64,
+    series: i64,
+    entry: i64,
 }
 
 /// Ids that exist nowhere.
@@ -50,6 +54,10 @@ const NOWHERE: Rows = Rows {
     doctor: 900_004,
     mapping: 900_005,
     appointment: 900_006,
+    time_off: 900_007,
+    closure: 900_008,
+    series: 900_009,
+    entry: 900_010,
 };
 
 fn none(_: &Rows) -> Option<Value> {
@@ -76,7 +84,7 @@ fn table() -> Vec<Call> {
     use Method as M;
     let refresh = |_: &Rows| Some(json!({ "refresh": "unknown" }));
     let login = |_: &Rows| Some(json!({ "email": "nobody@example.com", "password": PASSWORD }));
-    vec![
+    let mut table = vec![
         call("register", M::POST, "/api/auth/register", |_| Some(json!({ "email": "x" })), NotOfAClinic),
         call("login", M::POST, "/api/auth/login", login, NotOfAClinic),
         call("createToken", M::POST, "/api/token", login, NotOfAClinic),
@@ -151,6 +159,77 @@ fn table() -> Vec<Call> {
             NoSuchRow,
         ),
         call("cancelAppointment", M::DELETE, "/api/appointments/{appointment}", none, NoSuchRow),
+    ];
+    table.extend(scheduling_table());
+    table
+}
+
+/// The rows of what appointments keep to, their steps, series, and those who wait.
+fn scheduling_table() -> Vec<Call> {
+    use Method as M;
+    let moved = |_: &Rows| Some(json!({ "appointment_datetime": "2031-03-06T10:00:00Z" }));
+    let away = |_: &Rows| Some(json!({ "starts_at": "2032-01-01T00:00:00Z", "ends_at": "2032-01-02T00:00:00Z" }));
+    let day = |_: &Rows| Some(json!({ "first_day": "2032-01-01" }));
+    let hours = |_: &Rows| Some(json!({ "windows": null }));
+    let slots = "/api/doctors/{doctor}/slots?from=2031-03-05T00:00:00Z&to=2031-03-05T01:00:00Z";
+    let step = |operation, path| call(operation, M::POST, path, none, NoSuchRow);
+    vec![
+        call("getWorkingHours", M::GET, "/api/doctors/{doctor}/working-hours", none, NoSuchRow),
+        call("setWorkingHours", M::PUT, "/api/doctors/{doctor}/working-hours", hours, NoSuchRow),
+        call("listTimeOff", M::GET, "/api/doctors/{doctor}/time-off", none, NoSuchRow),
+        call("createTimeOff", M::POST, "/api/doctors/{doctor}/time-off", away, NoSuchRow),
+        call("deleteTimeOff", M::DELETE, "/api/doctors/{doctor}/time-off/{time_off}", none, NoSuchRow),
+        call("getScheduling", M::GET, "/api/doctors/{doctor}/scheduling", none, NoSuchRow),
+        call("updateScheduling", M::PATCH, "/api/doctors/{doctor}/scheduling", |_| Some(json!({})), NoSuchRow),
+        call("listDoctorSlots", M::GET, slots, none, NoSuchRow),
+        call(
+            "explainDoctorSlot",
+            M::GET,
+            "/api/doctors/{doctor}/slots/explain?at=2031-03-05T00:00:00Z",
+            none,
+            NoSuchRow,
+        ),
+        call("listSlots", M::GET, "/api/slots", none, OwnOnly),
+        call("listClosures", M::GET, "/api/clinic/closures", none, OwnOnly),
+        call("createClosure", M::POST, "/api/clinic/closures", day, OwnOnly),
+        call("deleteClosure", M::DELETE, "/api/clinic/closures/{closure}", none, NoSuchRow),
+        call(
+            "checkBooking",
+            M::POST,
+            "/api/appointments/check",
+            |rows| Some(crate::support::booking(rows.doctor, rows.patient, "15:00")),
+            OwnOnly,
+        ),
+        step("confirmAppointment", "/api/appointments/{appointment}/confirm"),
+        step("checkInAppointment", "/api/appointments/{appointment}/check-in"),
+        step("completeAppointment", "/api/appointments/{appointment}/complete"),
+        step("markAppointmentNoShow", "/api/appointments/{appointment}/no-show"),
+        step("callOffAppointment", "/api/appointments/{appointment}/cancel?scope=this_and_following"),
+        call("rescheduleAppointment", M::POST, "/api/appointments/{appointment}/reschedule", moved, NoSuchRow),
+        call("listAppointmentHistory", M::GET, "/api/appointments/{appointment}/history", none, NoSuchRow),
+        call(
+            "createAppointmentSeries",
+            M::POST,
+            "/api/appointment-series",
+            |rows| {
+                let mut body = crate::support::booking(rows.doctor, rows.patient, "16:00");
+                body["rrule"] = "FREQ=DAILY;COUNT=2".into();
+                Some(body)
+            },
+            NoSuchField,
+        ),
+        call("getAppointmentSeries", M::GET, "/api/appointment-series/{series}", none, NoSuchRow),
+        call("listWaitlist", M::GET, "/api/waitlist", none, OwnOnly),
+        call(
+            "createWaitlistEntry",
+            M::POST,
+            "/api/waitlist",
+            |rows| Some(crate::support::waiting(rows.doctor, rows.patient)),
+            NoSuchField,
+        ),
+        call("getWaitlistEntry", M::GET, "/api/waitlist/{entry}", none, NoSuchRow),
+        step("acceptWaitlistOffer", "/api/waitlist/{entry}/accept"),
+        call("deleteWaitlistEntry", M::DELETE, "/api/waitlist/{entry}", none, NoSuchRow),
     ]
 }
 
@@ -163,7 +242,11 @@ impl Call {
             .replace("{patient}", &rows.patient.to_string())
             .replace("{doctor}", &rows.doctor.to_string())
             .replace("{mapping}", &rows.mapping.to_string())
-            .replace("{appointment}", &rows.appointment.to_string());
+            .replace("{appointment}", &rows.appointment.to_string())
+            .replace("{time_off}", &rows.time_off.to_string())
+            .replace("{closure}", &rows.closure.to_string())
+            .replace("{series}", &rows.series.to_string())
+            .replace("{entry}", &rows.entry.to_string());
         session.send(self.method.clone(), &path, (self.body)(rows), &[]).await
     }
 }
@@ -172,8 +255,16 @@ impl Call {
 async fn rows(app: &TestApp, admin: &Session) -> Rows {
     let user = app.user(admin, "sam", "staff").await.id;
     let (patient, doctor) = (admin.new_patient().await, admin.new_doctor().await);
+    let away = json!({ "starts_at": "2031-04-01T00:00:00Z", "ends_at": "2031-04-02T00:00:00Z" });
+    let time_off = admin.post(&format!("/api/doctors/{doctor}/time-off"), away).await.expect(201).id();
+    let mut series = crate::support::booking(doctor, patient, "12:00");
+    series["rrule"] = "FREQ=DAILY;COUNT=2".into();
     Rows {
         user,
+        time_off,
+        closure: admin.post("/api/clinic/closures", json!({ "first_day": "2031-04-03" })).await.expect(201).id(),
+        series: admin.post("/api/appointment-series", series).await.expect(201).id(),
+        entry: admin.post("/api/waitlist", crate::support::waiting(doctor, patient)).await.expect(201).id(),
         invitation: admin.post("/api/invitations", json!({ "role": "staff" })).await.expect(201).id(),
         patient,
         doctor,
@@ -200,7 +291,21 @@ fn as_told(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
 /// Everything that is stored of a clinic, but for the trail of what was read or refused.
 async fn stored(database: &TestDatabase, clinic: i64) -> Vec<String> {
     let mut db = database.connect().await;
-    let tables = ["clinics", "memberships", "invitations", "doctors", "patients", "mappings", "appointments"];
+    let tables = [
+        "clinics",
+        "memberships",
+        "invitations",
+        "doctors",
+        "patients",
+        "mappings",
+        "appointments",
+        "working_hours",
+        "time_off",
+        "clinic_closures",
+        "appointment_series",
+        "appointment_events",
+        "waitlist_entries",
+    ];
     let mut stored = Vec::new();
     for table in tables {
         let statement = format!("SELECT row_to_json(t)::text FROM {table} t WHERE clinic_id = $1 ORDER BY 1");
@@ -262,7 +367,9 @@ async fn another_clinics_lists_are_empty_of_this_one() {
     let admin = app.founder("ada").await;
     let theirs = rows(&app, &admin).await;
     let stranger = app.founder("eve").await;
-    for list in ["patients", "doctors", "mappings", "appointments", "invitations"] {
+    let lists =
+        ["patients", "doctors", "mappings", "appointments", "invitations", "waitlist", "clinic/closures", "slots"];
+    for list in lists {
         assert_eq!(stranger.get(&format!("/api/{list}")).await.expect(200).body, json!([]), "{list}");
     }
     assert_eq!(stranger.get("/api/users").await.expect(200).ids(), [stranger.id]);
@@ -376,7 +483,23 @@ async fn the_catalogue_forces_row_level_security_and_keys_start_with_the_clinic(
     let all = names("true").await;
     assert_eq!(
         all,
-        ["appointments", "audit_events", "clinics", "doctors", "invitations", "mappings", "memberships", "patients"]
+        [
+            "appointment_events",
+            "appointment_series",
+            "appointments",
+            "audit_events",
+            "clinic_closures",
+            "clinics",
+            "doctors",
+            "invitations",
+            "mappings",
+            "memberships",
+            "patients",
+            "time_off",
+            "waitlist_alarms",
+            "waitlist_entries",
+            "working_hours",
+        ]
     );
     assert_eq!(names("NOT (c.relrowsecurity AND c.relforcerowsecurity)").await, [""; 0]);
     let unguarded = "NOT EXISTS (

@@ -47,7 +47,7 @@ async fn only_the_steps_of_the_lifecycle_are_taken_and_a_refusal_names_them() {
             }
             // The next round's appointment is the same patient's at the same time.
             let mut db = app.database.connect().await;
-            sqlx::query("DELETE FROM appointments").execute(&mut db).await.unwrap();
+            sqlx::raw_sql("DELETE FROM appointment_events; DELETE FROM appointments").execute(&mut db).await.unwrap();
         }
     }
 }
@@ -100,7 +100,7 @@ async fn what_is_over_or_under_way_cannot_be_given_another_time() {
         let refused = admin.patch(&format!("/api/appointments/{id}"), body).await;
         refused.expect_problem(409, "invalid-transition");
         let mut db = app.database.connect().await;
-        sqlx::query("DELETE FROM appointments").execute(&mut db).await.unwrap();
+        sqlx::raw_sql("DELETE FROM appointment_events; DELETE FROM appointments").execute(&mut db).await.unwrap();
     }
 }
 

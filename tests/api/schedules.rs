@@ -42,6 +42,7 @@ fn request(admin: &Session, doctor: i64, patient: i64, hour: u32) -> BookingRequ
         start: Utc.with_ymd_and_hms(2031, 3, 5, hour, 0, 0).unwrap(),
         length: Some(TimeDelta::minutes(30)),
         reason: String::new(),
+        hold: None,
     }
 }
 

@@ -7,9 +7,10 @@ use crate::{
     domain::{
         AppointmentId, Caller, ClinicId, Interval, Visibility,
         access::{Action, Resource},
-        appointments::{Amendment, Appointment, AppointmentFilter, Booking, Refusal},
+        appointments::{Amendment, Appointment, AppointmentFilter, Booking, BookingRequest, Event, Refusal},
+        calendar::Terms,
     },
-    repository::{appointments, bookings},
+    repository::{appointments, bookings, history},
 };
 
 impl Repository {
@@ -34,20 +35,39 @@ impl Repository {
         self.read(Context::Clinic(clinic), move |db| appointments::find(db, clinic, id, seen).boxed()).await
     }
 
+    /// What was done to an appointment that the caller may see, newest first.
+    pub async fn list_appointment_events(
+        &self,
+        caller: &Caller,
+        id: AppointmentId,
+        seen: Visibility,
+        page: Page,
+    ) -> Result<Vec<Event>> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| {
+            async move {
+                appointments::find(&mut *db, clinic, id, seen).await?;
+                history::list(db, clinic, id, page).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
     /// Writes a booking that its doctor's schedule has accepted.
     pub(crate) async fn book(&self, booking: Booking) -> Result<Written> {
         self.bookings.write(booking).await
     }
 
     /// Writes an amendment that its doctor's schedule has accepted, and settles a lost outcome.
-    pub(crate) async fn amend(&self, amendment: Amendment) -> Result<Appointment> {
+    pub(crate) async fn amend(&self, amendment: Amendment, terms: Option<Terms>) -> Result<Appointment> {
         let action = if amendment.status == amendment.current.status { Action::Update } else { Action::Transition };
         let mut lost = false;
         loop {
             let attempt = amendment.clone();
             let amended = self
                 .write(&amendment.caller, action, Resource::Appointments, move |db| {
-                    async move { appointments::amend(db, &attempt).await }.boxed()
+                    async move { appointments::amend(db, &attempt, terms.as_ref()).await }.boxed()
                 })
                 .await;
             match amended {
@@ -75,6 +95,16 @@ impl Repository {
         let (id, doctor, patient) = (current.id, current.doctor, current.patient);
         self.read(Context::Clinic(clinic), move |db| {
             async move { bookings::busy(db, clinic, doctor, patient, &during, Some(id)).await }.boxed()
+        })
+        .await
+    }
+
+    /// What the patient of a booking stands against it, for a dry run: whether the caller may book them,
+    /// and when they are busy. `length` is that of the doctor's slots where the request has none.
+    pub(crate) async fn find_patient_busy(&self, request: &BookingRequest, during: Interval) -> Result<Refusal> {
+        let request = request.clone();
+        self.read(Context::Clinic(request.caller.clinic), move |db| {
+            async move { bookings::patient_busy(db, &request, &during).await }.boxed()
         })
         .await
     }

@@ -2,15 +2,16 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Repository, Result};
+use super::{Context, Repository, Result, schedules::outside_of_clinic};
 use crate::{
     domain::{
         Caller, ClinicId,
         access::{Action, Resource},
         clinics::{Clinic, ClinicDetails},
         fields::FieldErrors,
+        schedules::Changed,
     },
-    repository::clinics,
+    repository::{clinics, schedules},
 };
 
 impl Repository {
@@ -31,10 +32,20 @@ impl Repository {
         caller: &Caller,
         expected: Option<i64>,
         change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors> + Send + 'static,
-    ) -> Result<Clinic> {
+    ) -> Result<Changed<Clinic>> {
         let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Clinic, move |db| {
-            clinics::update(db, clinic, expected, change).boxed()
+            async move {
+                let before = clinics::find(&mut *db, clinic).await?.details.time_zone;
+                let row = clinics::update(&mut *db, clinic, expected, change).await?;
+                if row.details.time_zone == before {
+                    return Ok(Changed { row, outside: Vec::new() });
+                }
+                // The doctors who have no zone of their own are read in the clinic's.
+                schedules::count_change_of_all(&mut *db, clinic).await?;
+                Ok(Changed { row, outside: outside_of_clinic(db, clinic, None).await? })
+            }
+            .boxed()
         })
         .await
     }

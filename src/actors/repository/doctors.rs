@@ -1,15 +1,15 @@
-//! Work on doctors and on what their schedules start from.
+//! Work on doctors.
 
 use futures_util::FutureExt;
 
 use super::{Context, Deleted, Page, Repository, Result};
 use crate::{
     domain::{
-        Caller, ClinicId, DoctorId, Visibility,
+        Caller, DoctorId, Visibility,
         access::{Action, Resource},
-        calendar::Calendar,
         doctors::{Doctor, DoctorDetails, DoctorFilter},
         fields::FieldErrors,
+        schedules::Changed,
     },
     repository::{calendars, doctors},
 };
@@ -53,10 +53,14 @@ impl Repository {
         seen: Visibility,
         expected: Option<i64>,
         change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors> + Send + 'static,
-    ) -> Result<Doctor> {
+    ) -> Result<Changed<Doctor>> {
         let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Doctors, move |db| {
-            doctors::update(db, clinic, id, seen, expected, change).boxed()
+            async move {
+                let row = doctors::update(&mut *db, clinic, id, seen, expected, change).await?;
+                Ok(Changed { row, outside: calendars::outside(db, clinic, id).await? })
+            }
+            .boxed()
         })
         .await
     }
@@ -80,10 +84,5 @@ impl Repository {
         });
         deleted.await?;
         Ok(())
-    }
-
-    /// A doctor's calendar as the database has it.
-    pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<Calendar> {
-        self.read(Context::Clinic(clinic), move |db| calendars::load(db, clinic, doctor).boxed()).await
     }
 }

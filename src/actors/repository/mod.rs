@@ -15,8 +15,11 @@ mod mappings;
 mod patients;
 pub mod peers;
 mod queue;
+mod schedules;
+mod series;
 mod sessions;
 mod users;
+mod waitlist;
 mod worker;
 
 use std::{
@@ -33,7 +36,7 @@ use sqlx::{PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{Semaphore, oneshot};
 
 pub use crate::repository::{
-    Conflict, Error, Page, Result, bookings::Written, context::Context, signing_keys::SigningKey,
+    Conflict, Error, Page, Result, bookings::Written, context::Context, series::SeriesWritten, signing_keys::SigningKey,
 };
 use crate::{
     domain::{

@@ -30,7 +30,7 @@ use crate::domain::{ClinicId, DoctorId};
 const LOCK: i64 = 0x0063_6c69_6e69_6364;
 /// Where nodes say hello.
 const NODES: &str = "clinicd_nodes";
-/// Where nodes say which schedule they changed.
+/// Where nodes say which schedule they changed: node, clinic, and the doctor or `*`.
 const SCHEDULES: &str = "clinicd_schedules";
 /// How often a node that is not alone looks whether it is by now.
 const LOOK: Duration = Duration::from_secs(5);
@@ -40,8 +40,8 @@ const WELCOME: Duration = Duration::from_secs(5);
 /// What a node hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    /// Another node changed this doctor's schedule.
-    Changed(ClinicId, DoctorId),
+    /// Another node changed this doctor's schedule, or what all of the clinic's depend on.
+    Changed(ClinicId, Option<DoctorId>),
     /// This node is alone from now on: what it remembers must be read afresh once.
     Alone,
 }
@@ -50,7 +50,7 @@ pub enum News {
 #[derive(Clone)]
 pub struct Peers {
     alone: Arc<AtomicBool>,
-    say: mpsc::UnboundedSender<(ClinicId, DoctorId)>,
+    say: mpsc::UnboundedSender<(ClinicId, Option<DoctorId>)>,
     task: Arc<JoinHandle<()>>,
 }
 
@@ -72,8 +72,8 @@ impl Peers {
         self.alone.load(Ordering::Acquire)
     }
 
-    /// Tells other nodes, if there are any, that a schedule changed.
-    pub fn announce(&self, clinic: ClinicId, doctor: DoctorId) {
+    /// Tells other nodes, if there are any, that a schedule changed, or all of a clinic's.
+    pub fn announce(&self, clinic: ClinicId, doctor: Option<DoctorId>) {
         if !self.is_alone() {
             let _ = self.say.send((clinic, doctor));
         }
@@ -90,7 +90,7 @@ struct Node {
     options: PgConnectOptions,
     alone: Arc<AtomicBool>,
     tell: mpsc::UnboundedSender<News>,
-    said: mpsc::UnboundedReceiver<(ClinicId, DoctorId)>,
+    said: mpsc::UnboundedReceiver<(ClinicId, Option<DoctorId>)>,
 }
 
 impl Node {
@@ -130,6 +130,7 @@ impl Node {
                 },
                 said = self.said.recv() => match said {
                     Some((clinic, doctor)) => {
+                        let doctor = doctor.map_or_else(|| "*".to_owned(), |doctor| doctor.to_string());
                         let word = format!("{} {clinic} {doctor}", self.id);
                         notify(&mut listener, SCHEDULES, &word).await?;
                     }
@@ -186,9 +187,10 @@ impl Node {
     fn hear(&self, word: &str) {
         let mut parts = word.split(' ');
         let from_other = parts.next().is_some_and(|node| node != self.id.to_string());
-        let mut number = || parts.next().and_then(|part| part.parse().ok());
-        if let (true, Some(clinic), Some(doctor)) = (from_other, number(), number()) {
-            let _ = self.tell.send(News::Changed(ClinicId(clinic), DoctorId(doctor)));
+        let clinic = parts.next().and_then(|part| part.parse().ok());
+        let doctor = parts.next().and_then(|part| part.parse().ok());
+        if let (true, Some(clinic)) = (from_other, clinic) {
+            let _ = self.tell.send(News::Changed(ClinicId(clinic), doctor.map(DoctorId)));
         }
     }
 }

@@ -4,10 +4,7 @@
 //! beside the actor; the outcome comes back as a message. Where memory may be behind the database, the
 //! calendar is read again, beside the actor too, and what depends on it is parked until then.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use chrono::Utc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -15,67 +12,54 @@ use uuid::Uuid;
 
 use super::{
     directory::Directory,
-    message::{Message, Refused, Request, ScheduleError, Settled, Wish, booking},
+    message::{Granted, Message, Refused, Request, ScheduleError, Settled, Wish},
+    reading::{Parked, Reading, keep},
+    writing::{Write, write},
 };
 use crate::{
-    actors::repository::{self, Conflict, Error, Repository, Written},
+    actors::repository::{self, Error, Repository},
     domain::{
         ClinicId, DoctorId, Interval,
         appointments::{Appointment, Refusal},
-        calendar::{Calendar, Holder, Violation},
+        calendar::{Calendar, Holder, Search, Violation},
+        series::{SeriesRequest, Skipped},
     },
 };
 
 /// How many other times a refusal offers.
-const OFFERS: usize = 3;
-/// After how long a calendar that could not be read is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const OFFERS: usize = 3;
 
 /// What an activation starts from.
 pub(super) struct Arguments {
     pub(super) clinic: ClinicId,
     pub(super) doctor: DoctorId,
-    pub(super) calendar: Calendar,
+    /// Shared with whoever looks at it; a change while somebody does is made to a copy.
+    pub(super) calendar: Arc<Calendar>,
     pub(super) repository: Repository,
     pub(super) directory: Directory,
 }
 
 /// What an activation holds.
 pub(super) struct State {
-    at: Arguments,
-    in_flight: HashMap<Uuid, InFlight>,
+    pub(super) at: Arguments,
+    pub(super) in_flight: HashMap<Uuid, InFlight>,
     /// Claims whose outcome was lost: they hold their time until the calendar has been read again.
-    orphans: Vec<(Uuid, Interval)>,
-    reading: Option<Reading>,
+    pub(super) orphans: Vec<(Uuid, Interval)>,
+    pub(super) reading: Option<Reading>,
     /// What waits for a reading that begins after it came.
-    parked: Vec<Parked>,
-    read_again: bool,
+    pub(super) parked: Vec<Parked>,
+    pub(super) read_again: bool,
     /// Something is known to have changed past this actor: nothing is decided before it has been read.
-    is_outdated: bool,
-    last_used: Instant,
+    pub(super) is_outdated: bool,
+    pub(super) last_used: Instant,
     /// It has left the directory, and ends once nothing is under way.
-    is_leaving: bool,
+    pub(super) is_leaving: bool,
 }
 
 /// A write under way.
-struct InFlight {
+pub(super) struct InFlight {
     request: Request,
-    claim: Option<Interval>,
-}
-
-/// A reading of the calendar under way.
-#[derive(Default)]
-struct Reading {
-    parked: Vec<Parked>,
-    /// What was committed since it began: the reading may not have seen it.
-    journal: Vec<(Option<Interval>, Appointment)>,
-}
-
-/// A request that waits for the calendar to be read.
-struct Parked {
-    request: Request,
-    /// Why the database refused it; without this it is decided anew.
-    refusal: Option<Refusal>,
+    pub(super) claims: Vec<Interval>,
 }
 
 /// One doctor's schedule.
@@ -130,17 +114,35 @@ impl Actor for ScheduleActor {
 }
 
 impl State {
+    fn calendar(&mut self) -> &mut Calendar {
+        Arc::make_mut(&mut self.at.calendar)
+    }
+
     /// Decides a request from memory. `checked` says that memory is fresh enough to refuse by.
-    fn decide(&mut self, myself: &ActorRef<Message>, request: Request, checked: bool) {
+    pub(super) fn decide(&mut self, myself: &ActorRef<Message>, request: Request, checked: bool) {
         if request.is_abandoned() {
             return;
         }
-        if !request.wish.takes_time() {
-            return self.write(myself, request, None);
-        }
-        if self.is_outdated && !checked {
+        let needs_calendar = request.wish.takes_time() || matches!(request.wish, Wish::View { .. });
+        if needs_calendar && self.is_outdated && !checked {
             return self.park(myself, request, None);
         }
+        match &request.wish {
+            Wish::View { is_checked: true, .. } if !checked && self.may_be_behind() => self.park(myself, request, None),
+            Wish::View { .. } => {
+                let calendar = self.at.calendar.clone();
+                request.answer(Ok(Granted::Calendar(calendar)));
+            }
+            Wish::BookSeries(series) => {
+                let series = series.clone();
+                self.decide_series(myself, request, &series, checked);
+            }
+            Wish::Amend(amendment) if !amendment.takes_time() => self.write(myself, request, Write::Freely, Vec::new()),
+            Wish::Book(_) | Wish::Amend(_) => self.decide_one(myself, request, checked),
+        }
+    }
+
+    fn decide_one(&mut self, myself: &ActorRef<Message>, request: Request, checked: bool) {
         let Some(during) = request.wish.during(self.at.calendar.rules()) else {
             let error = Error::invalid("appointment_datetime", "The appointment must lie in the years 1900 to 2200.");
             return request.answer(Err(error.into()));
@@ -148,7 +150,8 @@ impl State {
         let ignored = request.wish.ignored();
         let violations = self.at.calendar.violations(&during, ignored, Utc::now());
         if violations.is_empty() {
-            return self.write(myself, request, Some(during));
+            let terms = self.at.calendar.terms(&during);
+            return self.write(myself, request, Write::At(during, terms), vec![during]);
         }
         let from_memory = violations.iter().any(|violation| *violation != Violation::InThePast);
         if from_memory && !checked && self.may_be_behind() {
@@ -160,19 +163,53 @@ impl State {
         }
     }
 
+    /// Decides the times of a series one after the other, each with those before it in place.
+    fn decide_series(&mut self, myself: &ActorRef<Message>, request: Request, series: &SeriesRequest, checked: bool) {
+        let rules = self.at.calendar.rules();
+        let length = series.length.unwrap_or(rules.slot);
+        let starts = match series.repeat.starts(rules.zone, series.first) {
+            Ok(starts) => starts,
+            Err(errors) => return request.answer(Err(Error::Invalid(errors).into())),
+        };
+        let (now, holder) = (Utc::now(), Holder::Claim(Uuid::now_v7()));
+        let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
+        for during in starts.into_iter().filter_map(|start| Interval::starting(start, length)) {
+            let violations = self.at.calendar.violations(&during, None, now);
+            if violations.is_empty() {
+                self.calendar().take(holder, during);
+                accepted.push(during);
+            } else {
+                skipped.push(Skipped { during, violations });
+            }
+        }
+        for during in &accepted {
+            self.calendar().release_span(holder, *during);
+        }
+        if accepted.is_empty() || !(skipped.is_empty() || series.skip_conflicts) {
+            if !checked && self.may_be_behind() {
+                self.park(myself, request, None);
+            } else {
+                request.answer(Err(ScheduleError::SeriesRefused(skipped)));
+            }
+            return;
+        }
+        let times = accepted.iter().map(|during| (*during, self.at.calendar.terms(during))).collect();
+        self.write(myself, request, Write::Series { times, length, skipped }, accepted);
+    }
+
     /// Whether the database may know of changes that memory does not.
     fn may_be_behind(&self) -> bool {
         self.reading.is_some() || !self.at.directory.is_alone()
     }
 
     /// Claims the time and hands the write over.
-    fn write(&mut self, myself: &ActorRef<Message>, request: Request, claim: Option<Interval>) {
+    fn write(&mut self, myself: &ActorRef<Message>, request: Request, what: Write, claims: Vec<Interval>) {
         let reference = Uuid::now_v7();
-        if let Some(during) = claim {
-            self.at.calendar.take(Holder::Claim(reference), during);
+        for during in &claims {
+            self.calendar().take(Holder::Claim(reference), *during);
         }
-        let outcome = write(self.at.repository.clone(), reference, request.wish.clone(), claim);
-        self.in_flight.insert(reference, InFlight { request, claim });
+        let outcome = write(self.at.repository.clone(), reference, request.wish.clone(), what);
+        self.in_flight.insert(reference, InFlight { request, claims });
         let myself = myself.clone();
         tokio::spawn(async move {
             let outcome = outcome.await;
@@ -182,27 +219,34 @@ impl State {
 
     /// A write has its outcome.
     fn written(&mut self, myself: &ActorRef<Message>, reference: Uuid, outcome: repository::Result<Settled>) {
-        let Some(InFlight { request, claim }) = self.in_flight.remove(&reference) else {
+        let Some(InFlight { request, claims }) = self.in_flight.remove(&reference) else {
             return;
         };
-        if let (Err(Error::OutcomeUnknown), Some(during)) = (&outcome, claim) {
-            self.orphans.push((reference, during));
+        if matches!(outcome, Err(Error::OutcomeUnknown)) && !claims.is_empty() {
+            self.orphans.extend(claims.iter().map(|during| (reference, *during)));
             self.read(myself);
-        } else if let Some(during) = claim {
-            self.at.calendar.release_span(Holder::Claim(reference), during);
+        } else {
+            for during in claims {
+                self.calendar().release_span(Holder::Claim(reference), during);
+            }
         }
         match outcome {
             Ok(Settled::Kept(appointment)) => {
                 let before = match &request.wish {
                     Wish::Amend(amendment) => Some(amendment.current.during),
-                    Wish::Book(_) => None,
+                    _ => None,
                 };
-                keep(&mut self.at.calendar, before, &appointment);
-                if let Some(reading) = &mut self.reading {
-                    reading.journal.push((before, appointment.clone()));
+                self.enter(before, &appointment);
+                if matches!(&request.wish, Wish::Amend(amendment) if amendment.frees_time()) {
+                    self.at.directory.freed();
                 }
-                self.at.directory.announce(request.wish.clinic(), appointment.doctor);
-                request.answer(Ok(appointment));
+                request.answer(Ok(Granted::Appointment(appointment)));
+            }
+            Ok(Settled::SeriesKept(booked)) => {
+                for appointment in &booked.series.appointments {
+                    self.enter(None, appointment);
+                }
+                request.answer(Ok(Granted::Series(booked)));
             }
             // Only the doctor's side is in this calendar: where that refused, memory was behind.
             Ok(Settled::Refused(refusal))
@@ -212,23 +256,42 @@ impl State {
                 self.park(myself, request, Some(refusal));
             }
             Ok(Settled::Refused(refusal)) => self.refuse(request, refusal),
+            Ok(Settled::SeriesRefused(skipped)) => {
+                if skipped.iter().any(|skipped| skipped.violations.contains(&Violation::SlotTaken)) {
+                    self.read(myself);
+                }
+                request.answer(Err(ScheduleError::SeriesRefused(skipped)));
+            }
+            Ok(Settled::Outdated) => self.park(myself, request, None),
             Err(error) => request.answer(Err(error.into())),
         }
     }
 
+    /// Enters what was committed, and lets it be known.
+    fn enter(&mut self, before: Option<Interval>, appointment: &Appointment) {
+        keep(self.calendar(), before, appointment);
+        if let Some(reading) = &mut self.reading {
+            reading.journal.push((before, appointment.clone()));
+        }
+        self.at.directory.announce(self.at.clinic, Some(appointment.doctor));
+    }
+
     /// Answers a refusal with every broken rule and with the next times that satisfy all of them.
-    fn refuse(&self, request: Request, refusal: Refusal) {
+    pub(super) fn refuse(&self, request: Request, refusal: Refusal) {
         let rules = self.at.calendar.rules();
         let now = Utc::now();
         let next_slots = match request.wish.during(rules) {
-            Some(during) => self.at.calendar.next_free(
-                during.start(),
-                request.wish.length(rules),
-                OFFERS,
-                &refusal.patient_busy,
-                request.wish.ignored(),
-                now,
-            ),
+            Some(during) => {
+                let search = Search {
+                    from: during.start(),
+                    to: during.start(),
+                    length: request.wish.length(rules),
+                    also_busy: &refusal.patient_busy,
+                    ignored: request.wish.ignored(),
+                    now,
+                };
+                self.at.calendar.next_free(search, OFFERS)
+            }
             None => Vec::new(),
         };
         request.answer(Err(ScheduleError::Refused(Refused {
@@ -238,86 +301,13 @@ impl State {
         })));
     }
 
-    /// Keeps a request until the calendar has been read by a reading that begins from now on.
-    fn park(&mut self, myself: &ActorRef<Message>, request: Request, refusal: Option<Refusal>) {
-        self.parked.push(Parked { request, refusal });
-        self.read(myself);
-    }
-
-    /// Reads the calendar; where a reading is under way already, once more after it.
-    fn read(&mut self, myself: &ActorRef<Message>) {
-        if self.reading.is_some() {
-            self.read_again = true;
-            return;
-        }
-        self.read_again = false;
-        self.reading = Some(Reading { parked: std::mem::take(&mut self.parked), journal: Vec::new() });
-        let (repository, clinic, doctor) = (self.at.repository.clone(), self.at.clinic, self.at.doctor);
-        let myself = myself.clone();
-        tokio::spawn(async move {
-            let loaded = repository.load_calendar(clinic, doctor).await;
-            let _ = myself.cast(Message::Loaded(Box::new(loaded)));
-        });
-    }
-
-    /// The calendar has been read: memory is what it says, with the writes under way on top.
-    fn loaded(&mut self, myself: &ActorRef<Message>, outcome: repository::Result<Calendar>) {
-        let reading = self.reading.take().unwrap_or_default();
-        match outcome {
-            Ok(calendar) => {
-                // Another change that came meanwhile is read by the reading that follows.
-                self.is_outdated &= self.read_again;
-                self.replace(calendar, reading.journal);
-            }
-            Err(Error::NotFound) => {
-                for parked in reading.parked.into_iter().chain(std::mem::take(&mut self.parked)) {
-                    let refusal = Refusal { violations: vec![Violation::NoSuchDoctor], ..Refusal::default() };
-                    self.refuse(parked.request, refusal);
-                }
-                return self.leave(myself);
-            }
-            Err(error) => {
-                tracing::warn!(%error, doctor = %self.at.doctor, "cannot read a calendar");
-                for parked in reading.parked {
-                    parked.request.answer(Err(Error::Unavailable.into()));
-                }
-                // Memory stays what it was, and is known to be behind.
-                self.is_outdated = true;
-                myself.send_after(RETRY, || Message::Refresh);
-                return;
-            }
-        }
-        for Parked { request, refusal } in reading.parked {
-            match refusal {
-                Some(refusal) => self.refuse(request, refusal),
-                None => self.decide(myself, request, true),
-            }
-        }
-        if self.read_again || !self.parked.is_empty() {
-            self.read(myself);
-        }
-    }
-
-    fn replace(&mut self, calendar: Calendar, journal: Vec<(Option<Interval>, Appointment)>) {
-        self.at.calendar = calendar;
-        self.orphans.clear();
-        for (before, appointment) in journal {
-            keep(&mut self.at.calendar, before, &appointment);
-        }
-        for (reference, in_flight) in &self.in_flight {
-            if let Some(during) = in_flight.claim {
-                self.at.calendar.take(Holder::Claim(*reference), during);
-            }
-        }
-    }
-
     /// Lets go of what is over, and of itself where nobody has asked for a while.
     fn tick(&mut self, myself: &ActorRef<Message>) {
         let idle = self.at.directory.limits().idle;
         if self.is_at_rest() && self.last_used.elapsed() >= idle {
             return self.leave(myself);
         }
-        self.at.calendar.forget_before(Utc::now());
+        self.calendar().forget_before(Utc::now());
         myself.send_after(idle, || Message::Tick);
     }
 
@@ -326,53 +316,8 @@ impl State {
     }
 
     /// Leaves the directory, so that who asks from now on gets the next activation.
-    fn leave(&mut self, myself: &ActorRef<Message>) {
+    pub(super) fn leave(&mut self, myself: &ActorRef<Message>) {
         self.at.directory.forget((self.at.clinic, self.at.doctor), myself.get_id());
         self.is_leaving = true;
-    }
-}
-
-/// Enters an appointment in place of what it was.
-fn keep(calendar: &mut Calendar, before: Option<Interval>, appointment: &Appointment) {
-    let holder = Holder::Appointment(appointment.id);
-    if let Some(before) = before {
-        calendar.release_span(holder, before);
-    }
-    if appointment.status.is_active() {
-        calendar.take(holder, appointment.during);
-    }
-}
-
-/// Writes what was accepted, and says what became of it.
-async fn write(
-    repository: Repository,
-    reference: Uuid,
-    wish: Wish,
-    claim: Option<Interval>,
-) -> repository::Result<Settled> {
-    match wish {
-        Wish::Book(request) => {
-            let during = claim.ok_or_else(|| Error::Corrupt("a booking without a claim".into()))?;
-            match repository.book(booking(reference, &request, during)).await? {
-                Written::Booked(appointment) => Ok(Settled::Kept(appointment)),
-                Written::Refused(refusal) => Ok(Settled::Refused(refusal)),
-            }
-        }
-        Wish::Amend(amendment) => match repository.amend(amendment.clone()).await {
-            Ok(appointment) => Ok(Settled::Kept(appointment)),
-            Err(Error::Conflict(conflict @ (Conflict::DoctorBusy | Conflict::PatientBusy))) => {
-                let (clinic, during) = (amendment.clinic(), amendment.during);
-                let mut refusal = repository.find_busy(clinic, &amendment.current, during).await?;
-                if refusal.violations.is_empty() {
-                    // What stood in the way has gone since: to the caller it was taken all the same.
-                    refusal.violations.push(match conflict {
-                        Conflict::PatientBusy => Violation::PatientBusy,
-                        _ => Violation::SlotTaken,
-                    });
-                }
-                Ok(Settled::Refused(refusal))
-            }
-            Err(error) => Err(error),
-        },
     }
 }

@@ -1,6 +1,6 @@
 //! What a schedule actor is asked, and what it answers.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use chrono::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -9,9 +9,10 @@ use uuid::Uuid;
 use crate::{
     actors::repository,
     domain::{
-        AppointmentId, ClinicId, Interval,
+        AppointmentId, Interval,
         appointments::{Amendment, Appointment, Booking, BookingRequest, Refusal},
-        calendar::{Calendar, Rules, Violation},
+        calendar::{Calendar, Rules, Terms, Violation},
+        series::{Series, SeriesRequest, Skipped},
     },
 };
 
@@ -24,6 +25,9 @@ pub enum ScheduleError {
     /// The schedule stands against it.
     #[error("refused: {0:?}")]
     Refused(Refused),
+    /// The schedule stands against a series, because of these times.
+    #[error("series refused: {0:?}")]
+    SeriesRefused(Vec<Skipped>),
     /// The database, or the queue in front of it, does.
     #[error(transparent)]
     Repository(#[from] repository::Error),
@@ -40,36 +44,55 @@ pub struct Refused {
     pub next_slots: Vec<Interval>,
 }
 
+/// What becomes of a wish that is granted.
+#[derive(Debug)]
+pub(super) enum Granted {
+    /// An appointment stands as wished.
+    Appointment(Appointment),
+    /// A series is booked.
+    Series(BookedSeries),
+    /// The calendar, as it was at some moment after it was asked for.
+    Calendar(Arc<Calendar>),
+}
+
+/// A series that was booked, and the times that were skipped.
+#[derive(Debug, Clone)]
+pub struct BookedSeries {
+    /// The series with its appointments.
+    pub series: Series,
+    /// The times that could not be booked.
+    pub skipped: Vec<Skipped>,
+}
+
 /// What a caller wants of a schedule.
 #[derive(Debug, Clone)]
 pub(super) enum Wish {
     /// A new appointment.
     Book(BookingRequest),
+    /// A series of them.
+    BookSeries(Box<SeriesRequest>),
     /// A change of one.
     Amend(Amendment),
+    /// To look at the calendar; with `is_checked` where it must not be behind the database.
+    View { is_checked: bool },
 }
 
 impl Wish {
-    pub(super) fn clinic(&self) -> ClinicId {
-        match self {
-            Self::Book(request) => request.caller.clinic,
-            Self::Amend(amendment) => amendment.clinic(),
-        }
-    }
-
     /// Whether it needs time that it does not hold.
     pub(super) fn takes_time(&self) -> bool {
         match self {
-            Self::Book(_) => true,
+            Self::Book(_) | Self::BookSeries(_) => true,
             Self::Amend(amendment) => amendment.takes_time(),
+            Self::View { .. } => false,
         }
     }
 
-    /// The time that it wants; `None` where that leaves the years that are kept.
+    /// The one time that it wants; `None` where it wants none, or where that leaves the years that are kept.
     pub(super) fn during(&self, rules: &Rules) -> Option<Interval> {
         match self {
             Self::Book(request) => Interval::starting(request.start, request.length.unwrap_or(rules.slot)),
             Self::Amend(amendment) => Some(amendment.during),
+            Self::BookSeries(_) | Self::View { .. } => None,
         }
     }
 
@@ -77,14 +100,16 @@ impl Wish {
     pub(super) fn length(&self, rules: &Rules) -> Duration {
         match self {
             Self::Book(request) => request.length.unwrap_or(rules.slot),
+            Self::BookSeries(request) => request.length.unwrap_or(rules.slot),
             Self::Amend(amendment) => amendment.during.length(),
+            Self::View { .. } => rules.slot,
         }
     }
 
     /// The appointment whose own time does not stand in its way.
     pub(super) fn ignored(&self) -> Option<AppointmentId> {
         match self {
-            Self::Book(_) => None,
+            Self::Book(_) | Self::BookSeries(_) | Self::View { .. } => None,
             Self::Amend(amendment) => Some(amendment.current.id),
         }
     }
@@ -107,7 +132,7 @@ impl Request {
     }
 
     /// Answers; a caller that has gone misses it.
-    pub(super) fn answer(self, answer: Answer) {
+    pub(super) fn answer(self, answer: Result<Granted, ScheduleError>) {
         let _ = self.reply.send(Reply::Answer(answer));
     }
 
@@ -120,7 +145,7 @@ impl Request {
 /// What an actor says to a request.
 pub(super) enum Reply {
     /// It is decided.
-    Answer(Answer),
+    Answer(Result<Granted, ScheduleError>),
     /// This activation is on its way out: ask the next.
     AskNext(Box<Wish>),
 }
@@ -129,8 +154,14 @@ pub(super) enum Reply {
 pub(super) enum Settled {
     /// The appointment stands as wished.
     Kept(Appointment),
+    /// The series is booked.
+    SeriesKept(BookedSeries),
     /// The database stands against it.
     Refused(Refusal),
+    /// The database stands against the series, because of these times.
+    SeriesRefused(Vec<Skipped>),
+    /// The calendar that it was decided on is not so any more.
+    Outdated,
 }
 
 /// The mailbox.
@@ -148,7 +179,7 @@ pub(super) enum Message {
 }
 
 /// A booking as the writer takes it.
-pub(super) fn booking(reference: Uuid, request: &BookingRequest, during: Interval) -> Booking {
+pub(super) fn booking(reference: Uuid, request: &BookingRequest, during: Interval, terms: Terms) -> Booking {
     Booking {
         reference,
         caller: request.caller.clone(),
@@ -157,5 +188,8 @@ pub(super) fn booking(reference: Uuid, request: &BookingRequest, during: Interva
         patient: request.patient,
         during,
         reason: request.reason.clone(),
+        terms,
+        series: None,
+        hold: request.hold,
     }
 }

@@ -7,6 +7,9 @@
 mod actor;
 mod directory;
 mod message;
+mod reading;
+mod schedules;
+mod writing;
 
-pub use directory::{Limits, Schedules};
-pub use message::{Answer, Refused, ScheduleError};
+pub use message::{Answer, BookedSeries, Refused, ScheduleError};
+pub use schedules::{Limits, Schedules};

@@ -20,12 +20,12 @@ use super::{
 use crate::domain::{
     DoctorId,
     access::{Action, Resource},
-    doctors::{Doctor, DoctorDetails, DoctorFilter},
+    doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
     fields::{FieldErrors, filter_text},
     patients::PatientFilter,
 };
 pub use view::DoctorView;
-use view::{DoctorInput, DoctorPatch};
+use view::{ChangedDoctorView, DoctorInput, DoctorPatch};
 
 /// Operations on doctors.
 pub struct Doctors;
@@ -78,7 +78,7 @@ impl Doctors {
         body: Body<DoctorInput>,
     ) -> Result<Created<DoctorView>, Problem> {
         services.admit(&caller.0, Action::Create, Resource::Doctors).await?;
-        let details = body.0.details()?;
+        let details = body.0.details(Scheduling::default())?;
         let services = services.clone();
         to_the_end(async move {
             let doctor = services.repository.create_doctor(&caller.0, details).await?;
@@ -105,7 +105,8 @@ impl Doctors {
 
     /// Replace a doctor
     ///
-    /// What the body leaves out is cleared.
+    /// What the body leaves out is cleared. Appointments to come that the doctor's rules would not allow
+    /// any more stay, and are listed in the answer.
     #[oai(path = "/:id", method = "put", operation_id = "replaceDoctor")]
     async fn replace(
         &self,
@@ -117,9 +118,8 @@ impl Doctors {
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<DoctorInput>,
-    ) -> Result<Fetched<DoctorView>, Problem> {
-        let details = body.0.details();
-        change(caller, &services, DoctorId(id.0), if_match.0, move |_| details).await
+    ) -> Result<Fetched<ChangedDoctorView>, Problem> {
+        change(caller, &services, DoctorId(id.0), if_match.0, move |stored| body.0.details(stored.scheduling)).await
     }
 
     /// Change a doctor
@@ -136,7 +136,7 @@ impl Doctors {
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<DoctorPatch>,
-    ) -> Result<Fetched<DoctorView>, Problem> {
+    ) -> Result<Fetched<ChangedDoctorView>, Problem> {
         change(caller, &services, DoctorId(id.0), if_match.0, move |stored| body.0.apply(stored)).await
     }
 
@@ -214,15 +214,16 @@ async fn change(
     id: DoctorId,
     if_match: Option<String>,
     change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors> + Send + 'static,
-) -> Result<Fetched<DoctorView>, Problem> {
+) -> Result<Fetched<ChangedDoctorView>, Problem> {
     let seen = services.admit(&caller.0, Action::Update, Resource::Doctors).await?;
     let expected = expected_version(if_match.as_ref())?;
     let services = services.clone();
     to_the_end(async move {
-        let doctor = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
+        let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
         services.schedules.changed(caller.0.clinic, id);
         services.authn.memberships_changed(caller.0.clinic);
-        Ok(fetched(doctor))
+        let tag = etag(changed.row.version);
+        Ok(Fetched::Ok(Json(changed.into()), tag))
     })
     .await
 }

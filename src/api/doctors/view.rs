@@ -8,14 +8,17 @@ use poem_openapi::{
 
 use crate::{
     api::{
+        appointments::OutsideView,
         patients::{GenderView, patched},
+        schedules::{SchedulingPatch, patched_number},
         zone::parse_zone,
     },
     domain::{
         AccountId,
-        doctors::{DEFAULT_SLOT_MINUTES, Doctor, DoctorDetails},
+        doctors::{DEFAULT_SLOT_MINUTES, Doctor, DoctorDetails, Scheduling},
         fields::{FieldErrors, login_name, tidy, tidy_optional},
         patients::Gender,
+        schedules::Changed,
     },
 };
 
@@ -79,13 +82,32 @@ impl From<Doctor> for DoctorView {
             gender: details.gender.into(),
             years_of_experience: details.years_of_experience,
             office_address: details.office_address,
-            max_appointments_per_day: details.max_appointments_per_day,
-            slot_minutes: details.slot_minutes,
-            time_zone: details.time_zone.map(|zone| zone.name().to_owned()),
+            max_appointments_per_day: details.scheduling.max_appointments_per_day,
+            slot_minutes: details.scheduling.slot_minutes,
+            time_zone: details.scheduling.time_zone.map(|zone| zone.name().to_owned()),
             is_active: details.is_active,
             user: details.user.map(|id| id.0),
             created_at: doctor.created_at,
             updated_at: doctor.updated_at,
+        }
+    }
+}
+
+/// A doctor who was changed, and the appointments to come that the change left outside the rules.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "ChangedDoctor")]
+pub struct ChangedDoctorView {
+    #[oai(flatten)]
+    doctor: DoctorView,
+    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    appointments_outside: Vec<OutsideView>,
+}
+
+impl From<Changed<Doctor>> for ChangedDoctorView {
+    fn from(changed: Changed<Doctor>) -> Self {
+        Self {
+            doctor: changed.row.into(),
+            appointments_outside: changed.outside.into_iter().map(OutsideView::from).collect(),
         }
     }
 }
@@ -160,7 +182,8 @@ impl Example for DoctorInput {
 }
 
 impl DoctorInput {
-    pub(super) fn details(self) -> Result<DoctorDetails, FieldErrors> {
+    /// `stored` is what the doctor's appointments keep to; what is no part of this body stays.
+    pub(super) fn details(self, stored: Scheduling) -> Result<DoctorDetails, FieldErrors> {
         let zone = tidy_optional(self.time_zone);
         Ok(DoctorDetails {
             first_name: tidy(&self.first_name),
@@ -172,9 +195,12 @@ impl DoctorInput {
             gender: self.gender.map(Gender::from).unwrap_or_default(),
             years_of_experience: self.years_of_experience,
             office_address: tidy_optional(self.office_address),
-            max_appointments_per_day: self.max_appointments_per_day,
-            slot_minutes: self.slot_minutes.unwrap_or(DEFAULT_SLOT_MINUTES),
-            time_zone: zone.map(|zone| parse_zone("time_zone", &zone)).transpose()?,
+            scheduling: Scheduling {
+                max_appointments_per_day: self.max_appointments_per_day,
+                slot_minutes: self.slot_minutes.unwrap_or(DEFAULT_SLOT_MINUTES),
+                time_zone: zone.map(|zone| parse_zone("time_zone", &zone)).transpose()?,
+                ..stored
+            },
             is_active: self.is_active.unwrap_or(true),
             user: self.user.map(AccountId),
         })
@@ -230,11 +256,7 @@ pub struct DoctorPatch {
 impl DoctorPatch {
     pub(super) fn apply(self, details: DoctorDetails) -> Result<DoctorDetails, FieldErrors> {
         let text = |patch: Option<String>, stored| patch.map_or(stored, |text| tidy(&text));
-        let number = |patch, stored| match patch {
-            MaybeUndefined::Undefined => stored,
-            MaybeUndefined::Null => None,
-            MaybeUndefined::Value(number) => Some(number),
-        };
+        let years = patched_number(self.years_of_experience, details.years_of_experience);
         Ok(DoctorDetails {
             first_name: text(self.first_name, details.first_name),
             last_name: text(self.last_name, details.last_name),
@@ -243,15 +265,15 @@ impl DoctorPatch {
             email: self.email.map_or(details.email, |email| login_name(&email)),
             phone_number: patched(self.phone_number, details.phone_number),
             gender: self.gender.map_or(details.gender, Gender::from),
-            years_of_experience: number(self.years_of_experience, details.years_of_experience),
+            years_of_experience: years,
             office_address: patched(self.office_address, details.office_address),
-            max_appointments_per_day: number(self.max_appointments_per_day, details.max_appointments_per_day),
-            slot_minutes: self.slot_minutes.unwrap_or(details.slot_minutes),
-            time_zone: match self.time_zone {
-                MaybeUndefined::Undefined => details.time_zone,
-                MaybeUndefined::Null => None,
-                MaybeUndefined::Value(zone) => Some(parse_zone("time_zone", &zone)?),
-            },
+            scheduling: SchedulingPatch {
+                max_appointments_per_day: self.max_appointments_per_day,
+                slot_minutes: self.slot_minutes,
+                time_zone: self.time_zone,
+                ..SchedulingPatch::default()
+            }
+            .apply(details.scheduling)?,
             is_active: self.is_active.unwrap_or(details.is_active),
             user: match self.user {
                 MaybeUndefined::Undefined => details.user,

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 pub use client::{Answer, Session, contract};
 pub use database::TestDatabase;
-pub use records::{booking, doctor, patient, unique};
+pub use records::{booking, doctor, patient, unique, waiting};
 
 /// The password of every account that tests make.
 pub const PASSWORD: &str = "seven quiet lanterns";
@@ -110,6 +110,7 @@ pub fn settings(database: &TestDatabase) -> Settings {
         db_connections: 4,
         access_token_minutes: 60,
         refresh_token_days: 7,
+        waitlist_hold_minutes: 30,
         no_demo: true,
         log: LogSettings { filter: "warn".into() },
     }

@@ -35,6 +35,11 @@ pub fn booking(doctor: i64, patient: i64, time: &str) -> Value {
     json!({ "doctor": doctor, "patient": patient, "appointment_datetime": format!("2031-03-05T{time}:00Z") })
 }
 
+/// A waitlist entry's body: any time of that day with that doctor.
+pub fn waiting(doctor: i64, patient: i64) -> Value {
+    json!({ "doctor": doctor, "patient": patient, "first_day": "2031-03-05", "last_day": "2031-03-05" })
+}
+
 impl Session {
     /// Registers a patient and answers the id.
     pub async fn new_patient(&self) -> i64 {

@@ -1,0 +1,88 @@
+//! Work on series of appointments.
+
+use futures_util::FutureExt;
+
+use super::{Context, Error, Repository, Result, SeriesWritten};
+use crate::{
+    domain::{
+        AppointmentId, Caller, Identified, SeriesId, Visibility,
+        access::{Action, Resource},
+        appointments::Appointment,
+        series::{NewSeries, Series},
+    },
+    repository::{
+        appointments,
+        audit::{self, Event, Outcome},
+        series,
+    },
+};
+
+/// The appointments that a cancellation took, which the audit trail keeps under the first.
+struct Cancelled(AppointmentId, Vec<Appointment>);
+
+impl Identified for Cancelled {
+    fn id(&self) -> i64 {
+        self.0.0
+    }
+}
+
+impl Repository {
+    /// The series with its appointments, if the caller may see it.
+    pub async fn find_series(&self, caller: &Caller, id: SeriesId, seen: Visibility) -> Result<Series> {
+        let clinic = caller.clinic;
+        self.read(Context::Clinic(clinic), move |db| series::find(db, clinic, id, seen).boxed()).await
+    }
+
+    /// Writes a series that its doctor's schedule has accepted, and settles a lost outcome: a second
+    /// attempt finds by its reference what the first one wrote.
+    pub(crate) async fn book_series(&self, new: NewSeries) -> Result<SeriesWritten> {
+        match self.write_series(new.clone()).await {
+            Err(Error::OutcomeUnknown | Error::TryAgain) => self.write_series(new).await,
+            settled => settled,
+        }
+    }
+
+    async fn write_series(&self, new: NewSeries) -> Result<SeriesWritten> {
+        let clinic = new.caller.clinic;
+        self.transact(Context::Clinic(clinic), move |db| {
+            async move {
+                let written = series::write(&mut *db, clinic, &new).await?;
+                if let SeriesWritten::Booked(booked, _) = &written {
+                    let event = Event {
+                        caller: new.caller,
+                        action: Action::Create.name(),
+                        resource: "appointment-series",
+                        resource_id: Some(booked.id.0),
+                        outcome: Outcome::Done,
+                    };
+                    audit::record(db, &event).await?;
+                }
+                Ok(written)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Cancels an appointment that the caller may see and those of its series that follow it. Answers
+    /// what was cancelled; none where it is of no series.
+    pub async fn cancel_from(
+        &self,
+        caller: &Caller,
+        id: AppointmentId,
+        seen: Visibility,
+        expected: Option<i64>,
+    ) -> Result<Vec<Appointment>> {
+        let by = caller.clone();
+        let cancelled = self.write(caller, Action::Transition, Resource::Appointments, move |db| {
+            async move {
+                let first = appointments::find(&mut *db, by.clinic, id, seen).await?;
+                crate::repository::expect_version(expected, first.version)?;
+                let Some(of_series) = first.series else { return Ok(Cancelled(id, Vec::new())) };
+                Ok(Cancelled(id, series::cancel_from(db, &by, of_series, first.during.start()).await?))
+            }
+            .boxed()
+        });
+        Ok(cancelled.await?.1)
+    }
+}

@@ -1,0 +1,176 @@
+//! `/api/clinic/closures`: days on which the whole clinic is closed.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use poem::{Request, web::Data};
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+    types::Example,
+};
+
+use super::{
+    appointments::OutsideView,
+    body::Body,
+    context::{Authenticated, Chapter, Services, to_the_end},
+    etag::{Entered, NoContent},
+    page::{Listed, Paging},
+    problem::Problem,
+};
+use crate::domain::{
+    ClosureId,
+    access::{Action, Resource},
+    calendar::ClosedDays,
+    fields::{FieldErrors, tidy},
+    schedules::{Changed, Closure},
+};
+
+/// The most days of one closure.
+const LONGEST: i64 = 366;
+
+/// Operations on closures.
+pub struct Closures;
+
+/// Days on which the clinic is closed.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Closure")]
+pub struct ClosureView {
+    /// The closure's id.
+    id: i64,
+    /// The first day.
+    first_day: NaiveDate,
+    /// The last day.
+    last_day: NaiveDate,
+    /// Why.
+    reason: String,
+    /// The id of the user who entered it.
+    created_by: i64,
+    /// When it was entered.
+    created_at: DateTime<Utc>,
+}
+
+impl From<Closure> for ClosureView {
+    fn from(closure: Closure) -> Self {
+        Self {
+            id: closure.id.0,
+            first_day: closure.days.first,
+            last_day: closure.days.last,
+            reason: closure.reason,
+            created_by: closure.created_by.0,
+            created_at: closure.created_at,
+        }
+    }
+}
+
+/// A closure that was entered, and the appointments to come that it lies over.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "EnteredClosure")]
+pub struct EnteredClosureView {
+    #[oai(flatten)]
+    closure: ClosureView,
+    /// The appointments to come around these days that their doctors' rules would not allow now; they stay.
+    appointments_outside: Vec<OutsideView>,
+}
+
+impl From<Changed<Closure>> for EnteredClosureView {
+    fn from(changed: Changed<Closure>) -> Self {
+        Self {
+            closure: changed.row.into(),
+            appointments_outside: changed.outside.into_iter().map(OutsideView::from).collect(),
+        }
+    }
+}
+
+/// A closure to enter.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct ClosureInput {
+    /// The first day.
+    first_day: NaiveDate,
+    /// The last day; the first unless said.
+    #[oai(nullable)]
+    last_day: Option<NaiveDate>,
+    /// Why.
+    #[oai(nullable, validator(max_length = 500))]
+    reason: Option<String>,
+}
+
+impl Example for ClosureInput {
+    fn example() -> Self {
+        let day = |text: &str| text.parse().unwrap_or_default();
+        Self { first_day: day("2030-12-24"), last_day: Some(day("2030-12-26")), reason: Some("Holidays".into()) }
+    }
+}
+
+#[OpenApi(prefix_path = "/api/clinic/closures", tag = "Chapter::Schedules")]
+impl Closures {
+    /// List the clinic's closures
+    ///
+    /// Newest entry first.
+    #[oai(path = "/", method = "get", operation_id = "listClosures")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<ClosureView>, Problem> {
+        services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let rows = services.repository.list_closures(&caller.0, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, ClosureView::from))
+    }
+
+    /// Close the clinic
+    ///
+    /// Nobody can be booked on these days, each doctor's in the doctor's time zone. Appointments that are
+    /// there already stay, and are listed in the answer.
+    #[oai(path = "/", method = "post", operation_id = "createClosure")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        body: Body<ClosureInput>,
+    ) -> Result<Entered<EnteredClosureView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
+        let (first, last) = (body.0.first_day, body.0.last_day.unwrap_or(body.0.first_day));
+        if last < first || (last - first).num_days() >= LONGEST {
+            let message = format!("Must not be before first_day, nor more than {LONGEST} days in all.");
+            return Err(FieldErrors::one("last_day", message).into());
+        }
+        let reason = tidy(&body.0.reason.unwrap_or_default());
+        let services = services.clone();
+        to_the_end(async move {
+            let days = ClosedDays { first, last };
+            let entered = services.repository.create_closure(&caller.0, days, reason).await?;
+            services.schedules.clinic_changed(caller.0.clinic);
+            let location = format!("/api/clinic/closures/{}", entered.row.id);
+            Ok(Entered::Created(Json(entered.into()), location))
+        })
+        .await
+    }
+
+    /// Take a closure back
+    #[oai(path = "/:id", method = "delete", operation_id = "deleteClosure")]
+    async fn delete(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The closure's id.
+        id: Path<i64>,
+    ) -> Result<NoContent, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
+        let services = services.clone();
+        to_the_end(async move {
+            services.repository.delete_closure(&caller.0, ClosureId(id.0)).await?;
+            services.schedules.clinic_changed(caller.0.clinic);
+            Ok(NoContent::Done)
+        })
+        .await
+    }
+}

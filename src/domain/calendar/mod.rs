@@ -1,0 +1,316 @@
+//! A doctor's calendar: the one evaluator that decides whether a time can be booked.
+//!
+//! Pure: `(calendar, proposal, now) -> decision`. Booking, reschedule, un-cancel, the dry run, and the
+//! search for free times all ask the same rules, so that what is offered can be booked.
+
+mod openings;
+#[cfg(test)]
+mod properties;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+use super::{AppointmentId, Interval};
+use openings::Openings;
+pub use rules::{ClosedDays, Hours, Rules, Window};
+
+/// How far ahead of a refused time free times are looked for.
+const SEARCH_DAYS: i64 = 60;
+/// For how long an appointment that is over still counts: it may have begun on a day that has not ended.
+const REMEMBERED: Duration = Duration::days(2);
+
+/// What holds a span of a calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// An active appointment that is in the database.
+    Appointment(AppointmentId),
+    /// A write in flight: it occupies its time until its outcome is known.
+    Claim(Uuid),
+}
+
+/// A rule that a proposed time breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Violation {
+    /// It starts before now.
+    InThePast,
+    /// It starts sooner than the doctor's notice allows.
+    TooSoon,
+    /// It starts on a day beyond the doctor's horizon.
+    TooFar,
+    /// The doctor takes no bookings.
+    DoctorInactive,
+    /// The clinic is closed.
+    ClinicClosed,
+    /// The doctor is away.
+    TimeOff,
+    /// It is not within the doctor's working hours.
+    OutsideHours,
+    /// The doctor has an active appointment that overlaps.
+    SlotTaken,
+    /// It leaves less than the doctor's buffer to the appointment before or after.
+    TooClose,
+    /// The doctor has as many appointments on that day as they take.
+    DayFull,
+    /// The patient has an active appointment that overlaps, with any doctor.
+    PatientBusy,
+    /// There is no such doctor for this caller.
+    NoSuchDoctor,
+    /// There is no such patient for this caller.
+    NoSuchPatient,
+}
+
+impl Violation {
+    /// The rules of a doctor's calendar, in the order in which they are told.
+    pub const OF_CALENDAR: [Self; 10] = [
+        Self::InThePast,
+        Self::TooSoon,
+        Self::TooFar,
+        Self::DoctorInactive,
+        Self::ClinicClosed,
+        Self::TimeOff,
+        Self::OutsideHours,
+        Self::SlotTaken,
+        Self::TooClose,
+        Self::DayFull,
+    ];
+
+    /// Whether the rule is about the time at which somebody asks, not about the calendar.
+    fn is_about_now(self) -> bool {
+        matches!(self, Self::InThePast | Self::TooSoon)
+    }
+}
+
+/// By which rules a time was found free: what the database holds a write to, for every node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The rules' revision.
+    pub revision: i64,
+    /// The time with the gap on both sides, where no other appointment may be.
+    pub kept_free: Interval,
+    /// The local day on which it starts, and the most appointments on it.
+    pub most_on: Option<(Interval, usize)>,
+}
+
+impl Terms {
+    /// Whether more than the exclusion constraints must be held.
+    pub fn limit(&self, during: &Interval) -> bool {
+        self.kept_free != *during || self.most_on.is_some()
+    }
+}
+
+/// What free times are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// The earliest start.
+    pub from: DateTime<Utc>,
+    /// No start at or after this.
+    pub to: DateTime<Utc>,
+    /// How long.
+    pub length: Duration,
+    /// Times that are of no use, such as the patient's own appointments.
+    pub also_busy: &'a [Interval],
+    /// The appointment that is to be moved.
+    pub ignored: Option<AppointmentId>,
+    /// When it is asked.
+    pub now: DateTime<Utc>,
+}
+
+/// A doctor's calendar: rules and the spans that are taken from now on.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    rules: Rules,
+    /// Ordered by start. Spans may overlap only where one appointment holds its old and its new time.
+    taken: BTreeMap<(DateTime<Utc>, Holder), DateTime<Utc>>,
+    /// No span is longer: how far back one may start and still reach here.
+    longest: Duration,
+}
+
+/// Calendars are alike where the same rules hold and the same time is taken.
+impl PartialEq for Calendar {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules && self.taken == other.taken
+    }
+}
+
+impl Calendar {
+    /// A calendar with these rules and active appointments.
+    pub fn new(rules: Rules, appointments: impl IntoIterator<Item = (AppointmentId, Interval)>) -> Self {
+        let mut calendar = Self { rules, taken: BTreeMap::new(), longest: Duration::zero() };
+        for (id, during) in appointments {
+            calendar.take(Holder::Appointment(id), during);
+        }
+        calendar
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Puts other rules in force; what is taken stays.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// Marks a span as held.
+    pub fn take(&mut self, holder: Holder, during: Interval) {
+        self.longest = self.longest.max(during.length());
+        self.taken.insert((during.start(), holder), during.end());
+    }
+
+    /// Frees one span of that holder.
+    pub fn release_span(&mut self, holder: Holder, during: Interval) {
+        self.taken.remove(&(during.start(), holder));
+    }
+
+    /// Drops appointments that were over long before `now`: no rule looks at them any more.
+    pub fn forget_before(&mut self, now: DateTime<Utc>) {
+        let kept = now - REMEMBERED;
+        self.taken.retain(|(_, holder), end| *end > kept || matches!(holder, Holder::Claim(_)));
+    }
+
+    /// How many spans are held.
+    pub fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// The spans that stand in the way of `during`, leaving out those of `ignored`: those that overlap
+    /// it or are nearer than the gap.
+    pub fn conflicts(&self, during: &Interval, ignored: Option<AppointmentId>) -> Vec<Interval> {
+        let kept_free = during.widened(self.rules.gap());
+        let first = (kept_free.start() - self.longest, Holder::Appointment(AppointmentId(i64::MIN)));
+        let last = (kept_free.end(), Holder::Appointment(AppointmentId(i64::MIN)));
+        self.taken
+            .range(first..last)
+            .filter(|((_, holder), _)| ignored.map(Holder::Appointment) != Some(*holder))
+            .filter_map(|((start, _), end)| Interval::between(*start, *end))
+            .filter(|taken| taken.overlaps(&kept_free))
+            .collect()
+    }
+
+    /// Every rule that `during` breaks; empty where it can be booked.
+    pub fn violations(&self, during: &Interval, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> Vec<Violation> {
+        let openings = Openings::around(&self.rules, during.start(), during.end());
+        let on_its_day = self.count_on(during.start(), ignored);
+        self.broken(during, ignored, now, &openings, on_its_day)
+    }
+
+    /// What a write of `during` must be held to.
+    pub fn terms(&self, during: &Interval) -> Terms {
+        let day = self.rules.day(self.rules.day_of(during.start()));
+        Terms {
+            revision: self.rules.revision,
+            kept_free: during.widened(self.rules.gap()),
+            most_on: day.zip(self.rules.most_a_day),
+        }
+    }
+
+    /// Free times, in order: starts of the slot grid that break no rule.
+    pub fn free<'a>(&'a self, search: Search<'a>) -> impl Iterator<Item = Interval> + 'a {
+        let first = self.rules.day_of(search.from);
+        let first = first.pred_opt().unwrap_or(first);
+        let last = self.rules.day_of(search.to);
+        let days = first.iter_days().take_while(move |day| self.rules.is_active && *day <= last);
+        days.flat_map(move |day| self.free_on(day, search))
+    }
+
+    /// The first `count` free times from `from` on, within the next weeks.
+    pub fn next_free(&self, search: Search<'_>, count: usize) -> Vec<Interval> {
+        let from = search.from.max(search.now);
+        let to = from.checked_add_signed(Duration::days(SEARCH_DAYS)).unwrap_or(from);
+        self.free(Search { from, to, ..search }).take(count).collect()
+    }
+
+    /// Whether `start` is one that the slot grid offers.
+    pub fn is_on_grid(&self, start: DateTime<Utc>) -> bool {
+        let day = self.rules.day_of(start);
+        let days = [day.pred_opt(), Some(day)];
+        days.into_iter().flatten().any(|day| openings::starts(&self.rules, day).contains(&start))
+    }
+
+    /// The appointments to come that the rules would not allow now, each with the rules it breaks.
+    /// They stay: who changed the rules is told.
+    pub fn outside(&self, now: DateTime<Utc>) -> Vec<(AppointmentId, Vec<Violation>)> {
+        let to_come = self.taken.iter().filter(|(_, end)| **end > now);
+        let checked = to_come.filter_map(|((start, holder), end)| {
+            let Holder::Appointment(id) = *holder else { return None };
+            let mut broken = self.violations(&Interval::between(*start, *end)?, Some(id), now);
+            broken.retain(|violation| !violation.is_about_now());
+            (!broken.is_empty()).then_some((id, broken))
+        });
+        checked.collect()
+    }
+
+    fn free_on(&self, day: chrono::NaiveDate, search: Search<'_>) -> Vec<Interval> {
+        let starts = openings::starts(&self.rules, day);
+        let wanted = starts.into_iter().filter(|start| search.from <= *start && *start < search.to);
+        let slots: Vec<_> = wanted.filter_map(|start| Interval::starting(start, search.length)).collect();
+        let (Some(first), Some(last)) = (slots.first(), slots.last()) else {
+            return Vec::new();
+        };
+        let openings = Openings::around(&self.rules, first.start(), last.end());
+        // A window that begins on this day may reach into the next, which has a count of its own.
+        let mut counted = (self.rules.day_of(first.start()), self.count_on(first.start(), search.ignored));
+        let mut free = Vec::new();
+        for slot in slots {
+            let its_day = self.rules.day_of(slot.start());
+            if its_day != counted.0 {
+                counted = (its_day, self.count_on(slot.start(), search.ignored));
+            }
+            let is_free = !search.also_busy.iter().any(|busy| busy.overlaps(&slot))
+                && self.broken(&slot, search.ignored, search.now, &openings, counted.1).is_empty();
+            if is_free {
+                free.push(slot);
+            }
+        }
+        free
+    }
+
+    /// How many appointments start on the local day of `start`; not counted where there is no limit.
+    fn count_on(&self, start: DateTime<Utc>, ignored: Option<AppointmentId>) -> usize {
+        let day = self.rules.most_a_day.and_then(|_| self.rules.day(self.rules.day_of(start)));
+        let Some(day) = day else { return 0 };
+        let lowest = Holder::Appointment(AppointmentId(i64::MIN));
+        let on_day = self.taken.range((day.start(), lowest)..(day.end(), lowest));
+        on_day.filter(|((_, holder), _)| ignored.map(Holder::Appointment) != Some(*holder)).count()
+    }
+
+    /// The rules, each in a line.
+    fn broken(
+        &self,
+        during: &Interval,
+        ignored: Option<AppointmentId>,
+        now: DateTime<Utc>,
+        openings: &Openings,
+        on_its_day: usize,
+    ) -> Vec<Violation> {
+        let rules = &self.rules;
+        let conflicts = self.conflicts(during, ignored);
+        let last_day =
+            rules.horizon_days.and_then(|days| rules.day_of(now).checked_add_days(chrono::Days::new(days.into())));
+        let broken = |violation: &Violation| match violation {
+            Violation::InThePast => during.start() < now,
+            Violation::TooSoon => rules.notice > Duration::zero() && during.start() - now < rules.notice,
+            Violation::TooFar => last_day.is_some_and(|last| rules.day_of(during.start()) > last),
+            Violation::DoctorInactive => !rules.is_active,
+            Violation::ClinicClosed => openings.is_closed(during),
+            Violation::TimeOff => rules.time_off.iter().any(|away| away.overlaps(during)),
+            Violation::OutsideHours => !openings.is_scheduled(during),
+            Violation::SlotTaken => conflicts.iter().any(|taken| taken.overlaps(during)),
+            Violation::TooClose => conflicts.iter().any(|taken| !taken.overlaps(during)),
+            Violation::DayFull => rules.most_a_day.is_some_and(|most| on_its_day >= most),
+            Violation::PatientBusy | Violation::NoSuchDoctor | Violation::NoSuchPatient => false,
+        };
+        Violation::OF_CALENDAR.into_iter().filter(broken).collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! Local time in a zone, and the instants that it stands for.
+
+use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+
+/// The instant of a local time. One that does not exist takes the offset before the gap, one that
+/// exists twice is the first (RFC 5545 §3.3.5). `None` only at the ends of what can be counted.
+pub fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+    if let Some(at) = zone.from_local_datetime(&local).earliest() {
+        return Some(at.to_utc());
+    }
+    // Samoa once left out a whole day; no gap is longer.
+    [1, 2, 6, 12, 25, 49].into_iter().find_map(|hours| {
+        let gone_back = Duration::hours(hours);
+        let before = zone.from_local_datetime(&local.checked_sub_signed(gone_back)?).latest()?;
+        before.to_utc().checked_add_signed(gone_back)
+    })
+}
+
+/// The instant at which a local day begins.
+pub fn start_of_day(zone: Tz, day: NaiveDate) -> Option<DateTime<Utc>> {
+    instant(zone, day.and_time(NaiveTime::MIN))
+}
+
+/// The local day of an instant.
+pub fn day_of(zone: Tz, at: DateTime<Utc>) -> NaiveDate {
+    at.with_timezone(&zone).date_naive()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn local(text: &str) -> NaiveDateTime {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_local_time_that_does_not_exist_takes_the_offset_before_the_gap() {
+        let new_york = Tz::America__New_York;
+        assert_eq!(instant(new_york, local("2026-03-08T02:30:00")), Some(utc("2026-03-08T07:30:00Z")));
+        // Clocks in Beirut went from 00:00 to 01:00 on 2024-03-31; Samoa left out 2011-12-30.
+        let beirut: NaiveDate = "2024-03-31".parse().unwrap();
+        assert_eq!(start_of_day(Tz::Asia__Beirut, beirut), Some(utc("2024-03-30T22:00:00Z")));
+        let samoa: NaiveDate = "2011-12-30".parse().unwrap();
+        assert_eq!(start_of_day(Tz::Pacific__Apia, samoa), start_of_day(Tz::Pacific__Apia, samoa.succ_opt().unwrap()));
+    }
+
+    #[test]
+    fn a_local_time_that_exists_twice_is_the_first() {
+        let new_york = Tz::America__New_York;
+        assert_eq!(instant(new_york, local("2026-11-01T01:30:00")), Some(utc("2026-11-01T05:30:00Z")));
+    }
+
+    #[test]
+    fn every_instant_is_between_the_ends_of_its_local_day() {
+        for zone in [Tz::America__New_York, Tz::Asia__Beirut, Tz::America__Sao_Paulo, Tz::Australia__Lord_Howe] {
+            let first = utc("2017-01-01T00:00:00Z");
+            for hour in 0..(24 * 800) {
+                let at = first + Duration::hours(hour);
+                let day = day_of(zone, at);
+                let next = day.succ_opt().unwrap();
+                let (start, end) = (start_of_day(zone, day).unwrap(), start_of_day(zone, next).unwrap());
+                assert!(start <= at && at < end, "{zone} {at}: {start} {end}");
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! SQL of the times that those who wait are to be offered, and of holds that have expired.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, postgres::types::PgRange};
+
+use super::{
+    Result,
+    appointments::{interval, range},
+};
+use crate::domain::{ClinicId, DoctorId, Interval, PatientId, waitlist::Alarm};
+
+/// Says that a doctor's time has become free, where anybody waits for such.
+pub async fn ring(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, freed: &Interval) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during)
+         SELECT $1, $2, $3
+         WHERE upper($3::tstzrange) > now()
+           AND EXISTS (
+               SELECT FROM waitlist_entries w JOIN doctors d ON d.clinic_id = w.clinic_id AND d.id = $2
+               WHERE w.clinic_id = $1 AND w.status = 'WAITING'
+                 AND (w.doctor_id = $2 OR lower(w.specialization) = lower(d.specialization))
+           )",
+        clinic.0,
+        doctor.0,
+        range(freed),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What is due in any clinic. Asked outside of all clinics, where no other row can be seen.
+pub async fn due(db: &mut PgConnection) -> Result<Vec<Alarm>> {
+    let rows = sqlx::query!(
+        r#"SELECT clinic_id, id, doctor_id, during AS "during!: PgRange<DateTime<Utc>>"
+         FROM waitlist_alarms
+         WHERE due_at <= now()
+         ORDER BY due_at, id
+         LIMIT 100"#,
+    )
+    .fetch_all(db)
+    .await?;
+    let alarms = rows.into_iter().map(|row| {
+        Ok(Alarm {
+            clinic: ClinicId(row.clinic_id),
+            id: row.id,
+            doctor: DoctorId(row.doctor_id),
+            during: interval(&row.during)?,
+        })
+    });
+    alarms.collect()
+}
+
+/// Frees the doctor's holds in a span that have expired. Answers whether there were any.
+pub async fn lapse_of_doctor(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
+    let lapsed = sqlx::query!(
+        "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
+         WHERE clinic_id = $1 AND doctor_id = $2 AND during && $3 AND status = 'SCHEDULED' AND held_until <= now()",
+        alarm.clinic.0,
+        alarm.doctor.0,
+        range(&alarm.during),
+    )
+    .execute(db)
+    .await?;
+    Ok(lapsed.rows_affected() > 0)
+}
+
+/// Frees the expired holds of a doctor and of a patient that overlap `during`, so that they do not stand
+/// in the way of who comes before they were tidied. Answers whether there were any.
+pub async fn lapse(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctor: DoctorId,
+    patient: PatientId,
+    during: &Interval,
+) -> Result<bool> {
+    let lapsed = sqlx::query!(
+        "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
+         WHERE clinic_id = $1 AND during && $4 AND (doctor_id = $2 OR patient_id = $3)
+           AND status = 'SCHEDULED' AND held_until <= now()",
+        clinic.0,
+        doctor.0,
+        patient.0,
+        range(during),
+    )
+    .execute(db)
+    .await?;
+    Ok(lapsed.rows_affected() > 0)
+}
+
+/// Forgets an alarm that has been dealt with.
+pub async fn silence(db: &mut PgConnection, alarm: &Alarm) -> Result<()> {
+    sqlx::query!("DELETE FROM waitlist_alarms WHERE clinic_id = $1 AND id = $2", alarm.clinic.0, alarm.id)
+        .execute(db)
+        .await?;
+    Ok(())
+}

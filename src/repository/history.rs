@@ -1,0 +1,102 @@
+//! SQL of what was done to appointments after they were booked: who, when, from what to what.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, postgres::types::PgRange};
+
+use super::{
+    Error, Page, Result,
+    appointments::{interval, range},
+};
+use crate::domain::{
+    AccountId, AppointmentId, Caller, ClinicId,
+    appointments::{Appointment, Event},
+    lifecycle::Status,
+};
+
+struct EventRow {
+    id: i64,
+    at: DateTime<Utc>,
+    account_id: i64,
+    from_status: Option<String>,
+    to_status: String,
+    from_during: Option<PgRange<DateTime<Utc>>>,
+    to_during: PgRange<DateTime<Utc>>,
+}
+
+impl EventRow {
+    fn checked(self) -> Result<Event> {
+        let status = |name: &str| {
+            Status::named(name).ok_or_else(|| Error::Corrupt("unknown status in an appointment's past".into()))
+        };
+        Ok(Event {
+            id: self.id,
+            at: self.at,
+            account: AccountId(self.account_id),
+            from_status: self.from_status.as_deref().map(status).transpose()?,
+            to_status: status(&self.to_status)?,
+            from: self.from_during.as_ref().map(interval).transpose()?,
+            to: interval(&self.to_during)?,
+        })
+    }
+}
+
+/// Records a change of an appointment's status or time.
+pub async fn record(db: &mut PgConnection, caller: &Caller, before: &Appointment, after: &Appointment) -> Result<()> {
+    if (before.status, before.during) == (after.status, after.during) {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO appointment_events (
+             clinic_id, appointment_id, account_id, from_status, to_status, from_during, to_during
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        caller.clinic.0,
+        after.id.0,
+        caller.account.0,
+        before.status.name(),
+        after.status.name(),
+        range(&before.during),
+        range(&after.during),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What was done to an appointment, newest first; the last is its booking, which has the id 0.
+pub async fn list(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, page: Page) -> Result<Vec<Event>> {
+    sqlx::query_as!(
+        EventRow,
+        r#"SELECT e.id AS "id!", e.at AS "at!", e.account_id AS "account_id!", e.from_status,
+             e.to_status AS "to_status!", e.from_during AS "from_during: PgRange<DateTime<Utc>>",
+             e.to_during AS "to_during!: PgRange<DateTime<Utc>>"
+         FROM (
+             SELECT id, at, account_id, from_status, to_status, from_during, to_during
+             FROM appointment_events
+             WHERE clinic_id = $1 AND appointment_id = $2
+             UNION ALL
+             SELECT 0, a.created_at, a.created_by, NULL, 'SCHEDULED', NULL, COALESCE(
+                 (
+                     SELECT e.from_during FROM appointment_events e
+                     WHERE e.clinic_id = $1 AND e.appointment_id = $2
+                     ORDER BY e.id LIMIT 1
+                 ),
+                 a.during
+             )
+             FROM appointments a
+             WHERE a.clinic_id = $1 AND a.id = $2
+         ) AS e
+         WHERE $3::bigint IS NULL OR e.id < $3
+         ORDER BY e.id DESC
+         LIMIT $4"#,
+        clinic.0,
+        id.0,
+        page.before,
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(EventRow::checked)
+    .collect()
+}

@@ -1,0 +1,245 @@
+//! SQL of what a doctor's schedule is bound by: working hours, time off, and the clinic's closures.
+//!
+//! Whoever changes it holds the doctor's row, so that no booking is written by the rules of before.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{PgConnection, postgres::types::PgRange, types::Json};
+
+use super::{
+    Error, Page, Result,
+    appointments::{interval, range},
+    calendars::WindowRow,
+};
+use crate::domain::{
+    AccountId, ClinicId, ClosureId, DoctorId, Interval, TimeOffId,
+    calendar::{ClosedDays, Window},
+    schedules::{Closure, TimeOff},
+};
+
+struct TimeOffRow {
+    id: i64,
+    doctor_id: i64,
+    during: PgRange<DateTime<Utc>>,
+    reason: String,
+    created_by: i64,
+    created_at: DateTime<Utc>,
+}
+
+impl TimeOffRow {
+    fn checked(self) -> Result<TimeOff> {
+        Ok(TimeOff {
+            id: TimeOffId(self.id),
+            doctor: DoctorId(self.doctor_id),
+            during: interval(&self.during)?,
+            reason: self.reason,
+            created_by: AccountId(self.created_by),
+            created_at: self.created_at,
+        })
+    }
+}
+
+struct ClosureRow {
+    id: i64,
+    first_day: NaiveDate,
+    last_day: NaiveDate,
+    reason: String,
+    created_by: i64,
+    created_at: DateTime<Utc>,
+}
+
+impl From<ClosureRow> for Closure {
+    fn from(row: ClosureRow) -> Self {
+        Self {
+            id: ClosureId(row.id),
+            days: ClosedDays { first: row.first_day, last: row.last_day },
+            reason: row.reason,
+            created_by: AccountId(row.created_by),
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// Counts a change of what a doctor's schedule is bound by.
+pub async fn count_change(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE doctors SET rules_revision = rules_revision + 1 WHERE clinic_id = $1 AND id = $2",
+        clinic.0,
+        doctor.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Counts a change of what all of a clinic's schedules are bound by.
+pub async fn count_change_of_all(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE doctors SET rules_revision = rules_revision + 1
+         WHERE clinic_id = $1
+           AND id IN (SELECT id FROM doctors WHERE clinic_id = $1 AND deleted_at IS NULL ORDER BY id FOR UPDATE)",
+        clinic.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Sets the hours that hold from a day on; `None` unsets them from then on.
+pub async fn set_hours(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctor: DoctorId,
+    effective_from: NaiveDate,
+    windows: Option<Vec<Window>>,
+) -> Result<()> {
+    let windows: Option<Vec<WindowRow>> = windows.map(|windows| windows.into_iter().map(WindowRow::from).collect());
+    sqlx::query!(
+        "INSERT INTO working_hours (clinic_id, doctor_id, effective_from, windows)
+         VALUES ($1, $2, $3, $4)
+         ON CONFLICT (clinic_id, doctor_id, effective_from) DO UPDATE SET windows = EXCLUDED.windows",
+        clinic.0,
+        doctor.0,
+        effective_from,
+        windows.map(Json) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Enters time off.
+pub async fn insert_time_off(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctor: DoctorId,
+    during: &Interval,
+    reason: &str,
+    by: AccountId,
+) -> Result<TimeOff> {
+    sqlx::query_as!(
+        TimeOffRow,
+        "INSERT INTO time_off (clinic_id, doctor_id, during, reason, created_by)
+         VALUES ($1, $2, $3, $4, $5)
+         RETURNING id, doctor_id, during, reason, created_by, created_at",
+        clinic.0,
+        doctor.0,
+        range(during),
+        reason,
+        by.0,
+    )
+    .fetch_one(db)
+    .await?
+    .checked()
+}
+
+/// A doctor's time off, newest first.
+pub async fn list_time_off(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctor: DoctorId,
+    page: Page,
+) -> Result<Vec<TimeOff>> {
+    sqlx::query_as!(
+        TimeOffRow,
+        "SELECT id, doctor_id, during, reason, created_by, created_at
+         FROM time_off
+         WHERE clinic_id = $1 AND doctor_id = $2 AND ($3::bigint IS NULL OR id < $3)
+         ORDER BY id DESC
+         LIMIT $4",
+        clinic.0,
+        doctor.0,
+        page.before,
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(TimeOffRow::checked)
+    .collect()
+}
+
+/// Takes time off back.
+pub async fn delete_time_off(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, id: TimeOffId) -> Result<()> {
+    let deleted = sqlx::query!(
+        "DELETE FROM time_off WHERE clinic_id = $1 AND doctor_id = $2 AND id = $3",
+        clinic.0,
+        doctor.0,
+        id.0
+    )
+    .execute(db)
+    .await?;
+    if deleted.rows_affected() == 0 { Err(Error::NotFound) } else { Ok(()) }
+}
+
+/// Closes the clinic for some days.
+pub async fn insert_closure(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    days: ClosedDays,
+    reason: &str,
+    by: AccountId,
+) -> Result<Closure> {
+    let row = sqlx::query_as!(
+        ClosureRow,
+        "INSERT INTO clinic_closures (clinic_id, first_day, last_day, reason, created_by)
+         VALUES ($1, $2, $3, $4, $5)
+         RETURNING id, first_day, last_day, reason, created_by, created_at",
+        clinic.0,
+        days.first,
+        days.last,
+        reason,
+        by.0,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.into())
+}
+
+/// The clinic's closures, newest first.
+pub async fn list_closures(db: &mut PgConnection, clinic: ClinicId, page: Page) -> Result<Vec<Closure>> {
+    let rows = sqlx::query_as!(
+        ClosureRow,
+        "SELECT id, first_day, last_day, reason, created_by, created_at
+         FROM clinic_closures
+         WHERE clinic_id = $1 AND ($2::bigint IS NULL OR id < $2)
+         ORDER BY id DESC
+         LIMIT $3",
+        clinic.0,
+        page.before,
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Closure::from).collect())
+}
+
+/// Takes a closure back.
+pub async fn delete_closure(db: &mut PgConnection, clinic: ClinicId, id: ClosureId) -> Result<()> {
+    let deleted = sqlx::query!("DELETE FROM clinic_closures WHERE clinic_id = $1 AND id = $2", clinic.0, id.0)
+        .execute(db)
+        .await?;
+    if deleted.rows_affected() == 0 { Err(Error::NotFound) } else { Ok(()) }
+}
+
+/// The doctors who have active appointments to come, all or on some days (give or take one, for zones).
+pub async fn doctors_with_appointments(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    on: Option<ClosedDays>,
+) -> Result<Vec<DoctorId>> {
+    let doctors = sqlx::query_scalar!(
+        r#"SELECT DISTINCT a.doctor_id
+         FROM appointments a
+         WHERE a.clinic_id = $1
+           AND a.status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+           AND upper(a.during) > now()
+           AND ($2::date IS NULL OR a.during && tstzrange($2::date - interval '1 day', $3::date + interval '3 days'))
+         ORDER BY a.doctor_id"#,
+        clinic.0,
+        on.map(|days| days.first),
+        on.map(|days| days.last),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(doctors.into_iter().map(DoctorId).collect())
+}

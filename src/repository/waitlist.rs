@@ -1,0 +1,315 @@
+//! SQL of those who wait for a time. What an entry is offered is a hold: an appointment that nobody
+//! sees until it is accepted.
+
+use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
+use sqlx::PgConnection;
+
+use super::{
+    Conflict, Error, Page, Result, alarms,
+    appointments::{AppointmentRow, range},
+    expect_version,
+};
+use crate::domain::{
+    AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, WaitlistEntryId,
+    appointments::Appointment,
+    waitlist::{Alarm, Entry, EntryStatus, NewEntry, Sought, Wanted},
+};
+
+/// An entry with the hold that it is offered, if any.
+struct EntryRow {
+    id: i64,
+    patient_id: i64,
+    doctor_id: Option<i64>,
+    specialization: Option<String>,
+    first_day: NaiveDate,
+    last_day: NaiveDate,
+    earliest_time: NaiveTime,
+    latest_time: NaiveTime,
+    duration_minutes: Option<i32>,
+    reason: String,
+    status: String,
+    created_by: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i64,
+}
+
+impl EntryRow {
+    fn checked(self, hold: Option<AppointmentRow>) -> Result<Entry> {
+        let corrupt = |what: &str| Error::Corrupt(format!("{what} of a waitlist entry"));
+        let status = match (self.status.as_str(), &hold) {
+            ("WAITING", None) => EntryStatus::Waiting,
+            ("WAITING", Some(_)) => EntryStatus::Offered,
+            ("ACCEPTED", _) => EntryStatus::Accepted,
+            ("WITHDRAWN", _) => EntryStatus::Withdrawn,
+            _ => return Err(corrupt("unknown status")),
+        };
+        let offer = match hold.filter(|_| status == EntryStatus::Offered) {
+            Some(row) => row.held_until.map(|until| Ok::<_, Error>((row.checked()?, until))).transpose()?,
+            None => None,
+        };
+        Ok(Entry {
+            id: WaitlistEntryId(self.id),
+            patient: PatientId(self.patient_id),
+            sought: match (self.doctor_id, self.specialization) {
+                (Some(id), None) => Sought::Doctor(DoctorId(id)),
+                (None, Some(specialization)) => Sought::Specialization(specialization),
+                _ => return Err(corrupt("the doctor or specialization")),
+            },
+            wanted: Wanted {
+                first_day: self.first_day,
+                last_day: self.last_day,
+                earliest_time: self.earliest_time,
+                latest_time: self.latest_time,
+                length: self.duration_minutes.map(|minutes| Duration::minutes(minutes.into())),
+            },
+            reason: self.reason,
+            status,
+            offer,
+            created_by: AccountId(self.created_by),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        })
+    }
+}
+
+/// Enters somebody whose patient the caller may see.
+///
+/// # Errors
+/// A field error where there is no such patient or doctor for the caller.
+pub async fn insert(db: &mut PgConnection, caller: &Caller, seen: Visibility, new: &NewEntry) -> Result<Entry> {
+    let (doctor, specialization) = match &new.sought {
+        Sought::Doctor(id) => (Some(id.0), None),
+        Sought::Specialization(name) => (None, Some(name.as_str())),
+    };
+    let known = sqlx::query!(
+        r#"SELECT
+             EXISTS (
+                 SELECT FROM patients
+                 WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL
+                   AND ($3 OR created_by = $4)
+             ) AS "patient!",
+             $5::bigint IS NULL
+                 OR EXISTS (SELECT FROM doctors WHERE clinic_id = $1 AND id = $5 AND deleted_at IS NULL) AS "doctor!""#,
+        caller.clinic.0,
+        new.patient.0,
+        seen.whole_clinic,
+        seen.owner_id(),
+        doctor,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if !known.patient {
+        return Err(Error::invalid("patient", "There is no such patient."));
+    }
+    if !known.doctor {
+        return Err(Error::invalid("doctor", "There is no such doctor."));
+    }
+    sqlx::query_as!(
+        EntryRow,
+        "INSERT INTO waitlist_entries (
+             clinic_id, patient_id, doctor_id, specialization, first_day, last_day, earliest_time, latest_time,
+             duration_minutes, reason, created_by
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         RETURNING id, patient_id, doctor_id, specialization, first_day, last_day, earliest_time, latest_time,
+             duration_minutes, reason, status, created_by, created_at, updated_at, version",
+        caller.clinic.0,
+        new.patient.0,
+        doctor,
+        specialization,
+        new.wanted.first_day,
+        new.wanted.last_day,
+        new.wanted.earliest_time,
+        new.wanted.latest_time,
+        new.wanted.length.and_then(|length| i32::try_from(length.num_minutes()).ok()),
+        new.reason,
+        caller.account.0,
+    )
+    .fetch_one(db)
+    .await?
+    .checked(None)
+}
+
+/// The entries that the caller may see, newest first.
+pub async fn list(db: &mut PgConnection, clinic: ClinicId, seen: Visibility, page: Page) -> Result<Vec<Entry>> {
+    let rows = sqlx::query_as!(
+        EntryRow,
+        "SELECT w.id, w.patient_id, w.doctor_id, w.specialization, w.first_day, w.last_day, w.earliest_time,
+             w.latest_time, w.duration_minutes, w.reason, w.status, w.created_by, w.created_at, w.updated_at, w.version
+         FROM waitlist_entries w
+         WHERE w.clinic_id = $1
+           AND ($2 OR w.doctor_id = $4 OR EXISTS (
+               SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = w.patient_id AND p.created_by = $3
+           ))
+           AND ($5::bigint IS NULL OR w.id < $5)
+         ORDER BY w.id DESC
+         LIMIT $6",
+        clinic.0,
+        seen.whole_clinic,
+        seen.owner_id(),
+        seen.doctor_id(),
+        page.before,
+        page.limit,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    with_holds(db, clinic, rows).await
+}
+
+/// The entry, if the caller may see it.
+pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId, seen: Visibility) -> Result<Entry> {
+    let row = sqlx::query_as!(
+        EntryRow,
+        "SELECT w.id, w.patient_id, w.doctor_id, w.specialization, w.first_day, w.last_day, w.earliest_time,
+             w.latest_time, w.duration_minutes, w.reason, w.status, w.created_by, w.created_at, w.updated_at, w.version
+         FROM waitlist_entries w
+         WHERE w.clinic_id = $1
+           AND w.id = $2
+           AND ($3 OR w.doctor_id = $5 OR EXISTS (
+               SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = w.patient_id AND p.created_by = $4
+           ))",
+        clinic.0,
+        id.0,
+        seen.whole_clinic,
+        seen.owner_id(),
+        seen.doctor_id(),
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    with_holds(db, clinic, vec![row]).await?.pop().ok_or(Error::NotFound)
+}
+
+/// The entries that a free time of a doctor may be offered to, the longest waiting first: they wait,
+/// nothing is held for them, and they have not let this time pass before.
+pub async fn candidates(db: &mut PgConnection, alarm: &Alarm) -> Result<Vec<Entry>> {
+    sqlx::query_as!(
+        EntryRow,
+        "SELECT w.id, w.patient_id, w.doctor_id, w.specialization, w.first_day, w.last_day, w.earliest_time,
+             w.latest_time, w.duration_minutes, w.reason, w.status, w.created_by, w.created_at, w.updated_at, w.version
+         FROM waitlist_entries w
+         JOIN doctors d ON d.clinic_id = w.clinic_id AND d.id = $2 AND d.deleted_at IS NULL
+         JOIN patients p ON p.clinic_id = w.clinic_id AND p.id = w.patient_id AND p.deleted_at IS NULL
+         WHERE w.clinic_id = $1
+           AND w.status = 'WAITING'
+           AND (w.doctor_id = $2 OR lower(w.specialization) = lower(d.specialization))
+           AND tstzrange(w.first_day - interval '1 day', w.last_day + interval '3 days') && $3
+           AND NOT EXISTS (
+               SELECT FROM appointments a
+               WHERE a.clinic_id = w.clinic_id AND a.waitlist_entry_id = w.id AND a.held_until IS NOT NULL
+                 AND (a.status = 'SCHEDULED' OR (a.doctor_id = $2 AND a.during && $3))
+           )
+         ORDER BY w.id
+         LIMIT 100",
+        alarm.clinic.0,
+        alarm.doctor.0,
+        range(&alarm.during),
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| row.checked(None))
+    .collect()
+}
+
+async fn with_holds(db: &mut PgConnection, clinic: ClinicId, rows: Vec<EntryRow>) -> Result<Vec<Entry>> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let mut holds = sqlx::query_as!(
+        AppointmentRow,
+        "SELECT * FROM appointments
+         WHERE clinic_id = $1 AND waitlist_entry_id = ANY($2) AND status = 'SCHEDULED' AND held_until > now()",
+        clinic.0,
+        &ids,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let hold = holds.iter().position(|hold| hold.waitlist_entry_id == Some(row.id));
+        entries.push(row.checked(hold.map(|at| holds.swap_remove(at)))?);
+    }
+    Ok(entries)
+}
+
+/// Takes what an entry is offered: the hold becomes an appointment.
+///
+/// # Errors
+/// [`Conflict::NoOffer`] where nothing is held for it now.
+pub async fn accept(
+    db: &mut PgConnection,
+    caller: &Caller,
+    id: WaitlistEntryId,
+    seen: Visibility,
+    expected: Option<i64>,
+) -> Result<Appointment> {
+    lock(&mut *db, caller.clinic, id).await?;
+    let entry = find(&mut *db, caller.clinic, id, seen).await?;
+    expect_version(expected, entry.version)?;
+    let accepted = sqlx::query_as!(
+        AppointmentRow,
+        "UPDATE appointments
+         SET held_until = NULL, created_by = $3, created_at = now(), updated_at = now(), version = version + 1
+         WHERE clinic_id = $1 AND waitlist_entry_id = $2 AND status = 'SCHEDULED' AND held_until > now()
+         RETURNING *",
+        caller.clinic.0,
+        id.0,
+        caller.account.0,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let accepted = accepted.ok_or(Error::Conflict(Conflict::NoOffer))?.checked()?;
+    set_status(db, caller.clinic, id, "ACCEPTED").await?;
+    Ok(accepted)
+}
+
+/// Takes an entry back, and answers the doctor whose time was held for it, if any.
+pub async fn withdraw(
+    db: &mut PgConnection,
+    caller: &Caller,
+    id: WaitlistEntryId,
+    seen: Visibility,
+    expected: Option<i64>,
+) -> Result<Option<DoctorId>> {
+    lock(&mut *db, caller.clinic, id).await?;
+    let entry = find(&mut *db, caller.clinic, id, seen).await?;
+    expect_version(expected, entry.version)?;
+    if entry.status == EntryStatus::Withdrawn {
+        return Err(Error::NotFound);
+    }
+    if entry.status == EntryStatus::Accepted {
+        return Err(Error::Conflict(Conflict::OfferAccepted));
+    }
+    set_status(&mut *db, caller.clinic, id, "WITHDRAWN").await?;
+    let Some((held, _)) = entry.offer else { return Ok(None) };
+    sqlx::query!(
+        "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
+         WHERE clinic_id = $1 AND id = $2",
+        caller.clinic.0,
+        held.id.0,
+    )
+    .execute(&mut *db)
+    .await?;
+    alarms::ring(db, caller.clinic, held.doctor, &held.during).await?;
+    Ok(Some(held.doctor))
+}
+
+async fn lock(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId) -> Result<()> {
+    sqlx::query!("SELECT id FROM waitlist_entries WHERE clinic_id = $1 AND id = $2 FOR UPDATE", clinic.0, id.0)
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
+async fn set_status(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId, status: &str) -> Result<()> {
+    sqlx::query!(
+        "UPDATE waitlist_entries SET status = $3, updated_at = now(), version = version + 1
+         WHERE clinic_id = $1 AND id = $2",
+        clinic.0,
+        id.0,
+        status,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
