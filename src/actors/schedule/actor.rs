@@ -42,9 +42,11 @@ pub(super) struct Arguments {
 /// What an activation holds.
 pub(super) struct State {
     pub(super) at: Arguments,
-    pub(super) in_flight: HashMap<Uuid, InFlight>,
-    /// Claims whose outcome was lost: they hold their time until the calendar has been read again.
-    pub(super) orphans: Vec<(Uuid, Interval)>,
+    pub(super) in_flight: HashMap<u32, InFlight>,
+    /// Counts the claims.
+    last_claim: u32,
+    /// There are claims whose outcome was lost: they hold their time until the calendar has been read again.
+    pub(super) has_orphans: bool,
     pub(super) reading: Option<Reading>,
     /// What waits for a reading that begins after it came.
     pub(super) parked: Vec<Parked>,
@@ -75,7 +77,8 @@ impl Actor for ScheduleActor {
         Ok(State {
             at,
             in_flight: HashMap::new(),
-            orphans: Vec::new(),
+            last_claim: 0,
+            has_orphans: false,
             reading: None,
             parked: Vec::new(),
             read_again: false,
@@ -97,7 +100,7 @@ impl Actor for ScheduleActor {
                 state.last_used = Instant::now();
                 state.decide(&myself, *request, false);
             }
-            Message::Written(reference, outcome) => state.written(&myself, reference, *outcome),
+            Message::Written(claim, outcome) => state.written(&myself, claim, *outcome),
             Message::Loaded(outcome) => state.loaded(&myself, *outcome),
             Message::Refresh => {
                 state.is_outdated = true;
@@ -171,7 +174,7 @@ impl State {
             Ok(starts) => starts,
             Err(errors) => return request.answer(Err(Error::Invalid(errors).into())),
         };
-        let (now, holder) = (Utc::now(), Holder::Claim(Uuid::now_v7()));
+        let (now, holder) = (Utc::now(), Holder::Claim(self.next_claim()));
         let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
         for during in starts.into_iter().filter_map(|start| Interval::starting(start, length)) {
             let violations = self.at.calendar.violations(&during, None, now);
@@ -204,30 +207,36 @@ impl State {
 
     /// Claims the time and hands the write over.
     fn write(&mut self, myself: &ActorRef<Message>, request: Request, what: Write, claims: Vec<Interval>) {
-        let reference = Uuid::now_v7();
+        let claim = self.next_claim();
         for during in &claims {
-            self.calendar().take(Holder::Claim(reference), *during);
+            self.calendar().take(Holder::Claim(claim), *during);
         }
-        let outcome = write(self.at.repository.clone(), reference, request.wish.clone(), what);
-        self.in_flight.insert(reference, InFlight { request, claims });
+        let outcome = write(self.at.repository.clone(), Uuid::now_v7(), request.wish.clone(), what);
+        self.in_flight.insert(claim, InFlight { request, claims });
         let myself = myself.clone();
         tokio::spawn(async move {
             let outcome = outcome.await;
-            let _ = myself.cast(Message::Written(reference, Box::new(outcome)));
+            let _ = myself.cast(Message::Written(claim, Box::new(outcome)));
         });
     }
 
+    /// A number that no claim has that is still held.
+    fn next_claim(&mut self) -> u32 {
+        self.last_claim = self.last_claim.wrapping_add(1);
+        self.last_claim
+    }
+
     /// A write has its outcome.
-    fn written(&mut self, myself: &ActorRef<Message>, reference: Uuid, outcome: repository::Result<Settled>) {
-        let Some(InFlight { request, claims }) = self.in_flight.remove(&reference) else {
+    fn written(&mut self, myself: &ActorRef<Message>, claim: u32, outcome: repository::Result<Settled>) {
+        let Some(InFlight { request, claims }) = self.in_flight.remove(&claim) else {
             return;
         };
         if matches!(outcome, Err(Error::OutcomeUnknown)) && !claims.is_empty() {
-            self.orphans.extend(claims.iter().map(|during| (reference, *during)));
+            self.has_orphans = true;
             self.read(myself);
         } else {
             for during in claims {
-                self.calendar().release_span(Holder::Claim(reference), during);
+                self.calendar().release_span(Holder::Claim(claim), during);
             }
         }
         match outcome {
@@ -312,7 +321,7 @@ impl State {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.in_flight.is_empty() && self.reading.is_none() && self.orphans.is_empty()
+        self.in_flight.is_empty() && self.reading.is_none() && !self.has_orphans
     }
 
     /// Leaves the directory, so that who asks from now on gets the next activation.

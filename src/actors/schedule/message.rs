@@ -169,7 +169,7 @@ pub(super) enum Message {
     /// Decide this.
     Decide(Box<Request>),
     /// A write that was handed over has this outcome.
-    Written(Uuid, Box<repository::Result<Settled>>),
+    Written(u32, Box<repository::Result<Settled>>),
     /// The calendar was read from the database.
     Loaded(Box<repository::Result<Calendar>>),
     /// The calendar was changed elsewhere: read it again.

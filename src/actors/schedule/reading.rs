@@ -97,13 +97,13 @@ impl State {
     }
 
     fn replace(&mut self, mut calendar: Calendar, journal: Vec<(Option<Interval>, Appointment)>) {
-        self.orphans.clear();
+        self.has_orphans = false;
         for (before, appointment) in journal {
             keep(&mut calendar, before, &appointment);
         }
-        for (reference, in_flight) in &self.in_flight {
+        for (claim, in_flight) in &self.in_flight {
             for during in &in_flight.claims {
-                calendar.take(Holder::Claim(*reference), *during);
+                calendar.take(Holder::Claim(*claim), *during);
             }
         }
         self.at.calendar = Arc::new(calendar);

@@ -13,7 +13,6 @@ mod tests;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
-use uuid::Uuid;
 
 use super::{AppointmentId, Interval};
 use openings::Openings;
@@ -25,12 +24,12 @@ const SEARCH_DAYS: i64 = 60;
 const REMEMBERED: Duration = Duration::days(2);
 
 /// What holds a span of a calendar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// An active appointment that is in the database.
     Appointment(AppointmentId),
-    /// A write in flight: it occupies its time until its outcome is known.
-    Claim(Uuid),
+    /// A write in flight, by a number of the schedule's own: it occupies its time until its outcome is known.
+    Claim(u32),
 }
 
 /// A rule that a proposed time breaks.
@@ -120,12 +119,41 @@ pub struct Search<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// When a span starts and who holds it, packed: thousands of calendars are in memory. Microseconds are
+/// what the database keeps. Appointments count from 0 up, claims from -1 down.
+type Key = (i64, i64);
+/// When a span ends, in microseconds.
+type End = i64;
+
+fn key(start: DateTime<Utc>, holder: Holder) -> Key {
+    let holder = match holder {
+        Holder::Appointment(id) => id.0,
+        Holder::Claim(number) => -1 - i64::from(number),
+    };
+    (start.timestamp_micros(), holder)
+}
+
+/// The spans that start in `[from, to)`, whoever holds them.
+fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> std::ops::Range<Key> {
+    (from.timestamp_micros(), i64::MIN)..(to.timestamp_micros(), i64::MIN)
+}
+
+/// Whether a span is held by that appointment.
+fn is_of((_, holder): Key, appointment: Option<AppointmentId>) -> bool {
+    appointment.is_some_and(|id| id.0 == holder)
+}
+
+/// A span as it was before it was packed.
+fn unpacked((start, _): Key, end: End) -> Option<Interval> {
+    Interval::between(DateTime::from_timestamp_micros(start)?, DateTime::from_timestamp_micros(end)?)
+}
+
 /// A doctor's calendar: rules and the spans that are taken from now on.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     rules: Rules,
     /// Ordered by start. Spans may overlap only where one appointment holds its old and its new time.
-    taken: BTreeMap<(DateTime<Utc>, Holder), DateTime<Utc>>,
+    taken: BTreeMap<Key, End>,
     /// No span is longer: how far back one may start and still reach here.
     longest: Duration,
 }
@@ -140,11 +168,14 @@ impl PartialEq for Calendar {
 impl Calendar {
     /// A calendar with these rules and active appointments.
     pub fn new(rules: Rules, appointments: impl IntoIterator<Item = (AppointmentId, Interval)>) -> Self {
-        let mut calendar = Self { rules, taken: BTreeMap::new(), longest: Duration::zero() };
-        for (id, during) in appointments {
-            calendar.take(Holder::Appointment(id), during);
-        }
-        calendar
+        let mut longest = Duration::zero();
+        let taken = appointments.into_iter().map(|(id, during)| {
+            longest = longest.max(during.length());
+            (key(during.start(), Holder::Appointment(id)), during.end().timestamp_micros())
+        });
+        // Collected, and not entered one by one, so that its nodes are full.
+        let taken = taken.collect();
+        Self { rules, taken, longest }
     }
 
     /// The rules in force.
@@ -160,18 +191,18 @@ impl Calendar {
     /// Marks a span as held.
     pub fn take(&mut self, holder: Holder, during: Interval) {
         self.longest = self.longest.max(during.length());
-        self.taken.insert((during.start(), holder), during.end());
+        self.taken.insert(key(during.start(), holder), during.end().timestamp_micros());
     }
 
     /// Frees one span of that holder.
     pub fn release_span(&mut self, holder: Holder, during: Interval) {
-        self.taken.remove(&(during.start(), holder));
+        self.taken.remove(&key(during.start(), holder));
     }
 
     /// Drops appointments that were over long before `now`: no rule looks at them any more.
     pub fn forget_before(&mut self, now: DateTime<Utc>) {
-        let kept = now - REMEMBERED;
-        self.taken.retain(|(_, holder), end| *end > kept || matches!(holder, Holder::Claim(_)));
+        let kept = (now - REMEMBERED).timestamp_micros();
+        self.taken.retain(|(_, holder), end| *end > kept || *holder < 0);
     }
 
     /// How many spans are held.
@@ -188,12 +219,10 @@ impl Calendar {
     /// it or are nearer than the gap.
     pub fn conflicts(&self, during: &Interval, ignored: Option<AppointmentId>) -> Vec<Interval> {
         let kept_free = during.widened(self.rules.gap());
-        let first = (kept_free.start() - self.longest, Holder::Appointment(AppointmentId(i64::MIN)));
-        let last = (kept_free.end(), Holder::Appointment(AppointmentId(i64::MIN)));
         self.taken
-            .range(first..last)
-            .filter(|((_, holder), _)| ignored.map(Holder::Appointment) != Some(*holder))
-            .filter_map(|((start, _), end)| Interval::between(*start, *end))
+            .range(between(kept_free.start() - self.longest, kept_free.end()))
+            .filter(|(key, _)| !is_of(**key, ignored))
+            .filter_map(|(key, end)| unpacked(*key, *end))
             .filter(|taken| taken.overlaps(&kept_free))
             .collect()
     }
@@ -241,10 +270,10 @@ impl Calendar {
     /// The appointments to come that the rules would not allow now, each with the rules it breaks.
     /// They stay: who changed the rules is told.
     pub fn outside(&self, now: DateTime<Utc>) -> Vec<(AppointmentId, Vec<Violation>)> {
-        let to_come = self.taken.iter().filter(|(_, end)| **end > now);
-        let checked = to_come.filter_map(|((start, holder), end)| {
-            let Holder::Appointment(id) = *holder else { return None };
-            let mut broken = self.violations(&Interval::between(*start, *end)?, Some(id), now);
+        let to_come = self.taken.iter().filter(|((_, holder), end)| *holder >= 0 && **end > now.timestamp_micros());
+        let checked = to_come.filter_map(|(key, end)| {
+            let id = AppointmentId(key.1);
+            let mut broken = self.violations(&unpacked(*key, *end)?, Some(id), now);
             broken.retain(|violation| !violation.is_about_now());
             (!broken.is_empty()).then_some((id, broken))
         });
@@ -280,9 +309,8 @@ impl Calendar {
     fn count_on(&self, start: DateTime<Utc>, ignored: Option<AppointmentId>) -> usize {
         let day = self.rules.most_a_day.and_then(|_| self.rules.day(self.rules.day_of(start)));
         let Some(day) = day else { return 0 };
-        let lowest = Holder::Appointment(AppointmentId(i64::MIN));
-        let on_day = self.taken.range((day.start(), lowest)..(day.end(), lowest));
-        on_day.filter(|((_, holder), _)| ignored.map(Holder::Appointment) != Some(*holder)).count()
+        let on_day = self.taken.range(between(day.start(), day.end()));
+        on_day.filter(|(key, _)| !is_of(**key, ignored)).count()
     }
 
     /// The rules, each in a line.

@@ -232,7 +232,7 @@ struct Stored {
 
 /// Does a step as a schedule actor does, with a claim while the write is under way.
 fn apply(step: Step, memory: &mut Calendar, stored: &mut Stored, now: DateTime<Utc>) {
-    let claim = Holder::Claim(Uuid::from_u128(stored.next as u128));
+    let claim = Holder::Claim(stored.next as u32);
     match step {
         Step::Book(during) if memory.violations(&during, None, now).is_empty() => {
             memory.take(claim, during);

@@ -92,7 +92,7 @@ fn a_day_long_appointment_is_met_at_its_last_minute() {
 #[test]
 fn a_pending_write_occupies_its_time_until_it_is_released() {
     let mut calendar = calendar(rules(), &[]);
-    let claim = Holder::Claim(Uuid::from_u128(1));
+    let claim = Holder::Claim(1);
     let slot = span((10, 0), (10, 30));
     calendar.take(claim, slot);
     assert_eq!(calendar.violations(&slot, NOBODY, at(8, 0)), [Violation::SlotTaken]);
@@ -382,7 +382,7 @@ fn a_start_is_on_the_grid_or_not() {
 #[test]
 fn appointments_of_a_day_that_has_not_ended_are_remembered() {
     let mut calendar = calendar(rules(), &[span((10, 0), (10, 30)), span((11, 0), (11, 30))]);
-    calendar.take(Holder::Claim(Uuid::from_u128(1)), span((9, 0), (9, 30)));
+    calendar.take(Holder::Claim(1), span((9, 0), (9, 30)));
     calendar.forget_before(at(10, 30) + Duration::days(1));
     assert_eq!(calendar.len(), 3);
     calendar.forget_before(at(10, 30) + Duration::days(2));
