@@ -1,6 +1,6 @@
 //! The demo clinic of an empty development database: made through the same services as everything else.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use uuid::Uuid;
 
@@ -9,14 +9,17 @@ use crate::{
     api::Services,
     authn::{AuthnError, PasswordError, Registration},
     domain::{
-        AccountId, Caller, DoctorId, PatientId, Visibility,
+        AccountId, Caller, DoctorId, Interval, PatientId, Visibility,
         appointments::BookingRequest,
+        calendar::{ClosedDays, Search, Window},
         clinics::ClinicDetails,
         doctors::{DoctorDetails, Scheduling},
         fields::FieldErrors,
         mappings::{MappingDetails, NewMapping},
         patients::{BirthDate, Gender, PatientDetails},
+        schedules::NewHours,
         users::NewAccount,
+        zone,
     },
 };
 
@@ -29,11 +32,79 @@ const LOGINS: Logins = [
     ("doctor", "doctor@demo.example", "demo-clinic-doctor"),
 ];
 
-const DOCTORS: [(&str, &str, &str, &str, Gender, i32); 4] = [
-    ("Elena", "Marsh", "Cardiology", "MD-20417", Gender::Female, 14),
-    ("Jonas", "Feld", "General practice", "MD-19903", Gender::Male, 21),
-    ("Priya", "Raman", "Dermatology", "MD-22158", Gender::Female, 8),
-    ("Tomas", "Silva", "Paediatrics", "MD-21046", Gender::Male, 11),
+const ZONE: Tz = Tz::Europe__Lisbon;
+
+struct DemoDoctor {
+    name: (&'static str, &'static str),
+    specialization: &'static str,
+    license: &'static str,
+    gender: Gender,
+    years: i32,
+    scheduling: Scheduling,
+    hours: &'static [DemoHours],
+}
+
+/// Weekdays, and the hours worked on them; what is between two windows is a break.
+type DemoHours = (&'static [Weekday], &'static [(&'static str, &'static str)]);
+
+/// Nothing set, but the length of a slot and how far ahead one can book.
+const fn slots_of(slot_minutes: i32) -> Scheduling {
+    Scheduling {
+        time_zone: None,
+        slot_minutes,
+        buffer_before_minutes: 0,
+        buffer_after_minutes: 0,
+        max_appointments_per_day: None,
+        min_notice_minutes: 0,
+        max_horizon_days: Some(180),
+    }
+}
+
+const WEEKDAYS: &[Weekday] = &[Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri];
+
+const DOCTORS: [DemoDoctor; 4] = [
+    DemoDoctor {
+        name: ("Elena", "Marsh"),
+        specialization: "Cardiology",
+        license: "MD-20417",
+        gender: Gender::Female,
+        years: 14,
+        scheduling: Scheduling { min_notice_minutes: 120, max_appointments_per_day: Some(12), ..slots_of(30) },
+        hours: &[(WEEKDAYS, &[("09:00", "13:00"), ("14:00", "17:30")])],
+    },
+    DemoDoctor {
+        name: ("Jonas", "Feld"),
+        specialization: "General practice",
+        license: "MD-19903",
+        gender: Gender::Male,
+        years: 21,
+        scheduling: slots_of(20),
+        hours: &[(WEEKDAYS, &[("08:00", "12:00"), ("13:00", "16:00")]), (&[Weekday::Wed], &[("17:00", "20:00")])],
+    },
+    DemoDoctor {
+        name: ("Priya", "Raman"),
+        specialization: "Dermatology",
+        license: "MD-22158",
+        gender: Gender::Female,
+        years: 8,
+        scheduling: Scheduling { buffer_after_minutes: 10, max_horizon_days: Some(60), ..slots_of(30) },
+        hours: &[
+            (&[Weekday::Tue, Weekday::Thu], &[("10:00", "14:00"), ("15:00", "19:00")]),
+            (&[Weekday::Sat], &[("09:00", "12:00")]),
+        ],
+    },
+    DemoDoctor {
+        name: ("Tomas", "Silva"),
+        specialization: "Paediatrics",
+        license: "MD-21046",
+        gender: Gender::Male,
+        years: 11,
+        scheduling: slots_of(30),
+        hours: &[
+            (&[Weekday::Mon, Weekday::Wed, Weekday::Fri], &[("08:30", "12:30")]),
+            (&[Weekday::Mon, Weekday::Thu], &[("14:00", "18:00")]),
+        ],
+    },
 ];
 
 const PATIENTS: [(&str, &str, i32, u32, Gender); 6] = [
@@ -79,7 +150,7 @@ async fn make(services: &Services) -> Result<(), DemoError> {
         first_name: "Ada".into(),
         last_name: "Demo".into(),
         password: password.into(),
-        clinic: ClinicDetails { name: "Demo Clinic".into(), time_zone: Tz::Europe__Lisbon },
+        clinic: ClinicDetails { name: "Demo Clinic".into(), time_zone: ZONE },
         invitation: None,
     };
     let admin = services.authn.register(founder, Uuid::now_v7()).await?.caller;
@@ -88,23 +159,16 @@ async fn make(services: &Services) -> Result<(), DemoError> {
     let staff = Caller { account: staff, role: LOGINS[1].0.into(), ..admin.clone() };
 
     let mut doctors = Vec::new();
-    for (n, (first, last, specialization, license, gender, years)) in DOCTORS.into_iter().enumerate() {
-        let details = DoctorDetails {
-            first_name: first.into(),
-            last_name: last.into(),
-            specialization: specialization.into(),
-            license_number: license.into(),
-            email: format!("{}.{}@demo.example", first.to_lowercase(), last.to_lowercase()),
-            phone_number: Some(format!("+351 210 000 10{n}")),
-            gender,
-            years_of_experience: Some(years),
-            office_address: Some(format!("Room {}", 201 + n)),
-            scheduling: Scheduling::default(),
-            is_active: true,
-            user: (n == 0).then_some(doctor_login),
-        };
-        doctors.push(services.repository.create_doctor(&admin, details).await?.id);
+    for (n, doctor) in DOCTORS.into_iter().enumerate() {
+        doctors.push(employ(services, &admin, n, doctor, (n == 0).then_some(doctor_login)).await?);
     }
+    let today = zone::day_of(ZONE, Utc::now());
+    // A congress in the coming week, a holiday after it, and Christmas.
+    away(services, &admin, doctors[0], (next(today, Weekday::Thu), 1), "Congress").await?;
+    away(services, &admin, doctors[3], (next(today, Weekday::Mon) + Days::new(7), 7), "Holiday").await?;
+    let december = |day| NaiveDate::from_ymd_opt(today.year(), 12, day).unwrap_or(today);
+    let christmas = ClosedDays { first: december(24), last: december(26) };
+    services.repository.create_closure(&admin, christmas, "Christmas".into()).await?;
     let mut patients = Vec::new();
     for (n, (first, last, year, day, gender)) in PATIENTS.into_iter().enumerate() {
         let date = NaiveDate::from_yo_opt(year, day);
@@ -142,6 +206,62 @@ async fn user(services: &Services, admin: &Caller, n: usize, name: &str) -> Resu
     Ok(services.repository.create_user(admin, new, role.into()).await?.id)
 }
 
+async fn employ(
+    services: &Services,
+    admin: &Caller,
+    n: usize,
+    doctor: DemoDoctor,
+    user: Option<AccountId>,
+) -> Result<DoctorId, DemoError> {
+    let (first, last) = doctor.name;
+    let details = DoctorDetails {
+        first_name: first.into(),
+        last_name: last.into(),
+        specialization: doctor.specialization.into(),
+        license_number: doctor.license.into(),
+        email: format!("{}.{}@demo.example", first.to_lowercase(), last.to_lowercase()),
+        phone_number: Some(format!("+351 210 000 10{n}")),
+        gender: doctor.gender,
+        years_of_experience: Some(doctor.years),
+        office_address: Some(format!("Room {}", 201 + n)),
+        scheduling: doctor.scheduling,
+        is_active: true,
+        user,
+    };
+    let id = services.repository.create_doctor(admin, details).await?.id;
+    let time = |text: &str| text.parse::<NaiveTime>().unwrap_or_default();
+    let windows = doctor.hours.iter().flat_map(|(weekdays, spans)| {
+        weekdays.iter().flat_map(|weekday| {
+            spans.iter().map(|(start, end)| Window { weekday: *weekday, start: time(start), end: time(end) })
+        })
+    });
+    let hours = NewHours { effective_from: None, windows: Some(windows.collect()) };
+    services.repository.set_hours(admin, id, Visibility::WHOLE_CLINIC, None, hours).await?;
+    Ok(id)
+}
+
+/// Time off of whole days.
+async fn away(
+    services: &Services,
+    admin: &Caller,
+    doctor: DoctorId,
+    (first, days): (NaiveDate, u64),
+    reason: &str,
+) -> Result<(), DemoError> {
+    let (start, end) = (zone::start_of_day(ZONE, first), zone::start_of_day(ZONE, first + Days::new(days)));
+    if let Some(during) = start.zip(end).and_then(|(start, end)| Interval::between(start, end)) {
+        let seen = Visibility::WHOLE_CLINIC;
+        services.repository.create_time_off(admin, doctor, seen, during, reason.into()).await?;
+    }
+    Ok(())
+}
+
+/// The next such weekday after a day.
+fn next(after: NaiveDate, weekday: Weekday) -> NaiveDate {
+    let days = after.iter_days().skip(1);
+    days.take(7).find(|day| day.weekday() == weekday).unwrap_or(after)
+}
+
 async fn map(services: &Services, admin: &Caller, patient: PatientId, doctor: DoctorId) -> Result<(), DemoError> {
     let details = MappingDetails { reason_for_visit: Some("First consultation".into()), notes: None, is_active: true };
     let new = NewMapping { patient, doctor, details };
@@ -149,6 +269,7 @@ async fn map(services: &Services, admin: &Caller, patient: PatientId, doctor: Do
     Ok(())
 }
 
+/// Books one of the doctor's free times from tomorrow on: not all the first.
 async fn book(
     services: &Services,
     staff: &Caller,
@@ -156,24 +277,22 @@ async fn book(
     doctor: DoctorId,
     n: usize,
 ) -> Result<(), DemoError> {
+    let now = Utc::now();
+    let calendar = services.schedules.calendar(staff.clinic, doctor).await?;
+    let from = now + TimeDelta::days(1);
+    let length = calendar.rules().slot;
+    let search = Search { from, to: from, length, also_busy: &[], ignored: None, now };
+    let Some(slot) = calendar.next_free(search, 1 + 2 * n).pop() else { return Ok(()) };
     let request = BookingRequest {
         caller: staff.clone(),
         bookable: Visibility { owner: Some(staff.account), ..Visibility::default() },
         doctor,
         patient,
-        start: coming_day(n) + TimeDelta::hours(9) + TimeDelta::minutes(30 * n as i64),
+        start: slot.start(),
         length: None,
         reason: "First consultation".into(),
         hold: None,
     };
     services.schedules.book(request).await?;
     Ok(())
-}
-
-/// Midnight (UTC) of the n-th weekday from tomorrow on, over the next five.
-fn coming_day(n: usize) -> DateTime<Utc> {
-    let tomorrow = Utc::now().date_naive() + Days::new(1);
-    let weekdays = tomorrow.iter_days().filter(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun));
-    let day = weekdays.take(5).nth(n % 5).unwrap_or(tomorrow);
-    day.and_time(NaiveTime::MIN).and_utc()
 }

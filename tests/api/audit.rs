@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Answer, Session, TestApp, booking, doctor, patient};
+use crate::support::{Answer, Session, TestApp, booking, doctor, patient, waiting};
 
 #[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
 struct Row {
@@ -95,6 +95,57 @@ async fn every_write_leaves_one_row_with_who_what_and_which() {
         let expected = [row(&admin, "admin", action, resource, Some(id), "done")];
         assert_eq!(left_by(&app, &admin, &answer).await, expected, "{action} {resource}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_of_a_schedule_leaves_one_row() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
+    let path = format!("/api/doctors/{d}");
+
+    let mut done = Vec::new();
+    let hours = json!({ "windows": [{ "weekday": "wednesday", "start": "09:00", "end": "17:00" }] });
+    let put = admin.put(&format!("{path}/working-hours"), hours).await.expect(200);
+    done.push((put, "update", "schedules", d));
+    let patched = admin.patch(&format!("{path}/scheduling"), json!({ "slot_minutes": 20 })).await.expect(200);
+    done.push((patched, "update", "doctors", d));
+    let away = json!({ "starts_at": "2031-03-06T00:00:00Z", "ends_at": "2031-03-07T00:00:00Z" });
+    let away = admin.post(&format!("{path}/time-off"), away).await.expect(201);
+    let back = format!("{path}/time-off/{}", away.id());
+    done.push((away, "update", "schedules", d));
+    done.push((admin.delete(&back).await.expect(204), "update", "schedules", d));
+    let days = json!({ "first_day": "2031-12-24", "last_day": "2031-12-26" });
+    let closure = admin.post("/api/clinic/closures", days).await.expect(201);
+    let c = closure.id();
+    done.push((closure, "update", "schedules", c));
+    let reopened = admin.delete(&format!("/api/clinic/closures/{c}")).await.expect(204);
+    done.push((reopened, "update", "schedules", c));
+    let waits = admin.post("/api/waitlist", waiting(d, p)).await.expect(201);
+    let w = waits.id();
+    done.push((waits, "create", "waitlist", w));
+    done.push((admin.delete(&format!("/api/waitlist/{w}")).await.expect(204), "delete", "waitlist", w));
+    let a = admin.new_appointment(d, p, "10:00").await;
+    let path = format!("/api/appointments/{a}");
+    let to = json!({ "appointment_datetime": "2031-03-05T11:00:00Z" });
+    done.push((admin.post(&format!("{path}/reschedule"), to).await.expect(200), "update", "appointments", a));
+    for step in ["confirm", "check-in", "complete"] {
+        let taken = admin.post(&format!("{path}/{step}"), json!({})).await.expect(200);
+        done.push((taken, "transition", "appointments", a));
+    }
+    for (answer, action, resource, id) in done {
+        let expected = [row(&admin, "admin", action, resource, Some(id), "done")];
+        assert_eq!(left_by(&app, &admin, &answer).await, expected, "{action} {resource}");
+    }
+
+    let mut repeat = booking(d, p, "12:00");
+    repeat["rrule"] = "FREQ=WEEKLY;COUNT=2".into();
+    let series = admin.post("/api/appointment-series", repeat).await.expect(201);
+    let booked = left_by(&app, &admin, &series).await;
+    let mut kinds: Vec<_> = booked.iter().map(|row| (row.action.as_str(), row.resource.as_str())).collect();
+    kinds.sort_unstable();
+    let each = ("create", "appointments");
+    assert_eq!(kinds, [("create", "appointment-series"), each, each], "{booked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod records;
 use std::{net::SocketAddr, path::PathBuf};
 
 use clinicd::{
+    api::Services,
     app::App,
     config::{DatabaseSettings, Environment, LogSettings, Settings},
 };
@@ -26,6 +27,8 @@ pub struct TestApp {
     pub address: SocketAddr,
     /// Its database.
     pub database: TestDatabase,
+    /// What is behind its operations: to look at its memory.
+    pub services: Services,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -45,6 +48,7 @@ impl TestApp {
     /// Starts the program with these settings.
     pub async fn start_with(database: TestDatabase, settings: Settings) -> Self {
         let app = App::build(&settings).await.expect("the program starts");
+        let services = app.services.clone();
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         let served = tokio::spawn(async move {
@@ -52,7 +56,7 @@ impl TestApp {
             app.serve(&settings, listening, async { _ = stopped.await }).await.expect("the program serves");
         });
         let address = told.await.expect("the program listens");
-        Self { address, database, stop: Some(stop), served: Some(served) }
+        Self { address, database, services, stop: Some(stop), served: Some(served) }
     }
 
     /// Stops the program in order, as SIGTERM does, and waits for its end.
