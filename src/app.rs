@@ -161,7 +161,17 @@ async fn join(
     let passwords = Passwords::new(HASHING_PERMITS)?;
     let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
     let gate = Gate::new(policy, repository.clone());
-    Ok((Services { authn, gate, repository, schedules, schema_version: schema_version() }, waitlist))
+    Ok((
+        Services {
+            authn,
+            gate,
+            repository,
+            schedules,
+            under_way: api::UnderWay::default(),
+            schema_version: schema_version(),
+        },
+        waitlist,
+    ))
 }
 
 /// The database that the settings name.

@@ -17,8 +17,12 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value};
 
-use super::problem::{self, Problem};
+use super::{
+    problem::{self, Problem},
+    retry,
+};
 use crate::domain::{
+    access::Retry,
     fields::{FieldErrors, NON_FIELD},
     interval::YEARS,
 };
@@ -30,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The deepest nesting.
 const DEEPEST: usize = 64;
 
-/// A JSON body of that shape.
-pub struct Body<T>(pub T);
+/// A JSON body of that shape, and what the request is recognised by if it is sent again.
+pub struct Body<T>(pub T, pub Option<Retry>);
 
 impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
@@ -60,8 +64,9 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
             return Err(Problem::invalid(FieldErrors::one(NON_FIELD, "The body must be a JSON object.")).into());
         };
         check::<T>(fields).into_result().map_err(Problem::invalid)?;
+        let retry = retry(request, fields)?;
         match T::parse_from_json(Some(value)) {
-            Ok(parsed) => Ok(Self(parsed)),
+            Ok(parsed) => Ok(Self(parsed, retry)),
             Err(error) => {
                 // The schema let something pass that the type does not: ours to mend, harmless to the client.
                 tracing::warn!(error = error.message(), "a body fits its schema but not its type");
@@ -69,6 +74,25 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
             }
         }
     }
+}
+
+/// What a request with an `Idempotency-Key` is recognised by. A password is not part of it: a digest that
+/// is quickly made would be kept beside the slow one.
+fn retry(request: &Request, fields: &Map<String, Value>) -> Result<Option<Retry>, Problem> {
+    let Some(key) = request.headers().get(retry::HEADER) else {
+        return Ok(None);
+    };
+    let key = key.to_str().ok().filter(|key| (1..=retry::LONGEST).contains(&key.len()));
+    let Some(key) = key else {
+        let message = format!("Must be 1 to {} visible ASCII characters.", retry::LONGEST);
+        return Err(Problem::invalid(FieldErrors::one(retry::HEADER, message)));
+    };
+    let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    digest.update(format!("{} {}\n", request.method(), request.original_uri().path()).as_bytes());
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "password") {
+        digest.update(format!("{name}={value}\n").as_bytes());
+    }
+    Ok(Some(Retry { key: key.to_owned(), fingerprint: digest.finish().as_ref().to_vec() }))
 }
 
 async fn read(request: &Request, body: &mut RequestBody) -> Result<Value, Problem> {

@@ -4,8 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use poem::{Request, web::Data};
 use poem_openapi::{
     Object, OpenApi,
-    param::{Path, Query},
-    payload::Json,
+    param::{Header, Path, Query},
     types::Example,
 };
 
@@ -135,6 +134,10 @@ impl Closures {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<ClosureInput>,
     ) -> Result<Entered<EnteredClosureView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
@@ -144,15 +147,15 @@ impl Closures {
             return Err(FieldErrors::one("last_day", message).into());
         }
         let reason = tidy(&body.0.reason.unwrap_or_default());
-        let services = services.clone();
-        to_the_end(async move {
-            let days = ClosedDays { first, last };
-            let entered = services.repository.create_closure(&caller.0, days, reason).await?;
-            services.schedules.clinic_changed(caller.0.clinic);
-            let location = format!("/api/clinic/closures/{}", entered.row.id);
-            Ok(Entered::Created(Json(entered.into()), location))
-        })
-        .await
+        let (changing, days) = (services.clone(), ClosedDays { first, last });
+        let made = services.once(caller.0, body.1, move |caller| {
+            to_the_end(async move {
+                let entered = changing.repository.create_closure(&caller, days, reason).await?;
+                changing.schedules.clinic_changed(caller.clinic);
+                Ok(entered)
+            })
+        });
+        Ok(made.await?.entered("/api/clinic/closures", |made| made.row.id.0))
     }
 
     /// Take a closure back

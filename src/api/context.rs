@@ -8,6 +8,7 @@ use poem_openapi::{SecurityScheme, Tags, auth::Bearer};
 use super::{
     outside::current_request,
     problem::{self, Problem},
+    retry::UnderWay,
 };
 use crate::{
     actors::{repository::Repository, schedule::Schedules},
@@ -31,6 +32,8 @@ pub struct Services {
     pub repository: Repository,
     /// The schedule actors.
     pub schedules: Schedules,
+    /// The requests with an `Idempotency-Key` that are under way.
+    pub under_way: UnderWay,
     /// The newest migration that the database must have; asked by `/readyz`.
     pub schema_version: i64,
 }

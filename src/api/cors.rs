@@ -10,7 +10,7 @@ use poem::{
 };
 
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
-const REQUEST_HEADERS: &str = "authorization, content-type, if-match";
+const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match";
 const ANSWER_HEADERS: &str = "link, etag, location, retry-after, x-request-id, idempotency-replayed";
 /// How long a browser may remember a preflight, in seconds.
 const REMEMBERED: &str = "600";

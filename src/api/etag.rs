@@ -54,6 +54,9 @@ pub enum Created<T: ToJSON> {
         /// The row's version, for `If-Match`.
         #[oai(header = "ETag")]
         String,
+        /// `true` where the row was made by an earlier request with the same `Idempotency-Key`.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
     ),
 }
 
@@ -67,6 +70,9 @@ pub enum Entered<T: ToJSON> {
         /// Where the row is.
         #[oai(header = "Location")]
         String,
+        /// `true` where the row was made by an earlier request with the same `Idempotency-Key`.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
     ),
 }
 

@@ -71,6 +71,8 @@ kinds! {
         "Cancel the appointment instead.";
     NOT_IN_SERIES = "not-in-series", CONFLICT, "The appointment belongs to no series",
         "Leave `scope` out to cancel this appointment alone.";
+    KEY_IN_USE = "idempotency-key-in-use", CONFLICT, "The same request is under way",
+        "Send it again in a moment: it is then answered by what it has brought about.";
     INVALID_TRANSITION = "invalid-transition", CONFLICT, "The appointment cannot take this step",
         "`detail` names the statuses that may follow the present one.";
     HAS_FUTURE_APPOINTMENTS = "has-future-appointments", CONFLICT, "There are appointments to come",
@@ -87,6 +89,8 @@ kinds! {
         "Send `Content-Type: application/json`.";
     INVALID = "invalid", UNPROCESSABLE_ENTITY, "Some fields are not valid",
         "`errors` says what is wrong with which field.";
+    KEY_OF_ANOTHER = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
+        "Choose a new `Idempotency-Key` for each request, and keep it only to send the very same one again.";
     IN_THE_PAST = "in-the-past", UNPROCESSABLE_ENTITY, "The time has passed",
         "Choose a time in the future; `next_slots` offers some.";
     TOO_SOON = "too-soon", UNPROCESSABLE_ENTITY, "It is sooner than the doctor's notice allows",

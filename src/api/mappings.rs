@@ -208,6 +208,10 @@ impl Mappings {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<MappingInput>,
     ) -> Result<Created<MappingView>, Problem> {
         let mappable = services.admit(&caller.0, Action::Create, Resource::Mappings).await?;
@@ -220,9 +224,11 @@ impl Mappings {
                 is_active: body.0.is_active.unwrap_or(true),
             },
         };
-        let mapping = services.repository.create_mapping(&caller.0, mappable, new).await?;
-        let (location, tag) = (format!("/api/mappings/{}", mapping.id), etag(mapping.version));
-        Ok(Created::Created(Json(mapping.into()), location, tag))
+        let repository = services.repository.clone();
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<Mapping, Problem>(repository.create_mapping(&caller, mappable, new).await?)
+        });
+        Ok(made.await?.created("/api/mappings", |row| (row.id.0, row.version)))
     }
 
     /// Read a mapping

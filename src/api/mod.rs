@@ -18,6 +18,7 @@ mod page;
 mod patients;
 mod problem;
 mod refusal;
+mod retry;
 mod schedules;
 mod series;
 mod slots;
@@ -36,6 +37,7 @@ use poem_openapi::OpenApiService;
 
 pub use context::Services;
 use problem::Problem;
+pub use retry::UnderWay;
 
 type Operations = (
     auth::Auth,

@@ -129,6 +129,7 @@ mod tests {
             role: "admin".into(),
             doctor: None,
             request: Uuid::nil(),
+            retry: None,
         }
     }
 

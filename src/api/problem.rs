@@ -198,6 +198,12 @@ impl From<Conflict> for Problem {
             Conflict::Taken { field, message } => Self::new(TAKEN, message).with_error(field, message),
             Conflict::DoctorBusy => Violation::SlotTaken.into(),
             Conflict::PatientBusy => Violation::PatientBusy.into(),
+            Conflict::KeyUsed => {
+                Self::new(KEY_IN_USE, "The request with this Idempotency-Key is under way; send it again in a moment.")
+            }
+            Conflict::KeyOfAnother => {
+                Self::new(KEY_OF_ANOTHER, "This Idempotency-Key was used for another request within a day.")
+            }
             Conflict::ScheduleChanged => RepositoryError::TryAgain.into(),
             Conflict::NoOffer => Self::new(
                 NO_OFFER,

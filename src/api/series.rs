@@ -2,7 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path},
+    payload::Json,
+    types::Example,
+};
 
 use super::{
     appointments::AppointmentView,
@@ -16,7 +21,7 @@ use crate::domain::{
     DoctorId, PatientId, SeriesId,
     access::{Action, Resource},
     fields::tidy,
-    series::{Repeat, Series, SeriesRequest},
+    series::{BookedSeries, Repeat, Series, SeriesRequest},
 };
 
 /// Operations on series.
@@ -75,6 +80,13 @@ pub struct BookedSeriesView {
     skipped: Vec<SkippedView>,
 }
 
+impl From<BookedSeries> for BookedSeriesView {
+    fn from(booked: BookedSeries) -> Self {
+        let skipped = booked.skipped.into_iter().map(SkippedView::from).collect();
+        Self { series: booked.series.into(), skipped }
+    }
+}
+
 /// A series to book.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
@@ -126,12 +138,16 @@ impl AppointmentSeries {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<SeriesInput>,
     ) -> Result<Entered<BookedSeriesView>, Problem> {
         let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
         let wanted = body.0;
         let request = SeriesRequest {
-            caller: caller.0,
+            caller: caller.0.clone(),
             bookable,
             doctor: DoctorId(wanted.doctor),
             patient: PatientId(wanted.patient),
@@ -141,10 +157,11 @@ impl AppointmentSeries {
             reason: tidy(&wanted.reason.unwrap_or_default()),
             skip_conflicts: wanted.skip_conflicts.unwrap_or(false),
         };
-        let booked = services.schedules.book_series(request).await?;
-        let location = format!("/api/appointment-series/{}", booked.series.id);
-        let skipped = booked.skipped.into_iter().map(SkippedView::from).collect();
-        Ok(Entered::Created(Json(BookedSeriesView { series: booked.series.into(), skipped }), location))
+        let schedules = services.schedules.clone();
+        let booked = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<BookedSeries, Problem>(schedules.book_series(SeriesRequest { caller, ..request }).await?)
+        });
+        Ok(booked.await?.entered("/api/appointment-series", |booked| booked.series.id.0))
     }
 
     /// Read a series

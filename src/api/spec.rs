@@ -3,7 +3,10 @@
 use poem_openapi::{registry::Registry, types::Type};
 use serde_json::{Value, json};
 
-use super::problem::{KINDS, Kind, *};
+use super::{
+    problem::{KINDS, Kind, *},
+    retry,
+};
 
 /// Operations that can meet a state that stands against them, and what they answer then.
 const CONFLICTS: &[(&str, &[&Kind])] = &[
@@ -82,6 +85,10 @@ fn complete_operation(path: &str, operation: &mut Value) {
         let parameters = operation["parameters"].as_array();
         parameters.is_some_and(|all| all.iter().any(|parameter| parameter["in"] == place))
     };
+    let has_header = |name: &str| {
+        let parameters = operation["parameters"].as_array();
+        parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name))
+    };
     let is_secured = operation["security"].as_array().is_some_and(|all| !all.is_empty());
     let is_signing_in = SIGNING_IN.contains(&id.as_str());
     let mut kinds: Vec<&Kind> = Vec::new();
@@ -94,8 +101,11 @@ fn complete_operation(path: &str, operation: &mut Value) {
     if has_parameter("path") {
         kinds.push(NOT_FOUND);
     }
-    if has_parameter("header") {
+    if has_header("If-Match") {
         kinds.push(STALE);
+    }
+    if has_header(retry::HEADER) {
+        kinds.extend([KEY_IN_USE, KEY_OF_ANOTHER]);
     }
     if operation.get("requestBody").is_some() {
         kinds.extend([MALFORMED, TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID]);

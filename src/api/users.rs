@@ -149,6 +149,10 @@ impl Users {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<UserInput>,
     ) -> Result<Created<UserView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Create, Resource::Users).await?;
@@ -166,16 +170,13 @@ impl Users {
         }
         errors.0.extend(services.check_role(&input.role).err().unwrap_or_default().0);
         errors.into_result()?;
-        let new = NewAccount {
-            password_hash: services.authn.passwords().hash(input.password.0).await?,
-            email,
-            username,
-            first_name,
-            last_name,
-        };
-        let user = services.repository.create_user(&caller.0, new, input.role).await?;
-        let (location, tag) = (format!("/api/users/{}", user.id), etag(user.version));
-        Ok(Created::Created(Json(user.into()), location, tag))
+        let making = services.clone();
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            let password_hash = making.authn.passwords().hash(input.password.0).await?;
+            let new = NewAccount { password_hash, email, username, first_name, last_name };
+            Ok::<User, Problem>(making.repository.create_user(&caller, new, input.role).await?)
+        });
+        Ok(made.await?.created("/api/users", |row| (row.id.0, row.version)))
     }
 
     /// Read a user

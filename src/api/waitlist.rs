@@ -17,6 +17,7 @@ use super::{
     page::{Listed, Paging},
     problem::Problem,
     refusal::SlotView,
+    retry::Once,
     schedules::time_of_day,
 };
 use crate::domain::{
@@ -254,12 +255,18 @@ impl Waitlist {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<EntryInput>,
     ) -> Result<Created<EntryView>, Problem> {
         let seen = services.admit(&caller.0, Action::Create, Resource::Waitlist).await?;
-        let entry = services.repository.create_waitlist_entry(&caller.0, seen, body.0.entry()?).await?;
-        let (location, tag) = (format!("/api/waitlist/{}", entry.id), etag(entry.version));
-        Ok(Created::Created(Json(entry.into()), location, tag))
+        let (new, repository) = (body.0.entry()?, services.repository.clone());
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<Entry, Problem>(repository.create_waitlist_entry(&caller, seen, new).await?)
+        });
+        Ok(made.await?.created("/api/waitlist", |row| (row.id.0, row.version)))
     }
 
     /// Read an entry
@@ -295,7 +302,7 @@ impl Waitlist {
         let expected = expected_version(if_match.0.as_ref())?;
         let id = WaitlistEntryId(id.0);
         let accepted = services.repository.accept_offer(&caller.0, id, reach, expected).await?;
-        Ok(super::appointments::created(accepted))
+        Ok(Once::new(accepted).created("/api/appointments", |row| (row.id.0, row.version)))
     }
 
     /// Wait no longer

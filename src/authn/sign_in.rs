@@ -131,6 +131,7 @@ impl Authn {
             role: standing.role,
             doctor: standing.doctor,
             request,
+            retry: None,
         })
     }
 
@@ -228,8 +229,14 @@ impl Authn {
     }
 
     async fn enter(&self, account: Account, membership: Membership, request: Uuid) -> Result<SignedIn> {
-        let caller =
-            Caller { clinic: membership.clinic, account: account.id, role: membership.role, doctor: None, request };
+        let caller = Caller {
+            clinic: membership.clinic,
+            account: account.id,
+            role: membership.role,
+            doctor: None,
+            request,
+            retry: None,
+        };
         self.begin(account, caller).await
     }
 

@@ -139,7 +139,14 @@ mod tests {
     use super::*;
 
     fn caller() -> Caller {
-        Caller { clinic: ClinicId(3), account: AccountId(5), role: "staff".into(), doctor: None, request: Uuid::nil() }
+        Caller {
+            clinic: ClinicId(3),
+            account: AccountId(5),
+            role: "staff".into(),
+            doctor: None,
+            request: Uuid::nil(),
+            retry: None,
+        }
     }
 
     fn keys() -> (TokenKeys, SigningKey) {

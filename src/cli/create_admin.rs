@@ -62,7 +62,8 @@ async fn make(app: &App, arguments: &Arguments, email: String, clinic: String) -
                 format!("{email} has an account already, and there is no clinic {clinic:?} for it to join").into()
             );
         };
-        let caller = Caller { clinic: id, account: known.account.id, role: role.clone(), doctor: None, request };
+        let caller =
+            Caller { clinic: id, account: known.account.id, role: role.clone(), doctor: None, request, retry: None };
         repository.join_clinic(&caller, known.account, role).await?;
         return Ok(format!("{email} is an administrator of {clinic}; the password is the account's own"));
     }

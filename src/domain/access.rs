@@ -1,5 +1,7 @@
 //! Who is calling, and which rows that lets them see.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{AccountId, ClinicId, DoctorId};
@@ -17,6 +19,17 @@ pub struct Caller {
     pub doctor: Option<DoctorId>,
     /// The request's id, which stands in the answer, the log and the audit trail.
     pub request: Uuid,
+    /// Where the request may be sent again, by what it is recognised.
+    pub retry: Option<Arc<Retry>>,
+}
+
+/// A request that may be sent again (`Idempotency-Key`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The client's name for it, unique to the account for a day.
+    pub key: String,
+    /// Tells it from another request: a digest of its method, path and body.
+    pub fingerprint: Vec<u8>,
 }
 
 /// Which rows of a clinic a caller may know of: the meaning of a policy's scope for one caller.

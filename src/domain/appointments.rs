@@ -1,6 +1,7 @@
 //! Appointments, and what asks for one.
 
 use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +17,7 @@ pub const SHORTEST_MINUTES: i64 = 5;
 pub const LONGEST_MINUTES: i64 = 24 * 60;
 
 /// A booked time of a doctor with a patient.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appointment {
     /// The row's id.
     pub id: AppointmentId,
@@ -147,7 +148,7 @@ impl Refusal {
 }
 
 /// An appointment that the doctor's rules would not allow now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
     /// The appointment, which stays.
     pub appointment: Appointment,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender};
 
@@ -9,7 +10,7 @@ use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender};
 pub const DEFAULT_SLOT_MINUTES: i32 = 30;
 
 /// What a caller may set of a doctor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorDetails {
     /// Given name.
     pub first_name: String,
@@ -38,7 +39,7 @@ pub struct DoctorDetails {
 }
 
 /// What a doctor's appointments keep to, beside hours and time off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduling {
     /// The doctor's zone; the clinic's where absent.
     pub time_zone: Option<Tz>,
@@ -71,7 +72,7 @@ impl Default for Scheduling {
 }
 
 /// A doctor of a clinic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doctor {
     /// The row's id.
     pub id: DoctorId,

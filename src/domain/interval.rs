@@ -1,12 +1,14 @@
 //! A span of time that is never empty.
 
 use chrono::{DateTime, Datelike, Duration, Utc};
+use serde::{Deserialize, Serialize};
 
 /// The years that clinicd keeps times in (SCHEDULING.md, "time extremes").
 pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2200;
 
 /// A half-open span `[start, end)` with `start < end`: 10:00–10:30 and 10:30–11:00 do not overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "(DateTime<Utc>, DateTime<Utc>)", into = "(DateTime<Utc>, DateTime<Utc>)")]
 pub struct Interval {
     start: DateTime<Utc>,
     end: DateTime<Utc>,
@@ -52,6 +54,20 @@ impl Interval {
     /// Whether the two share an instant.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end
+    }
+}
+
+impl TryFrom<(DateTime<Utc>, DateTime<Utc>)> for Interval {
+    type Error = &'static str;
+
+    fn try_from((start, end): (DateTime<Utc>, DateTime<Utc>)) -> Result<Self, Self::Error> {
+        Self::of_rule(start, end).ok_or("an empty span of time")
+    }
+}
+
+impl From<Interval> for (DateTime<Utc>, DateTime<Utc>) {
+    fn from(interval: Interval) -> Self {
+        (interval.start, interval.end)
     }
 }
 

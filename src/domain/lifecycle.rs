@@ -1,9 +1,11 @@
 //! The states of an appointment and the steps between them (SCHEDULING.md, "lifecycle").
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 
 /// Where an appointment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// Booked.
     Scheduled,

@@ -1,11 +1,12 @@
 //! Mappings: which doctor is assigned to which patient.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DoctorId, Identified, MappingId, PatientId};
 
 /// What a caller may change of a mapping.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappingDetails {
     /// Why the patient sees the doctor.
     pub reason_for_visit: Option<String>,
@@ -16,7 +17,7 @@ pub struct MappingDetails {
 }
 
 /// A doctor's assignment to a patient.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// The row's id.
     pub id: MappingId,
@@ -43,7 +44,7 @@ impl Identified for Mapping {
 }
 
 /// A patient as a mapping shows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappedPatient {
     /// The patient's id.
     pub id: PatientId,
@@ -54,7 +55,7 @@ pub struct MappedPatient {
 }
 
 /// A doctor as a mapping shows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappedDoctor {
     /// The doctor's id.
     pub id: DoctorId,

@@ -1,6 +1,7 @@
 //! Patients.
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DoctorId, Identified, PatientId, fields::FieldErrors};
 
@@ -8,7 +9,7 @@ use super::{AccountId, DoctorId, Identified, PatientId, fields::FieldErrors};
 pub const OLDEST: i32 = 150;
 
 /// Gender as a patient's record keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Gender {
     /// `M`
     Male,
@@ -39,7 +40,7 @@ impl Gender {
 }
 
 /// A birth date, which may be an estimate from an age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BirthDate {
     /// The date; 1 January of the estimated year where it is an estimate.
     pub date: NaiveDate,
@@ -97,7 +98,7 @@ impl BirthDate {
 }
 
 /// What a caller may set of a patient.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PatientDetails {
     /// Given name.
     pub first_name: String,
@@ -124,7 +125,7 @@ pub struct PatientDetails {
 }
 
 /// A patient of a clinic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patient {
     /// The row's id.
     pub id: PatientId,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, ClosureId, DoctorId, Identified, Interval, TimeOffId,
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// A span in which a doctor is away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeOff {
     /// The row's id.
     pub id: TimeOffId,
@@ -27,7 +28,7 @@ pub struct TimeOff {
 }
 
 /// Days on which the clinic is closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closure {
     /// The row's id.
     pub id: ClosureId,
@@ -48,7 +49,7 @@ impl Identified for Closure {
 }
 
 /// A doctor's working hours, now and as they are planned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkingHours {
     /// The doctor.
     pub doctor: DoctorId,
@@ -70,7 +71,7 @@ pub struct NewHours {
 }
 
 /// A change of the rules, and the appointments that it left outside them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed<T> {
     /// What was changed.
     pub row: T,

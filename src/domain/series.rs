@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 use rrule::{RRule, RRuleSet, Unvalidated};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
@@ -170,10 +171,21 @@ pub struct NewSeries {
     pub bookings: Vec<Booking>,
     /// Whether those that can be written are, where others cannot.
     pub skip_conflicts: bool,
+    /// The times that its schedule could not accept.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A series that was booked, and the times that were skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BookedSeries {
+    /// The series with its appointments.
+    pub series: Series,
+    /// The times that could not be booked.
+    pub skipped: Vec<Skipped>,
 }
 
 /// One time of a series that could not be booked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// When it would have been.
     pub during: Interval,
@@ -182,7 +194,7 @@ pub struct Skipped {
 }
 
 /// A series of appointments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Series {
     /// The row's id.
     pub id: SeriesId,

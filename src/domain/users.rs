@@ -1,6 +1,7 @@
 //! Accounts (a person's login), their memberships in clinics, and invitations.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{AccountId, ClinicId, DoctorId, Identified, InvitationId};
 
@@ -80,7 +81,7 @@ pub struct Membership {
 }
 
 /// A member of a clinic, as its administrator sees them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The account.
     pub id: AccountId,

@@ -1,6 +1,7 @@
 //! Who waits for a time, and what they are offered.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, Visibility, WaitlistEntryId,
@@ -9,7 +10,7 @@ use super::{
 };
 
 /// Whom somebody waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sought {
     /// One doctor.
     Doctor(DoctorId),
@@ -18,7 +19,7 @@ pub enum Sought {
 }
 
 /// Where an entry stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryStatus {
     /// It waits.
     Waiting,
@@ -31,7 +32,7 @@ pub enum EntryStatus {
 }
 
 /// Which times an entry is content with, in the doctor's local time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// The first day.
     pub first_day: NaiveDate,
@@ -59,7 +60,7 @@ pub struct NewEntry {
 }
 
 /// Somebody who waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The row's id; the lower waits longer.
     pub id: WaitlistEntryId,
@@ -136,7 +137,7 @@ impl Wanted {
 impl Entry {
     /// In whose name the entry is offered a time.
     pub fn caller(&self, clinic: ClinicId, request: uuid::Uuid) -> Caller {
-        Caller { clinic, account: self.created_by, role: "waitlist".into(), doctor: None, request }
+        Caller { clinic, account: self.created_by, role: "waitlist".into(), doctor: None, request, retry: None }
     }
 
     /// Every patient may be booked from the list: who entered them was asked then.

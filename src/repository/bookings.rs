@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Result, alarms,
     appointments::{AppointmentRow, interval, range},
+    retries,
 };
 use crate::domain::{
     AppointmentId, ClinicId, DoctorId, Interval, PatientId,
@@ -39,6 +40,10 @@ pub async fn write(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]
         outcomes.insert(reference, Written::Booked(row));
     }
     for booking in bookings {
+        // Those of a series are kept with it.
+        if let (Some(Written::Booked(row)), None) = (outcomes.get(&booking.reference), booking.series) {
+            retries::keep(&mut *db, &booking.caller, row).await?;
+        }
         if outcomes.contains_key(&booking.reference) {
             continue;
         }

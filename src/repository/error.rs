@@ -66,6 +66,10 @@ pub enum Conflict {
     NoOffer,
     /// The one who waited has an appointment.
     OfferAccepted,
+    /// The request's `Idempotency-Key` has been used: it is done already.
+    KeyUsed,
+    /// The `Idempotency-Key` was used for another request.
+    KeyOfAnother,
 }
 
 impl From<sqlx::Error> for Error {
@@ -126,6 +130,7 @@ fn of_constraint(name: &str) -> Option<Error> {
         "mappings_pair_unique" => taken(NON_FIELD, "This doctor is already assigned to this patient."),
         "appointments_doctor_free" => Some(Error::Conflict(Conflict::DoctorBusy)),
         "appointments_patient_free" => Some(Error::Conflict(Conflict::PatientBusy)),
+        "idempotency_keys_once" => Some(Error::Conflict(Conflict::KeyUsed)),
         _ => None,
     }
 }

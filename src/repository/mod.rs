@@ -17,6 +17,7 @@ pub mod history;
 pub mod invitations;
 pub mod mappings;
 pub mod patients;
+pub mod retries;
 pub mod schedules;
 pub mod series;
 pub mod sessions;

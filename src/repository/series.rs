@@ -8,11 +8,12 @@ use super::{
     Error, Result,
     appointments::{self, AppointmentRow},
     bookings::{self, Written},
+    retries,
 };
 use crate::domain::{
-    AccountId, Caller, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
+    AccountId, Caller, ClinicId, DoctorId, PatientId, SeriesId, Visibility,
     appointments::{Appointment, Refusal},
-    series::{NewSeries, Series},
+    series::{BookedSeries, NewSeries, Series, Skipped},
 };
 
 struct SeriesRow {
@@ -47,10 +48,10 @@ impl SeriesRow {
 /// What became of a series, once the transaction commits.
 #[derive(Debug, Clone)]
 pub enum SeriesWritten {
-    /// It has its rows; of the times in the list there is none, for these reasons.
-    Booked(Series, Vec<(Interval, Refusal)>),
+    /// It has its rows.
+    Booked(BookedSeries),
     /// It has none, because of these times.
-    Refused(Vec<(Interval, Refusal)>),
+    Refused(Vec<Skipped>),
     /// It has none: the schedule is bound by other rules, or fuller, than when the times were found free.
     Outdated,
 }
@@ -59,7 +60,7 @@ pub enum SeriesWritten {
 /// One that was written before (its acknowledgement was lost) is found by its reference.
 pub async fn write(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) -> Result<SeriesWritten> {
     if let Some(earlier) = find_by_reference(&mut *db, clinic, series.reference).await? {
-        return Ok(SeriesWritten::Booked(earlier, Vec::new()));
+        return Ok(SeriesWritten::Booked(BookedSeries { series: earlier, skipped: series.skipped.clone() }));
     }
     sqlx::raw_sql("SAVEPOINT series").execute(&mut *db).await?;
     let row = insert(&mut *db, clinic, series).await?;
@@ -68,20 +69,25 @@ pub async fn write(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) 
         booking.series = Some(SeriesId(row.id));
     }
     let mut outcomes = bookings::write(&mut *db, clinic, &of_series).await?;
-    let (mut booked, mut refused, mut is_outdated) = (Vec::new(), Vec::new(), false);
+    let (mut booked, mut skipped, mut is_outdated) = (Vec::new(), series.skipped.clone(), false);
     for booking in &of_series {
         match outcomes.remove(&booking.reference) {
             Some(Written::Booked(appointment)) => booked.push(appointment),
-            Some(Written::Refused(refusal)) => refused.push((booking.during, refusal)),
+            Some(Written::Refused(Refusal { violations, .. })) => {
+                skipped.push(Skipped { during: booking.during, violations });
+            }
             Some(Written::Outdated) | None => is_outdated = true,
         }
     }
-    let is_refused = booked.is_empty() || (!refused.is_empty() && !series.skip_conflicts);
+    skipped.sort_by_key(|skipped| skipped.during);
+    let is_refused = booked.is_empty() || (!skipped.is_empty() && !series.skip_conflicts);
     if is_outdated || is_refused {
         sqlx::raw_sql("ROLLBACK TO SAVEPOINT series").execute(db).await?;
-        return Ok(if is_outdated { SeriesWritten::Outdated } else { SeriesWritten::Refused(refused) });
+        return Ok(if is_outdated { SeriesWritten::Outdated } else { SeriesWritten::Refused(skipped) });
     }
-    Ok(SeriesWritten::Booked(row.with(booked), refused))
+    let booked = BookedSeries { series: row.with(booked), skipped };
+    retries::keep(db, &series.caller, &booked).await?;
+    Ok(SeriesWritten::Booked(booked))
 }
 
 /// None where the caller may not have the patient: the series' own appointments say so.

@@ -491,6 +491,7 @@ async fn the_catalogue_forces_row_level_security_and_keys_start_with_the_clinic(
             "clinic_closures",
             "clinics",
             "doctors",
+            "idempotency_keys",
             "invitations",
             "mappings",
             "memberships",

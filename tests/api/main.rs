@@ -19,6 +19,7 @@ mod mappings;
 mod memory;
 mod patients;
 mod readme;
+mod retries;
 mod schedules;
 mod scheduling;
 mod series;

@@ -35,6 +35,7 @@ fn request(admin: &Session, doctor: i64, patient: i64, hour: u32) -> BookingRequ
             role: "admin".into(),
             doctor: None,
             request: Uuid::now_v7(),
+            retry: None,
         },
         bookable: Visibility::WHOLE_CLINIC,
         doctor: DoctorId(doctor),

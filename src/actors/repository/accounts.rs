@@ -68,7 +68,7 @@ impl Repository {
                     }
                 };
                 accounts::join(&mut *db, clinic, account.id, &role).await?;
-                let caller = Caller { clinic, account: account.id, role, doctor: None, request };
+                let caller = Caller { clinic, account: account.id, role, doctor: None, request, retry: None };
                 if founds {
                     audit::record(&mut *db, &made(&caller, Resource::Clinic, clinic.0)).await?;
                 }
@@ -127,7 +127,7 @@ impl Repository {
             async move {
                 let role = invitations::accept(&mut *db, clinic, &token_hash, account.id, &account.email).await?;
                 accounts::join(&mut *db, clinic, account.id, &role).await?;
-                let caller = Caller { clinic, account: account.id, role, doctor: None, request };
+                let caller = Caller { clinic, account: account.id, role, doctor: None, request, retry: None };
                 audit::record(db, &made(&caller, Resource::Users, account.id.0)).await?;
                 Ok(caller)
             }

@@ -18,7 +18,7 @@ impl Repository {
     /// Enters a doctor.
     pub async fn create_doctor(&self, caller: &Caller, details: DoctorDetails) -> Result<Doctor> {
         let clinic = caller.clinic;
-        self.write(caller, Action::Create, Resource::Doctors, move |db| {
+        self.create(caller, Action::Create, Resource::Doctors, move |db| {
             async move { doctors::insert(db, clinic, &details).await }.boxed()
         })
         .await

@@ -17,7 +17,7 @@ impl Repository {
     /// Assigns a doctor to a patient.
     pub async fn create_mapping(&self, caller: &Caller, mappable: Visibility, new: NewMapping) -> Result<Mapping> {
         let by = caller.clone();
-        self.write(caller, Action::Create, Resource::Mappings, move |db| {
+        self.create(caller, Action::Create, Resource::Mappings, move |db| {
             async move { mappings::insert(db, &by, mappable, &new).await }.boxed()
         })
         .await

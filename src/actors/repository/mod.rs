@@ -15,6 +15,7 @@ mod mappings;
 mod patients;
 pub mod peers;
 mod queue;
+mod retries;
 mod schedules;
 mod series;
 mod sessions;

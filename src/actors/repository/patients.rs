@@ -17,7 +17,7 @@ impl Repository {
     /// Registers a patient, owned by the caller.
     pub async fn create_patient(&self, caller: &Caller, details: PatientDetails) -> Result<Patient> {
         let by = caller.clone();
-        self.write(caller, Action::Create, Resource::Patients, move |db| {
+        self.create(caller, Action::Create, Resource::Patients, move |db| {
             async move { patients::insert(db, &by, &details).await }.boxed()
         })
         .await

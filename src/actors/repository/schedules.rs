@@ -3,6 +3,7 @@
 
 use chrono::Utc;
 use futures_util::{FutureExt, future::BoxFuture};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{Context, Deleted, Page, Repository, Result};
@@ -14,7 +15,7 @@ use crate::{
         calendar::{Calendar, ClosedDays},
         schedules::{Changed, Closure, NewHours, TimeOff, WorkingHours},
     },
-    repository::{calendars, doctors, expect_version, schedules},
+    repository::{calendars, doctors, expect_version, retries, schedules},
 };
 
 /// A change of one doctor's rules, which the audit trail keeps under the doctor.
@@ -126,7 +127,7 @@ impl Repository {
     /// Closes the clinic for some days.
     pub async fn create_closure(&self, caller: &Caller, days: ClosedDays, reason: String) -> Result<Changed<Closure>> {
         let (clinic, by) = (caller.clinic, caller.account);
-        self.write(caller, Action::Update, Resource::Schedules, move |db| {
+        self.create(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
                 schedules::count_change_of_all(&mut *db, clinic).await?;
                 let row = schedules::insert_closure(&mut *db, clinic, days, &reason, by).await?;
@@ -167,18 +168,21 @@ impl Repository {
         change: F,
     ) -> Result<Changed<T>>
     where
-        T: Send + 'static,
+        T: Serialize + Send + Sync + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         let clinic = caller.clinic;
+        let by = caller.clone();
         let done = self.write(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
                 doctors::lock(&mut *db, clinic, doctor).await?;
                 doctors::find(&mut *db, clinic, doctor, seen).await?;
                 let row = change(&mut *db).await?;
                 schedules::count_change(&mut *db, clinic, doctor).await?;
-                let outside = calendars::outside(db, clinic, doctor).await?;
-                Ok(OfDoctor { doctor, changed: Changed { row, outside } })
+                let outside = calendars::outside(&mut *db, clinic, doctor).await?;
+                let changed = Changed { row, outside };
+                retries::keep(db, &by, &changed).await?;
+                Ok(OfDoctor { doctor, changed })
             }
             .boxed()
         });

@@ -47,12 +47,12 @@ impl Repository {
         self.transact(Context::Clinic(clinic), move |db| {
             async move {
                 let written = series::write(&mut *db, clinic, &new).await?;
-                if let SeriesWritten::Booked(booked, _) = &written {
+                if let SeriesWritten::Booked(booked) = &written {
                     let event = Event {
                         caller: new.caller,
                         action: Action::Create.name(),
                         resource: "appointment-series",
-                        resource_id: Some(booked.id.0),
+                        resource_id: Some(booked.series.id.0),
                         outcome: Outcome::Done,
                     };
                     audit::record(db, &event).await?;

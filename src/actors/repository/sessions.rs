@@ -63,7 +63,8 @@ impl Repository {
                 let Some(standing) = standing.filter(|standing| standing.is_active) else {
                     return Ok(None);
                 };
-                let caller = Caller { clinic, account, role: standing.role, doctor: standing.doctor, request };
+                let caller =
+                    Caller { clinic, account, role: standing.role, doctor: standing.doctor, request, retry: None };
                 record(db, &caller, "update").await?;
                 Ok(Some(caller))
             }

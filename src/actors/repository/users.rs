@@ -28,7 +28,7 @@ impl Repository {
     /// Makes an account with a membership in the clinic.
     pub async fn create_user(&self, caller: &Caller, new: NewAccount, role: String) -> Result<User> {
         let clinic = caller.clinic;
-        self.write(caller, Action::Create, Resource::Users, move |db| {
+        self.create(caller, Action::Create, Resource::Users, move |db| {
             async move { users::insert(db, clinic, &new, &role).await }.boxed()
         })
         .await

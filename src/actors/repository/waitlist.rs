@@ -17,7 +17,7 @@ impl Repository {
     /// Enters somebody who waits.
     pub async fn create_waitlist_entry(&self, caller: &Caller, seen: Visibility, new: NewEntry) -> Result<Entry> {
         let by = caller.clone();
-        self.write(caller, Action::Create, Resource::Waitlist, move |db| {
+        self.create(caller, Action::Create, Resource::Waitlist, move |db| {
             async move { waitlist::insert(db, &by, seen, &new).await }.boxed()
         })
         .await

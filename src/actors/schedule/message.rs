@@ -12,7 +12,7 @@ use crate::{
         AppointmentId, Interval,
         appointments::{Amendment, Appointment, Booking, BookingRequest, Refusal},
         calendar::{Calendar, Rules, Terms, Violation},
-        series::{Series, SeriesRequest, Skipped},
+        series::{BookedSeries, SeriesRequest, Skipped},
     },
 };
 
@@ -53,15 +53,6 @@ pub(super) enum Granted {
     Series(BookedSeries),
     /// The calendar, as it was at some moment after it was asked for.
     Calendar(Arc<Calendar>),
-}
-
-/// A series that was booked, and the times that were skipped.
-#[derive(Debug, Clone)]
-pub struct BookedSeries {
-    /// The series with its appointments.
-    pub series: Series,
-    /// The times that could not be booked.
-    pub skipped: Vec<Skipped>,
 }
 
 /// What a caller wants of a schedule.

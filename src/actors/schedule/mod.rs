@@ -11,5 +11,5 @@ mod reading;
 mod schedules;
 mod writing;
 
-pub use message::{Answer, BookedSeries, Refused, ScheduleError};
+pub use message::{Answer, Refused, ScheduleError};
 pub use schedules::{Limits, Schedules};

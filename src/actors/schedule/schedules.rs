@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use super::{
     actor::{Arguments, OFFERS, ScheduleActor},
     directory::{Directory, Key, Supervisor},
-    message::{Answer, BookedSeries, Granted, Message, Refused, Reply, Request, ScheduleError, Wish},
+    message::{Answer, Granted, Message, Refused, Reply, Request, ScheduleError, Wish},
 };
 use crate::{
     actors::repository::{
@@ -22,7 +22,7 @@ use crate::{
         ClinicId, DoctorId, Interval,
         appointments::{Amendment, BookingRequest, Refusal},
         calendar::{Calendar, Search, Violation},
-        series::SeriesRequest,
+        series::{BookedSeries, SeriesRequest},
     },
 };
 

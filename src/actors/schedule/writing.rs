@@ -3,12 +3,12 @@
 use chrono::Duration;
 use uuid::Uuid;
 
-use super::message::{BookedSeries, Settled, Wish, booking};
+use super::message::{Settled, Wish, booking};
 use crate::{
     actors::repository::{Conflict, Error, Repository, Result, SeriesWritten, Written},
     domain::{
         Interval,
-        appointments::{Amendment, Booking, Refusal},
+        appointments::{Amendment, Booking},
         calendar::{Terms, Violation},
         series::{NewSeries, SeriesRequest, Skipped},
     },
@@ -35,13 +35,10 @@ pub(super) async fn write(repository: Repository, reference: Uuid, wish: Wish, w
             }
         }
         (Wish::BookSeries(request), Write::Series { times, length, skipped }) => {
-            let new = series(reference, *request, times, length);
+            let new = NewSeries { skipped, ..series(reference, *request, times, length) };
             match repository.book_series(new).await? {
-                SeriesWritten::Booked(series, refused) => {
-                    let skipped = joined(skipped, refused);
-                    Ok(Settled::SeriesKept(BookedSeries { series, skipped }))
-                }
-                SeriesWritten::Refused(refused) => Ok(Settled::SeriesRefused(joined(skipped, refused))),
+                SeriesWritten::Booked(booked) => Ok(Settled::SeriesKept(booked)),
+                SeriesWritten::Refused(skipped) => Ok(Settled::SeriesRefused(skipped)),
                 SeriesWritten::Outdated => Ok(Settled::Outdated),
             }
         }
@@ -97,13 +94,6 @@ fn series(reference: Uuid, request: SeriesRequest, times: Vec<(Interval, Terms)>
         length,
         reason: request.reason,
         skip_conflicts: request.skip_conflicts,
+        skipped: Vec::new(),
     }
-}
-
-/// What the schedule and the database left out, by time.
-fn joined(mut skipped: Vec<Skipped>, refused: Vec<(Interval, Refusal)>) -> Vec<Skipped> {
-    let refused = refused.into_iter();
-    skipped.extend(refused.map(|(during, refusal)| Skipped { during, violations: refusal.violations }));
-    skipped.sort_by_key(|skipped| skipped.during);
-    skipped
 }

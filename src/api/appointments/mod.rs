@@ -89,11 +89,18 @@ impl Appointments {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<AppointmentInput>,
     ) -> Result<Created<AppointmentView>, Problem> {
         let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
-        let appointment = services.schedules.book(request(caller.0, bookable, body.0)).await?;
-        Ok(created(appointment))
+        let schedules = services.schedules.clone();
+        let booked = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<Appointment, Problem>(schedules.book(request(caller, bookable, body.0)).await?)
+        });
+        Ok(booked.await?.created("/api/appointments", |row| (row.id.0, row.version)))
     }
 
     /// Try a booking
@@ -249,10 +256,4 @@ async fn amend(
 fn fetched(appointment: Appointment) -> Fetched<AppointmentView> {
     let tag = etag(appointment.version);
     Fetched::Ok(Json(appointment.into()), tag)
-}
-
-/// A new appointment, with its tag and where it is.
-pub(super) fn created(appointment: Appointment) -> Created<AppointmentView> {
-    let (location, tag) = (format!("/api/appointments/{}", appointment.id), etag(appointment.version));
-    Created::Created(Json(appointment.into()), location, tag)
 }

@@ -75,18 +75,23 @@ impl Doctors {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<DoctorInput>,
     ) -> Result<Created<DoctorView>, Problem> {
         services.admit(&caller.0, Action::Create, Resource::Doctors).await?;
         let details = body.0.details(Scheduling::default())?;
-        let services = services.clone();
-        to_the_end(async move {
-            let doctor = services.repository.create_doctor(&caller.0, details).await?;
-            services.authn.memberships_changed(caller.0.clinic);
-            let (location, tag) = (format!("/api/doctors/{}", doctor.id), etag(doctor.version));
-            Ok(Created::Created(Json(doctor.into()), location, tag))
-        })
-        .await
+        let changing = services.clone();
+        let made = services.once(caller.0, body.1, |caller| {
+            to_the_end(async move {
+                let doctor = changing.repository.create_doctor(&caller, details).await?;
+                changing.authn.memberships_changed(caller.clinic);
+                Ok(doctor)
+            })
+        });
+        Ok(made.await?.created("/api/doctors", |row| (row.id.0, row.version)))
     }
 
     /// Read a doctor

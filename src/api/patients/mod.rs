@@ -76,12 +76,18 @@ impl Patients {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<PatientInput>,
     ) -> Result<Created<PatientView>, Problem> {
         services.admit(&caller.0, Action::Create, Resource::Patients).await?;
-        let patient = services.repository.create_patient(&caller.0, body.0.details()?).await?;
-        let (location, tag) = (format!("/api/patients/{}", patient.id), etag(patient.version));
-        Ok(Created::Created(Json(patient.into()), location, tag))
+        let (details, repository) = (body.0.details()?, services.repository.clone());
+        let made = services.once(caller.0, body.1, |caller| async move {
+            Ok::<Patient, Problem>(repository.create_patient(&caller, details).await?)
+        });
+        Ok(made.await?.created("/api/patients", |row| (row.id.0, row.version)))
     }
 
     /// Read a patient

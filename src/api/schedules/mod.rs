@@ -119,6 +119,10 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
         body: Body<TimeOffInput>,
     ) -> Result<Entered<EnteredTimeOffView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
@@ -129,14 +133,15 @@ impl DoctorSchedules {
             FieldErrors::one("ends_at", message)
         })?;
         let reason = tidy(&body.0.reason.unwrap_or_default());
-        let (services, doctor) = (services.clone(), DoctorId(id.0));
-        to_the_end(async move {
-            let entered = services.repository.create_time_off(&caller.0, doctor, seen, during, reason).await?;
-            services.schedules.changed(caller.0.clinic, doctor);
-            let location = format!("/api/doctors/{doctor}/time-off/{}", entered.row.id);
-            Ok(Entered::Created(Json(entered.into()), location))
-        })
-        .await
+        let (changing, doctor) = (services.clone(), DoctorId(id.0));
+        let made = services.once(caller.0, body.1, move |caller| {
+            to_the_end(async move {
+                let entered = changing.repository.create_time_off(&caller, doctor, seen, during, reason).await?;
+                changing.schedules.changed(caller.clinic, doctor);
+                Ok(entered)
+            })
+        });
+        Ok(made.await?.entered(&format!("/api/doctors/{doctor}/time-off"), |made| made.row.id.0))
     }
 
     /// Take time off back

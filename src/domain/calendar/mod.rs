@@ -13,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{AppointmentId, Interval};
 use openings::Openings;
@@ -33,7 +34,7 @@ pub enum Holder {
 }
 
 /// A rule that a proposed time breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Violation {
     /// It starts before now.
     InThePast,

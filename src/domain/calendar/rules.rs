@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Interval, zone};
 
 /// A weekly window of work, in the doctor's local time. It belongs to the day on which it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The day on which it starts.
     pub weekday: Weekday,
@@ -17,7 +18,7 @@ pub struct Window {
 }
 
 /// The hours that hold from a day on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hours {
     /// The first day that they hold for.
     pub effective_from: NaiveDate,
@@ -26,7 +27,7 @@ pub struct Hours {
 }
 
 /// Days on which the whole clinic is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedDays {
     /// The first.
     pub first: NaiveDate,

@@ -1,0 +1,123 @@
+//! `Idempotency-Key`: a request that creates can be sent again, and is done once.
+//!
+//! What it brought about is kept in the transaction of the change, so that no crash and no lost answer
+//! comes between the two. A refusal changes nothing and is not kept.
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use poem_openapi::{payload::Json, types::ToJSON};
+use serde::de::DeserializeOwned;
+
+use super::{
+    context::{Services, to_the_end},
+    etag::{Created, Entered, etag},
+    problem::{self, Problem},
+};
+use crate::domain::{AccountId, Caller, ClinicId, access::Retry};
+
+/// The header that names a request.
+pub(super) const HEADER: &str = "Idempotency-Key";
+/// How long a name may be.
+pub(super) const LONGEST: usize = 200;
+
+/// The keys whose requests are under way on this node.
+#[derive(Clone, Default)]
+pub struct UnderWay(Arc<Mutex<HashSet<Name>>>);
+
+type Name = (ClinicId, AccountId, String);
+
+/// A key that is under way until this is dropped.
+struct Busy(UnderWay, Name);
+
+impl UnderWay {
+    fn enter(&self, caller: &Caller, retry: &Retry) -> Option<Busy> {
+        let name = (caller.clinic, caller.account, retry.key.clone());
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name.clone()).then(|| Busy(self.clone(), name))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// What a request brought about, and whether that was earlier.
+pub(super) struct Once<T> {
+    pub(super) outcome: T,
+    /// The `Idempotency-Replayed` header.
+    pub(super) replayed: Option<String>,
+}
+
+impl<T> Once<T> {
+    /// What was done just now.
+    pub(super) fn new(outcome: T) -> Self {
+        Self { outcome, replayed: None }
+    }
+
+    /// The answer with a new row of that collection; `id_and_version` reads the two.
+    pub(super) fn created<V: From<T> + ToJSON>(
+        self,
+        collection: &str,
+        id_and_version: impl Fn(&T) -> (i64, i64),
+    ) -> Created<V> {
+        let (id, version) = id_and_version(&self.outcome);
+        let location = format!("{collection}/{id}");
+        Created::Created(Json(self.outcome.into()), location, etag(version), self.replayed)
+    }
+
+    /// The answer with a new row, of that collection, that has no version.
+    pub(super) fn entered<V: From<T> + ToJSON>(self, collection: &str, id: impl Fn(&T) -> i64) -> Entered<V> {
+        let location = format!("{collection}/{}", id(&self.outcome));
+        Entered::Created(Json(self.outcome.into()), location, self.replayed)
+    }
+}
+
+impl Services {
+    /// Does work that creates something; where the caller sent a key, once for that key.
+    ///
+    /// # Errors
+    /// What the work meets; 409 where the same key is under way; 422 where it was used for another request.
+    pub(super) async fn once<T, W>(
+        &self,
+        caller: Caller,
+        retry: Option<Retry>,
+        work: impl FnOnce(Caller) -> W + Send + 'static,
+    ) -> Result<Once<T>, Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+        W: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        let Some(retry) = retry else {
+            return Ok(Once::new(work(caller).await?));
+        };
+        let Some(busy) = self.under_way.enter(&caller, &retry) else {
+            let detail = "The request with this Idempotency-Key is under way; send it again in a moment.";
+            return Err(Problem::new(problem::KEY_IN_USE, detail));
+        };
+        let services = self.clone();
+        // A client that goes away does not end it: whoever sends it again must find it done or under way.
+        to_the_end(async move {
+            let _busy = busy;
+            let replay = |outcome| Ok(Once { outcome, replayed: Some("true".to_owned()) });
+            if let Some(kept) = services.repository.find_kept(&caller, retry.clone()).await? {
+                return replay(kept);
+            }
+            let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..caller.clone() };
+            match work(keyed).await {
+                Ok(outcome) => Ok(Once::new(outcome)),
+                // Perhaps because another node has just done it.
+                Err(problem) => match services.repository.find_kept(&caller, retry).await? {
+                    Some(kept) => replay(kept),
+                    None => Err(problem),
+                },
+            }
+        })
+        .await
+    }
+}
