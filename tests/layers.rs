@@ -140,3 +140,30 @@ fn no_file_is_long_without_a_reason() {
     let long: Vec<_> = long.map(|(name, _, _)| name).collect();
     assert_eq!(long, LONG_FILES);
 }
+
+#[test]
+fn every_case_of_scheduling_names_tests_that_exist() {
+    let mut code: String = sources().into_iter().map(|(_, _, text)| text).collect();
+    for entry in fs::read_dir("tests/api").expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            code += &fs::read_to_string(path).expect("a test file");
+        }
+    }
+    let document = fs::read_to_string("docs/scheduling.md").expect("the cases");
+    let cases: Vec<_> = document.lines().skip_while(|line| !line.starts_with("| case")).skip(2).collect();
+    let cases: Vec<_> = cases.into_iter().take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(cases.len(), 28);
+    for case in cases {
+        let tests = case.trim_end_matches(" |").rsplit(" | ").next().expect("a cell of tests");
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test is named in {case}");
+        for name in names {
+            assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
+        }
+    }
+    let names = document.split('`').skip(1).step_by(2);
+    for name in names.filter(|name| name.matches('_').count() > 3) {
+        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
