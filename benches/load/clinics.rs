@@ -1,0 +1,120 @@
+//! The clinics that both sides work on.
+
+use std::path::{Path, PathBuf};
+
+use clinicd::postgres::Database;
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+
+use super::{Options, sides::Server};
+
+/// The password of every founder.
+pub const PASSWORD: &str = "seven quiet lanterns";
+
+/// Clinics whose rows have ids one after the other.
+pub struct Clinics {
+    pub count: i64,
+    pub doctors: i64,
+    pub patients: i64,
+    pub first_clinic: i64,
+    pub first_account: i64,
+    pub first_doctor: i64,
+    pub first_patient: i64,
+    /// The file of tokens that the load generator reads.
+    pub tokens: PathBuf,
+    /// The token of the first clinic's founder.
+    pub token: String,
+    /// The first founder's e-mail address.
+    pub email: String,
+    /// The first day on which a run may book, in seconds.
+    start: i64,
+}
+
+/// Rows of the clinics `$1` to `$1 + $2 - 1`.
+const ROWS: [&str; 6] = [
+    "INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
+     SELECT c, 'Elena', 'Marsh ' || n, 'Cardiology', c || '-' || n, c || '.' || n || '@doctors.example'
+     FROM generate_series($1::bigint, $1 + $2 - 1) AS c, generate_series(1, $3::bigint) AS n ORDER BY c, n",
+    "INSERT INTO working_hours (clinic_id, doctor_id, effective_from, windows)
+     SELECT d.clinic_id, d.id, '2020-01-01', (
+         SELECT jsonb_agg(jsonb_build_object('weekday', w, 'start', '08:00', 'end', '18:00')) FROM generate_series(1, 7) AS w
+     )
+     FROM doctors d WHERE d.clinic_id BETWEEN $1::bigint AND $1 + $2 - 1 AND $3::bigint > 0",
+    "INSERT INTO patients (clinic_id, first_name, last_name, email, phone_number, date_of_birth, created_by)
+     SELECT c, 'Maya', 'Okafor ' || n, c || '.' || n || '@patients.example', '+351 910 000 000', '1988-04-12', c - $1 + $4
+     FROM generate_series($1::bigint, $1 + $2 - 1) AS c, generate_series(1, $3::bigint) AS n ORDER BY c, n",
+    "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
+     SELECT d.clinic_id, gen_random_uuid(), d.id, p.first + (n * 100 + d.id) % $5, tstzrange(t.at, t.at + interval '30 minutes'),
+         d.clinic_id - $1 + $4
+     FROM doctors d
+     JOIN (SELECT clinic_id, min(id) AS first FROM patients GROUP BY 1) AS p USING (clinic_id)
+     CROSS JOIN generate_series(0, $3::bigint - 1) AS n
+     CROSS JOIN LATERAL (
+         SELECT date_trunc('day', now()) + interval '1 day' * (3 + n / 20) + interval '8 hours' + interval '30 minutes' * (n % 20) AS at
+     ) AS t
+     WHERE d.clinic_id BETWEEN $1::bigint AND $1 + $2 - 1 ORDER BY n, d.id",
+    "VACUUM ANALYZE",
+    "CHECKPOINT",
+];
+
+impl Clinics {
+    pub async fn make(options: &Options, database: &Database, server: &Server, folder: &Path) -> Self {
+        let client = reqwest::Client::new();
+        let mut founders = Vec::new();
+        for n in 0..options.clinics {
+            let body = json!({
+                "email": format!("founder{n}@bench.example"), "password": PASSWORD, "clinic_name": format!("Clinic {n}"),
+            });
+            let request = client.post(format!("{}/api/auth/register", server.address)).json(&body);
+            let answer: Value = request.send().await.expect("an answer").json().await.expect("tokens");
+            founders.push(answer);
+        }
+        let of = |founder: &Value, field: &str| founder["user"][field].as_i64().expect("an id");
+        let (first_clinic, first_account) = (of(&founders[0], "clinic"), of(&founders[0], "id"));
+        let mut db = PgConnection::connect_with(&database.options().options([("statement_timeout", "0")]))
+            .await
+            .expect("a connection");
+        let [doctors, hours, patients, appointments, ..] = ROWS;
+        let (count, booked) = (options.clinics, options.appointments);
+        let of_clinics = |rows| sqlx::query(rows).bind(first_clinic).bind(count);
+        of_clinics(doctors).bind(options.doctors).execute(&mut db).await.expect("doctors");
+        of_clinics(hours).bind(1i64).execute(&mut db).await.expect("hours");
+        of_clinics(patients).bind(options.patients).bind(first_account).execute(&mut db).await.expect("patients");
+        let appointments = of_clinics(appointments).bind(booked).bind(first_account).bind(options.patients);
+        appointments.execute(&mut db).await.expect("appointments");
+        for after in &ROWS[4..] {
+            sqlx::raw_sql(*after).execute(&mut db).await.expect(after);
+        }
+        let lowest = |table: &'static str| {
+            let statement = format!("SELECT min(id) FROM {table} WHERE clinic_id = {first_clinic}");
+            sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+        };
+        let first_doctor: i64 = lowest("doctors").fetch_one(&mut db).await.expect("a doctor");
+        let first_patient: i64 = lowest("patients").fetch_one(&mut db).await.expect("a patient");
+        let tokens = folder.join("tokens");
+        let line = |(n, founder): (i64, &Value)| {
+            let (doctor, patient) = (first_doctor + n * options.doctors, first_patient + n * options.patients);
+            format!("{} {doctor} {patient}\n", founder["access"].as_str().expect("a token"))
+        };
+        let lines: String = (0..).zip(&founders).map(line).collect();
+        std::fs::write(&tokens, lines).expect("the tokens");
+        Self {
+            count,
+            doctors: options.doctors,
+            patients: options.patients,
+            first_clinic,
+            first_account,
+            first_doctor,
+            first_patient,
+            tokens,
+            token: founders[0]["access"].as_str().expect("a token").to_owned(),
+            email: "founder0@bench.example".to_owned(),
+            start: (chrono::Utc::now().timestamp() / 86400 + 3 + booked / 20 + 1) * 86400,
+        }
+    }
+
+    /// The first day of a run, in seconds.
+    pub fn from(&self, year: i64) -> i64 {
+        self.start + year * 1100 * 86400
+    }
+}

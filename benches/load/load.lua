@@ -1,0 +1,100 @@
+-- What wrk sends, and what it says at the end. Arguments: operation, file of tokens, clinics, doctors, patients,
+-- start of the free time (seconds), run. Each line of the file: a clinic's token, its first doctor, its first patient.
+
+local threads = 0
+function setup(thread)
+  thread:set("id", threads)
+  threads = threads + 1
+end
+
+local operation, clinics, doctors, patients, from, clinic, n
+local headers = {}
+statuses = {}
+
+function init(args)
+  operation = args[1]
+  clinics, doctors, patients, from = {}, tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
+  for line in io.lines(args[2]) do
+    local token, doctor, patient = line:match("(%S+) (%d+) (%d+)")
+    clinics[#clinics + 1] = { doctor = tonumber(doctor), patient = tonumber(patient) }
+    headers[#clinics] = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
+  end
+  n = id
+  if operation == "storm" then
+    -- All of these answers must be 409.
+    response = function(status) statuses[status] = (statuses[status] or 0) + 1 end
+  end
+end
+
+-- Every number up to a prime once, in an order without a pattern.
+local function shuffled(k, prime)
+  return (k * 48271 + 11) % prime
+end
+
+local function booking(clinic, doctor, patient, at, minutes)
+  local body = string.format('{"doctor":%d,"patient":%d,"appointment_datetime":"%s","duration_minutes":%d}',
+    clinics[clinic].doctor + doctor, clinics[clinic].patient + patient, os.date("!%Y-%m-%dT%H:%M:%SZ", at), minutes)
+  return wrk.format("POST", "/api/appointments", headers[clinic], body)
+end
+
+-- The s-th time of a day of ten working hours, day after day.
+local function within_hours(s, minutes)
+  local a_day = 600 / minutes
+  return from + math.floor(s / a_day) * 86400 + 8 * 3600 + s % a_day * minutes * 60
+end
+
+local requests = {
+  -- The n-th booking is the k-th of its doctor, at a time that no other has.
+  free = function(n)
+    local all = #clinics * doctors
+    local nth, k = n % all, math.floor(n / all)
+    local clinic = nth % #clinics + 1
+    return booking(clinic, math.floor(nth / #clinics), math.floor(n / #clinics) % patients, 
+      within_hours(shuffled(k, 20011), 30), 30)
+  end,
+  hot = function(n)
+    local k = math.floor(n / 4)
+    return booking(1, n % 4, n % patients, within_hours(shuffled(k, 100003), 5), 5)
+  end,
+  storm = function(n)
+    return booking(1, 0, n % patients, within_hours(n % 8, 30), 30)
+  end,
+  patient = function(n)
+    local clinic = n % #clinics + 1
+    local patient = clinics[clinic].patient + shuffled(n, 9973) % patients
+    return wrk.format("GET", "/api/patients/" .. patient, headers[clinic])
+  end,
+  patients = function(n)
+    return wrk.format("GET", "/api/patients?limit=50", headers[n % #clinics + 1])
+  end,
+  slots = function(n)
+    local clinic = n % #clinics + 1
+    local doctor = clinics[clinic].doctor + shuffled(n, 9973) % doctors
+    local first, last = os.date("!%Y-%m-%dT%H:%M:%SZ", from), os.date("!%Y-%m-%dT%H:%M:%SZ", from + 7 * 86400)
+    return wrk.format("GET", string.format("/api/doctors/%d/slots?from=%s&to=%s", doctor, first, last), headers[clinic])
+  end,
+}
+
+function request()
+  local made = requests[operation](n)
+  n = n + 2
+  return made
+end
+
+local all = {}
+local setup_one = setup
+function setup(thread)
+  setup_one(thread)
+  all[#all + 1] = thread
+end
+
+function done(summary, latency)
+  local conflicts = 0
+  for _, thread in ipairs(all) do
+    conflicts = conflicts + ((thread:get("statuses") or {})[409] or 0)
+  end
+  local errors = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
+  print(string.format('{"requests": %d, "seconds": %f, "p50": %d, "p99": %d, "refused": %d, "conflicts": %d, "errors": %d}',
+    summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99), summary.errors.status,
+    conflicts, errors))
+end

@@ -1,0 +1,162 @@
+//! The server under load, beside the bare SQL of each operation: `make bench`.
+//!
+//! One machine does all of it (server, PostgreSQL, load generators), so that only the ratios mean anything.
+
+mod clinics;
+mod report;
+mod sides;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clinicd::postgres::Database;
+
+use clinics::Clinics;
+use report::{Report, Row};
+use sides::{Server, Sides};
+
+/// What is measured.
+struct Operation {
+    name: &'static str,
+    title: &'static str,
+    /// The script of pgbench beside it, and the ratio to reach.
+    beside: Option<(&'static str, f64)>,
+    /// Whether each answer must be a refusal.
+    refused: bool,
+    /// Whether it books.
+    writes: bool,
+}
+
+const OPERATIONS: [Operation; 6] = [
+    Operation {
+        name: "free",
+        title: "POST /api/appointments, free times of all doctors",
+        beside: Some((include_str!("sql/booking.sql"), 1.3)),
+        refused: false,
+        writes: true,
+    },
+    Operation {
+        name: "hot",
+        title: "POST /api/appointments, free times of 4 doctors",
+        beside: Some((include_str!("sql/hot.sql"), 1.3)),
+        refused: false,
+        writes: true,
+    },
+    Operation {
+        name: "storm",
+        title: "POST /api/appointments, 8 taken times of 1 doctor",
+        beside: Some((include_str!("sql/storm.sql"), 2.0)),
+        refused: true,
+        writes: false,
+    },
+    Operation {
+        name: "patient",
+        title: "GET /api/patients/{id}",
+        beside: Some((include_str!("sql/patient.sql"), 1.3)),
+        refused: false,
+        writes: false,
+    },
+    Operation {
+        name: "patients",
+        title: "GET /api/patients?limit=50",
+        beside: Some((include_str!("sql/patients.sql"), 0.8)),
+        refused: false,
+        writes: false,
+    },
+    Operation {
+        name: "slots",
+        title: "GET /api/doctors/{id}/slots, 7 days",
+        beside: None,
+        refused: false,
+        writes: false,
+    },
+];
+
+/// Measures clinicd beside bare SQL.
+#[derive(Parser)]
+struct Options {
+    /// How many clinics, each with its doctors and patients.
+    #[arg(long, default_value_t = 10)]
+    clinics: i64,
+    /// Doctors a clinic.
+    #[arg(long, default_value_t = 100)]
+    doctors: i64,
+    /// Patients a clinic.
+    #[arg(long, default_value_t = 10_000)]
+    patients: i64,
+    /// Appointments that are there already, a doctor.
+    #[arg(long, default_value_t = 0)]
+    appointments: i64,
+    /// How long each measurement takes, in seconds.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// How often each is repeated; the medians are told.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Only these operations, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Where the report is written; nowhere unless said.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    let folder = std::env::temp_dir().join(format!("clinicd-load-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let report = runtime.block_on(async {
+        let database = Database::open(None, &folder).await.expect("a private PostgreSQL");
+        let report = measure(&options, &database, &folder).await;
+        database.close().await;
+        report
+    });
+    let _ = std::fs::remove_dir_all(&folder);
+    println!("{}", report.table());
+    if let Some(path) = &options.report {
+        report.write(path);
+    }
+}
+
+async fn measure(options: &Options, database: &Database, folder: &std::path::Path) -> Report {
+    let server = Server::start(database, folder).await;
+    let clinics = Clinics::make(options, database, &server, folder).await;
+    let sides = Sides { clinics: &clinics, database, folder, seconds: options.seconds };
+    let mut report = Report::new(options, &server, &sides).await;
+    let is_asked = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    // Each run books in years of its own.
+    let mut years = 0..;
+    let mut year = || years.next().unwrap_or(0);
+    for operation in OPERATIONS.iter().filter(|operation| is_asked(operation.name)) {
+        let mut row = Row::new(operation);
+        let first = year();
+        if operation.refused {
+            // The times that the storm wants are taken first.
+            sides.take(&server, first).await;
+        }
+        // Once unmeasured: schedules are activated, statements prepared.
+        Sides { seconds: 2, ..sides }.wrk(&server, operation.name, first).await;
+        for _ in 0..options.rounds {
+            let (ours, theirs) = if operation.writes { (year(), year()) } else { (first, first) };
+            let load = sides.wrk(&server, operation.name, ours).await;
+            let beside = match operation.beside {
+                Some((script, _)) => Some(sides.pgbench(script, theirs).await),
+                None => None,
+            };
+            row.add(load, beside, server.memory());
+        }
+        println!("{}", row.line());
+        report.rows.push(row);
+    }
+    if is_asked("logins") {
+        let years = (0..2 * options.rounds).map(|_| year()).collect();
+        report.logins = Some(sides.beside_logins(&server, years).await);
+    }
+    report.memory_after = server.memory();
+    server.stop().await;
+    report
+}
