@@ -1,5 +1,5 @@
--- What wrk sends, and what it says at the end. Arguments: operation, file of tokens, clinics, doctors, patients,
--- start of the free time (seconds), run. Each line of the file: a clinic's token, its first doctor, its first patient.
+-- What wrk sends, and what it says at the end. Arguments: operation, file of tokens, doctors and patients of a
+-- clinic, start of the free time (seconds). Each line of the file: a clinic's token, its first doctor, its first patient.
 
 local threads = 0
 function setup(thread)
@@ -13,7 +13,7 @@ statuses = {}
 
 function init(args)
   operation = args[1]
-  clinics, doctors, patients, from = {}, tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
+  clinics, doctors, patients, from = {}, tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
   for line in io.lines(args[2]) do
     local token, doctor, patient = line:match("(%S+) (%d+) (%d+)")
     clinics[#clinics + 1] = { doctor = tonumber(doctor), patient = tonumber(patient) }

@@ -6,10 +6,11 @@ mod clinics;
 mod report;
 mod sides;
 
-use std::path::PathBuf;
+use std::{panic::AssertUnwindSafe, path::PathBuf};
 
 use clap::Parser;
 use clinicd::postgres::Database;
+use futures_util::FutureExt;
 
 use clinics::Clinics;
 use report::{Report, Row};
@@ -111,11 +112,13 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let report = runtime.block_on(async {
         let database = Database::open(None, &folder).await.expect("a private PostgreSQL");
-        let report = measure(&options, &database, &folder).await;
+        let report = AssertUnwindSafe(measure(&options, &database, &folder)).catch_unwind().await;
         database.close().await;
         report
     });
     let _ = std::fs::remove_dir_all(&folder);
+    // Said already, by the panic.
+    let Ok(report) = report else { std::process::exit(1) };
     println!("{}", report.table());
     if let Some(path) = &options.report {
         report.write(path);
