@@ -120,7 +120,7 @@ impl Authn {
     /// [`AuthnError::InvalidToken`] for a bad token, and for one whose membership has ended or has another
     /// role by now: a refresh gives one that holds.
     pub async fn authenticate(&self, token: &str, request: Uuid) -> Result<Caller> {
-        let bearer = self.keys.verify(token).ok_or(AuthnError::InvalidToken)?;
+        let bearer = self.keys.verify(token, Utc::now()).ok_or(AuthnError::InvalidToken)?;
         let standing = self.standings.find(bearer.clinic, bearer.account).await?;
         let standing = standing
             .filter(|standing| standing.is_active && standing.role == bearer.role)

@@ -1,5 +1,10 @@
 //! Access tokens: JWT signed with Ed25519, for one membership.
 
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,6 +16,9 @@ use crate::{
     actors::repository::SigningKey,
     domain::{AccountId, Caller, ClinicId},
 };
+
+/// How many verified tokens are remembered at most.
+const REMEMBERED: usize = 10_000;
 
 /// Who issues the tokens, and for whom.
 const ISSUER: &str = "clinicd";
@@ -33,6 +41,15 @@ pub struct TokenKeys {
     header: Header,
     verifying: Vec<(String, DecodingKey)>,
     validation: Validation,
+    /// Tokens that were verified, until they expire: a signature costs more than all else that is done for
+    /// a request.
+    verified: RwLock<HashMap<String, Verified>>,
+}
+
+struct Verified {
+    bearer: Bearer,
+    /// Seconds since 1970; not good from then on.
+    expires: i64,
 }
 
 /// What a token says (SECURITY.md, "access token"): every claim is required.
@@ -93,6 +110,7 @@ impl TokenKeys {
             header,
             verifying: verifying.collect(),
             validation,
+            verified: RwLock::default(),
         })
     }
 
@@ -121,14 +139,33 @@ impl TokenKeys {
         jsonwebtoken::encode(&self.header, &claims, &self.signing)
     }
 
-    /// Whom a token is for; `None` for whatever is not a good token of ours. The key is chosen by its id
-    /// among our own; what else a header says of keys is not looked at.
-    pub(super) fn verify(&self, token: &str) -> Option<Bearer> {
+    /// Whom a token is for; `None` for whatever is not a good token of ours.
+    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Bearer> {
+        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(verified) = known.get(token) {
+            return (now.timestamp() < verified.expires).then(|| verified.bearer.clone());
+        }
+        drop(known);
+        let verified = self.verify_signature(token)?;
+        let bearer = verified.bearer.clone();
+        let mut known = self.verified.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.retain(|_, verified| now.timestamp() < verified.expires);
+        }
+        if known.len() < REMEMBERED {
+            known.insert(token.to_owned(), verified);
+        }
+        Some(bearer)
+    }
+
+    /// The key is chosen by its id among our own; what else a header says of keys is not looked at.
+    fn verify_signature(&self, token: &str) -> Option<Verified> {
         let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
         let (_, key) = self.verifying.iter().find(|(known, _)| *known == kid)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
         (claims.typ == TYPE).then_some(())?;
-        Some(Bearer { account: AccountId(claims.sub.parse().ok()?), clinic: claims.clinic, role: claims.role })
+        let bearer = Bearer { account: AccountId(claims.sub.parse().ok()?), clinic: claims.clinic, role: claims.role };
+        Some(Verified { bearer, expires: claims.exp })
     }
 }
 
@@ -171,18 +208,31 @@ mod tests {
         let (keys, _) = keys();
         let token = keys.issue(&caller(), Utc::now(), TimeDelta::minutes(60)).unwrap();
         let bearer = Bearer { account: AccountId(5), clinic: ClinicId(3), role: "staff".into() };
-        assert_eq!(keys.verify(&token), Some(bearer));
+        assert_eq!(keys.verify(&token, Utc::now()), Some(bearer));
+    }
+
+    #[test]
+    fn a_token_that_is_remembered_is_forgotten_when_it_expires() {
+        let (keys, _) = keys();
+        let now = Utc::now();
+        let token = keys.issue(&caller(), now, TimeDelta::minutes(60)).unwrap();
+        assert!(keys.verify(&token, now).is_some());
+        assert!(keys.verify(&token, now + TimeDelta::minutes(59)).is_some());
+        assert_eq!(keys.verify(&token, now + TimeDelta::minutes(60)), None);
+        let (head, tail) = token.split_at(token.len() - 20);
+        let changed = format!("{head}{}", tail.replace(&tail[..1], if &tail[..1] == "A" { "B" } else { "A" }));
+        assert_eq!(keys.verify(&changed, now), None, "only the very same token is remembered");
     }
 
     #[test]
     fn every_claim_is_required() {
         let (keys, key) = keys();
         let header = keys.header.clone();
-        assert!(keys.verify(&sign(&header, &claims(), &key)).is_some());
+        assert!(keys.verify(&sign(&header, &claims(), &key), Utc::now()).is_some());
         for name in ["iss", "aud", "sub", "clinic", "role", "typ", "jti", "iat", "nbf", "exp"] {
             let mut without = claims();
             without.as_object_mut().unwrap().remove(name);
-            assert_eq!(keys.verify(&sign(&header, &without, &key)), None, "without {name}");
+            assert_eq!(keys.verify(&sign(&header, &without, &key), Utc::now()), None, "without {name}");
         }
     }
 
@@ -200,7 +250,7 @@ mod tests {
         ] {
             let mut claims = claims();
             claims[name] = wrong;
-            assert_eq!(keys.verify(&sign(&keys.header, &claims, &key)), None, "{name}");
+            assert_eq!(keys.verify(&sign(&keys.header, &claims, &key), Utc::now()), None, "{name}");
         }
     }
 
@@ -208,14 +258,18 @@ mod tests {
     fn only_our_keys_and_our_algorithm_verify() {
         let (keys, _) = keys();
         let stranger = TokenKeys::generate().unwrap();
-        assert_eq!(keys.verify(&sign(&keys.header, &claims(), &stranger)), None, "another key under our kid");
+        assert_eq!(
+            keys.verify(&sign(&keys.header, &claims(), &stranger), Utc::now()),
+            None,
+            "another key under our kid"
+        );
         let mut header = keys.header.clone();
         header.kid = None;
-        assert_eq!(keys.verify(&sign(&header, &claims(), &stranger)), None, "no kid");
+        assert_eq!(keys.verify(&sign(&header, &claims(), &stranger), Utc::now()), None, "no kid");
         let mut header = Header::new(Algorithm::HS256);
         header.kid = keys.header.kid.clone();
         let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(b"guess")).unwrap();
-        assert_eq!(keys.verify(&forged), None, "another algorithm");
-        assert_eq!(keys.verify("not.a.token"), None);
+        assert_eq!(keys.verify(&forged, Utc::now()), None, "another algorithm");
+        assert_eq!(keys.verify("not.a.token", Utc::now()), None);
     }
 }
