@@ -68,6 +68,8 @@ impl Database {
             ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "20s"),
             ("TimeZone", "UTC"),
+            // No statement has a plan that depends on its values, and planning costs more than running.
+            ("plan_cache_mode", "force_generic_plan"),
         ])
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Result, alarms,
     appointments::{AppointmentRow, interval, range},
+    context::{self, Context},
     retries,
 };
 use crate::domain::{
@@ -28,25 +29,31 @@ pub enum Written {
     Outdated,
 }
 
-/// Writes bookings of one clinic, with their audit events, and answers each by its reference.
+/// Writes bookings, sorted by clinic, with their audit events, and answers each by its reference.
 ///
 /// A booking that was written before (its acknowledgement was lost) is found by its reference. A
 /// refused booking does not fail the others.
-pub async fn write(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -> Result<HashMap<Uuid, Written>> {
+pub async fn write(db: &mut PgConnection, bookings: &[Booking]) -> Result<HashMap<Uuid, Written>> {
     let mut outcomes = HashMap::with_capacity(bookings.len());
-    let crowded = crowded(&mut *db, clinic, bookings).await?;
+    let mut crowded = Vec::new();
+    for of_clinic in bookings.chunk_by(|a, b| a.caller.clinic == b.caller.clinic) {
+        crowded.extend(self::crowded(&mut *db, of_clinic[0].caller.clinic, of_clinic).await?);
+    }
     let admitted: Vec<&Booking> = bookings.iter().filter(|booking| !crowded.contains(&booking.reference)).collect();
-    for (reference, row) in insert(&mut *db, clinic, &admitted).await? {
+    for (reference, row) in insert(&mut *db, &admitted).await? {
         outcomes.insert(reference, Written::Booked(row));
     }
     for booking in bookings {
-        // Those of a series are kept with it.
-        if let (Some(Written::Booked(row)), None) = (outcomes.get(&booking.reference), booking.series) {
-            retries::keep(&mut *db, &booking.caller, row).await?;
-        }
-        if outcomes.contains_key(&booking.reference) {
+        let clinic = booking.caller.clinic;
+        if let Some(Written::Booked(row)) = outcomes.get(&booking.reference) {
+            // Those of a series are kept with it.
+            if booking.caller.retry.is_some() && booking.series.is_none() {
+                context::set(&mut *db, Context::Clinic(clinic), true).await?;
+                retries::keep(&mut *db, &booking.caller, row).await?;
+            }
             continue;
         }
+        context::set(&mut *db, Context::Clinic(clinic), true).await?;
         let outcome = match find(&mut *db, clinic, booking.reference).await? {
             Some(earlier) => Written::Booked(earlier),
             None if crowded.contains(&booking.reference) => Written::Outdated,
@@ -77,6 +84,7 @@ async fn crowded(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) 
         return Ok(Vec::new());
     }
     let doctors: Vec<i64> = limited.iter().map(|booking| booking.doctor.0).collect();
+    context::set(&mut *db, Context::Clinic(clinic), true).await?;
     lock_doctors(&mut *db, clinic, &doctors).await?;
     let mut crowded = Vec::new();
     for booking in limited {
@@ -126,51 +134,33 @@ pub async fn is_crowded(
     Ok(crowded)
 }
 
-/// Inserts those whose doctor and patient exist and are free, and whose doctor's rules are those that
-/// the time was found free by.
-///
-/// The shares of the doctors' and patients' rows keep them from being deleted, and the doctors' rules
-/// from being changed, before the commit.
-async fn insert(db: &mut PgConnection, clinic: ClinicId, bookings: &[&Booking]) -> Result<Vec<(Uuid, Appointment)>> {
+/// Inserts those that can be, in one round trip (the function `book` of the migrations).
+async fn insert(db: &mut PgConnection, bookings: &[&Booking]) -> Result<Vec<(Uuid, Appointment)>> {
+    if bookings.is_empty() {
+        return Ok(Vec::new());
+    }
     let column = |of: fn(&Booking) -> i64| bookings.iter().map(|booking| of(booking)).collect::<Vec<_>>();
     let optional = |of: fn(&Booking) -> Option<i64>| bookings.iter().map(|booking| of(booking)).collect::<Vec<_>>();
     let references: Vec<Uuid> = bookings.iter().map(|b| b.reference).collect();
     let during: Vec<PgRange<DateTime<Utc>>> = bookings.iter().map(|b| range(&b.during)).collect();
-    let reasons: Vec<String> = bookings.iter().map(|b| b.reason.clone()).collect();
+    let reasons: Vec<&str> = bookings.iter().map(|b| b.reason.as_str()).collect();
     let whole_clinic: Vec<bool> = bookings.iter().map(|b| b.bookable.whole_clinic).collect();
     let held_until: Vec<Option<DateTime<Utc>>> = bookings.iter().map(|b| b.hold.map(|hold| hold.until)).collect();
-    let roles: Vec<String> = bookings.iter().map(|b| b.caller.role.clone()).collect();
+    let roles: Vec<&str> = bookings.iter().map(|b| b.caller.role.as_str()).collect();
     let requests: Vec<Uuid> = bookings.iter().map(|b| b.caller.request).collect();
-
     let rows = sqlx::query_as!(
         AppointmentRow,
-        r#"INSERT INTO appointments (
-             clinic_id, reference, doctor_id, patient_id, during, reason, created_by, series_id, waitlist_entry_id,
-             held_until
-         )
-         SELECT $1, b.reference, b.doctor_id, b.patient_id, b.during, b.reason, b.created_by, b.series_id, b.entry_id,
-             b.held_until
-         FROM UNNEST(
-             $2::uuid[], $3::bigint[], $4::bigint[], $5::tstzrange[], $6::text[], $7::bigint[],
-             $8::boolean[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-             $14::timestamptz[]
-         ) AS b (
-             reference, doctor_id, patient_id, during, reason, created_by, whole_clinic, owner, own_doctor,
-             revision, series_id, entry_id, held_until
-         )
-         JOIN doctors d ON d.clinic_id = $1 AND d.id = b.doctor_id AND d.deleted_at IS NULL AND d.is_active
-             AND d.rules_revision = b.revision
-         JOIN patients p ON p.clinic_id = $1 AND p.id = b.patient_id AND p.deleted_at IS NULL
-             AND (b.whole_clinic OR p.created_by = b.owner OR b.doctor_id = b.own_doctor)
-         FOR SHARE OF d FOR KEY SHARE OF p
-         ON CONFLICT DO NOTHING
-         RETURNING *"#,
-        clinic.0,
+        r#"SELECT clinic_id AS "clinic_id!", id AS "id!", reference AS "reference!", doctor_id AS "doctor_id!",
+             patient_id AS "patient_id!", during AS "during!", status AS "status!", reason AS "reason!",
+             created_by AS "created_by!", created_at AS "created_at!", updated_at AS "updated_at!",
+             version AS "version!", series_id, waitlist_entry_id, held_until
+         FROM book($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"#,
+        &column(|b| b.caller.clinic.0),
         &references,
         &column(|b| b.doctor.0),
         &column(|b| b.patient.0),
         &during,
-        &reasons,
+        &reasons as &[&str],
         &column(|b| b.caller.account.0),
         &whole_clinic,
         &optional(|b| b.bookable.owner_id()) as &[Option<i64>],
@@ -179,40 +169,25 @@ async fn insert(db: &mut PgConnection, clinic: ClinicId, bookings: &[&Booking]) 
         &optional(|b| b.series.map(|id| id.0)) as &[Option<i64>],
         &optional(|b| b.hold.map(|hold| hold.entry.0)) as &[Option<i64>],
         &held_until as &[Option<DateTime<Utc>>],
+        &roles as &[&str],
+        &requests,
     )
     .fetch_all(&mut *db)
     .await?;
-
     let booked: Vec<(Uuid, Appointment)> =
         rows.into_iter().map(|row| Ok((row.reference, row.checked()?))).collect::<Result<_>>()?;
-    let of_reference: HashMap<Uuid, i64> = booked.iter().map(|(r, a)| (*r, a.id.0)).collect();
-    let ids: Vec<Option<i64>> = references.iter().map(|r| of_reference.get(r).copied()).collect();
-    if !booked.is_empty() {
-        sqlx::query!(
-            "INSERT INTO audit_events (clinic_id, account_id, role, action, resource, resource_id, outcome, request_id)
-             SELECT $1, e.account_id, e.role, 'create', 'appointments', e.id, 'done', e.request_id
-             FROM UNNEST($2::bigint[], $3::bigint[], $4::text[], $5::uuid[]) AS e (id, account_id, role, request_id)
-             WHERE e.id IS NOT NULL",
-            clinic.0,
-            &ids as &[Option<i64>],
-            &column(|b| b.caller.account.0),
-            &roles,
-            &requests,
-        )
-        .execute(&mut *db)
-        .await?;
-    }
-    if bookings.iter().any(|booking| booking.hold.is_some()) {
+    for booking in bookings.iter().filter(|booking| booking.hold.is_some()) {
         // When a hold expires, the next who waits is offered its time.
+        context::set(&mut *db, Context::Clinic(booking.caller.clinic), true).await?;
         sqlx::query!(
             "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during, due_at)
              SELECT clinic_id, doctor_id, during, held_until
              FROM appointments
-             WHERE clinic_id = $1 AND id = ANY($2) AND held_until IS NOT NULL",
-            clinic.0,
-            &ids as &[Option<i64>],
+             WHERE clinic_id = $1 AND reference = $2 AND held_until IS NOT NULL",
+            booking.caller.clinic.0,
+            booking.reference,
         )
-        .execute(db)
+        .execute(&mut *db)
         .await?;
     }
     Ok(booked)

@@ -68,7 +68,7 @@ pub async fn write(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) 
     for booking in &mut of_series {
         booking.series = Some(SeriesId(row.id));
     }
-    let mut outcomes = bookings::write(&mut *db, clinic, &of_series).await?;
+    let mut outcomes = bookings::write(&mut *db, &of_series).await?;
     let (mut booked, mut skipped, mut is_outdated) = (Vec::new(), series.skipped.clone(), false);
     for booking in &of_series {
         match outcomes.remove(&booking.reference) {

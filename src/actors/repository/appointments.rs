@@ -56,7 +56,7 @@ impl Repository {
 
     /// Writes a booking that its doctor's schedule has accepted.
     pub(crate) async fn book(&self, booking: Booking) -> Result<Written> {
-        self.bookings.write(booking).await
+        self.bookings.ask(booking.doctor.0, booking).await
     }
 
     /// Writes an amendment that its doctor's schedule has accepted, and settles a lost outcome.

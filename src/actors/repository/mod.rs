@@ -10,8 +10,10 @@ mod booking_writer;
 mod clinics;
 mod connection;
 mod doctors;
+mod grouping;
 mod invitations;
 mod mappings;
+mod patient_reader;
 mod patients;
 pub mod peers;
 mod queue;
@@ -50,13 +52,17 @@ use crate::{
     },
 };
 pub use accounts::Entry;
-use booking_writer::BookingWriters;
+use booking_writer::Bookings;
 use connection::Connection;
+use grouping::Grouping;
+use patient_reader::Patients;
 use queue::FairQueue;
 use worker::{RepositoryWorker, Work};
 
 /// How many pieces of work may wait for a worker.
 const QUEUE_LIMIT: usize = 1024;
+/// How many connections read patients.
+const READERS: usize = 2;
 /// How long a piece of work may wait before it is dropped undone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -66,7 +72,8 @@ type Workers = ActorRef<FactoryMessage<Context, Work>>;
 #[derive(Clone)]
 pub struct Repository {
     workers: Workers,
-    bookings: BookingWriters,
+    bookings: Grouping<Bookings>,
+    patients: Grouping<Patients>,
     waiting: Arc<Semaphore>,
 }
 
@@ -113,7 +120,8 @@ impl Repository {
         let (workers, _) = Actor::spawn(None, factory, arguments).await?;
         Ok(Self {
             workers,
-            bookings: BookingWriters::start(options, settings.booking_writers).await?,
+            bookings: Grouping::start(options.clone(), settings.booking_writers).await?,
+            patients: Grouping::start(options, READERS).await?,
             waiting: Arc::new(Semaphore::new(QUEUE_LIMIT)),
         })
     }
@@ -121,6 +129,7 @@ impl Repository {
     /// Finishes what is queued and closes the connections.
     pub async fn drain(&self) {
         self.bookings.drain().await;
+        self.patients.drain().await;
         let _ = self.workers.cast(FactoryMessage::DrainRequests);
         let stopped = self.workers.wait(Some(PATIENCE)).await;
         if stopped.is_err() {

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Page, Repository, Result};
+use super::{Context, Deleted, Error, Page, Repository, Result};
 use crate::{
     domain::{
         AccountId, Caller, DoctorId, PatientId, Visibility,
@@ -10,7 +10,7 @@ use crate::{
         fields::FieldErrors,
         patients::{Patient, PatientDetails, PatientFilter},
     },
-    repository::patients,
+    repository::patients::{self, Wanted},
 };
 
 impl Repository {
@@ -40,8 +40,8 @@ impl Repository {
 
     /// The patient, if the caller may see them.
     pub async fn find_patient(&self, caller: &Caller, id: PatientId, seen: Visibility) -> Result<Patient> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| patients::find(db, clinic, id, seen).boxed()).await
+        let _permit = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
+        self.patients.ask(id.0, Wanted { clinic: caller.clinic, id, seen }).await
     }
 
     /// Changes a patient by `change`, if it has the expected version.

@@ -1,0 +1,153 @@
+//! Work in groups: takes all that is queued when its connection is free as one piece of work. There is no
+//! timer: at low load a group is one item, and nothing waits.
+
+use std::{
+    future::Future,
+    marker::PhantomData,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::oneshot;
+
+use super::{Error, Result, connection::Connection};
+
+/// An item that waits to be worked on, and who waits for it.
+pub(super) type Pending<K> = (<K as Kind>::Item, oneshot::Sender<Result<<K as Kind>::Answer>>);
+
+/// What is worked on in groups.
+pub(super) trait Kind: Send + Sync + Sized + 'static {
+    /// What the metrics call it.
+    const NAME: &'static str;
+    /// The largest group.
+    const LARGEST: usize;
+    /// What is asked.
+    type Item: Send + 'static;
+    /// What is answered.
+    type Answer: Send + 'static;
+
+    /// Works on a group, and answers each of its items.
+    fn work(connection: &mut Connection, group: Vec<Pending<Self>>) -> impl Future<Output = ()> + Send;
+}
+
+/// Actors that each own a connection and work in groups; cheap to clone.
+pub(super) struct Grouping<K: Kind>(Arc<[ActorRef<Message<K>>]>);
+
+impl<K: Kind> Clone for Grouping<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Kind> Grouping<K> {
+    pub(super) async fn start(options: Arc<PgConnectOptions>, count: usize) -> Result<Self, ractor::SpawnErr> {
+        let mut actors = Vec::with_capacity(count);
+        for _ in 0..count.max(1) {
+            let connection = Connection::new(options.clone());
+            actors.push(Actor::spawn(None, GroupActor(PhantomData::<K>), connection).await?.0);
+        }
+        Ok(Self(actors.into()))
+    }
+
+    /// Asks; items with the same `key` go to the same actor.
+    pub(super) async fn ask(&self, key: i64, item: K::Item) -> Result<K::Answer> {
+        let (answer, outcome) = oneshot::channel();
+        let actor = &self.0[key.unsigned_abs() as usize % self.0.len()];
+        let message = Message::Ask(Box::new((item, answer)), Instant::now());
+        actor.cast(message).map_err(|_| Error::Unavailable)?;
+        outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
+    pub(super) async fn drain(&self) {
+        for actor in self.0.iter() {
+            // `Drain` comes after the items that were sent before it, and stops once they are done.
+            let _ = actor.cast(Message::Drain);
+            if actor.wait(Some(Duration::from_secs(10))).await.is_err() {
+                tracing::warn!(kind = K::NAME, "grouped work did not finish in time");
+            }
+        }
+    }
+}
+
+/// What an actor is told.
+enum Message<K: Kind> {
+    /// Work on this, which waits since then.
+    Ask(Box<Pending<K>>, Instant),
+    /// A group is done; the connection is free again.
+    Done(Box<Connection>),
+    /// Stop once nothing is left.
+    Drain,
+}
+
+/// What an actor holds.
+struct State<K: Kind> {
+    connection: Connection,
+    queue: Vec<(Pending<K>, Instant)>,
+    is_busy: bool,
+    is_draining: bool,
+}
+
+struct GroupActor<K>(PhantomData<K>);
+
+impl<K: Kind> Actor for GroupActor<K> {
+    type Msg = Message<K>;
+    type State = State<K>;
+    type Arguments = Connection;
+
+    async fn pre_start(&self, _: ActorRef<Message<K>>, connection: Connection) -> Result<State<K>, ActorProcessingErr> {
+        Ok(State { connection, queue: Vec::new(), is_busy: false, is_draining: false })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message<K>>,
+        message: Message<K>,
+        state: &mut State<K>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Ask(pending, since) => state.queue.push((*pending, since)),
+            Message::Done(connection) => {
+                state.connection = *connection;
+                state.is_busy = false;
+            }
+            Message::Drain => state.is_draining = true,
+        }
+        if !state.is_busy && !state.queue.is_empty() {
+            begin(&myself, state);
+        } else if !state.is_busy && state.is_draining {
+            myself.stop(None);
+        }
+        Ok(())
+    }
+}
+
+/// Works on what is queued beside the actor, which goes on queueing.
+fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
+    let size = state.queue.len().min(K::LARGEST);
+    let mut group = Vec::with_capacity(size);
+    let longest = state.queue.first().map(|(_, since)| since.elapsed()).unwrap_or_default();
+    for ((item, answer), _) in state.queue.drain(..size) {
+        // Nobody waits for it any more: it is dropped, not done.
+        if !answer.is_closed() {
+            group.push((item, answer));
+        }
+    }
+    metrics::histogram!("clinicd_group_size", "kind" => K::NAME).record(group.len() as f64);
+    metrics::histogram!("clinicd_group_wait_seconds", "kind" => K::NAME).record(longest.as_secs_f64());
+    let fresh = state.connection.another();
+    let mut connection = std::mem::replace(&mut state.connection, fresh);
+    state.is_busy = true;
+    let myself = myself.clone();
+    tokio::spawn(async move {
+        let replacement = connection.another();
+        let worked = tokio::spawn(async move {
+            K::work(&mut connection, group).await;
+            connection
+        });
+        // If the work panicked, its callers see a lost outcome, and the next group gets a new connection.
+        let connection = worked.await.unwrap_or(replacement);
+        let _ = myself.cast(Message::Done(Box::new(connection)));
+    });
+}
