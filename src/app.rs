@@ -20,6 +20,7 @@ use crate::{
     config::{DatabaseSettings, Environment, Settings},
     demo,
     postgres::{Database, DatabaseError, schema_version},
+    telemetry,
 };
 
 /// How many passwords are hashed at a time: each is 19 MiB and a processor.
@@ -168,6 +169,7 @@ async fn join(
             repository,
             schedules,
             under_way: api::UnderWay::default(),
+            metrics: telemetry::metrics,
             schema_version: schema_version(),
         },
         waitlist,

@@ -1,7 +1,8 @@
-//! Logs: for a person on a terminal, as JSON elsewhere.
+//! Logs: for a person on a terminal, as JSON elsewhere; and metrics in Prometheus' text format.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::OnceLock, time::Duration};
 
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging to standard error.
@@ -17,4 +18,28 @@ pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync
     } else {
         logs.json().flatten_event(true).try_init()
     }
+}
+
+/// How often what was recorded is summed up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The recorder of this process; `None` where another one was installed before.
+fn recorder() -> Option<&'static PrometheusHandle> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).as_ref()
+}
+
+/// Records metrics from now on, until the program ends.
+pub async fn record() {
+    let Some(recorder) = recorder() else { return };
+    let mut upkeep = tokio::time::interval(UPKEEP);
+    loop {
+        upkeep.tick().await;
+        recorder.run_upkeep();
+    }
+}
+
+/// What was recorded, as Prometheus reads it.
+pub fn metrics() -> String {
+    recorder().map(PrometheusHandle::render).unwrap_or_default()
 }

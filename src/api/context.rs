@@ -34,6 +34,8 @@ pub struct Services {
     pub schedules: Schedules,
     /// The requests with an `Idempotency-Key` that are under way.
     pub under_way: UnderWay,
+    /// What is measured, in Prometheus' text format.
+    pub metrics: fn() -> String,
     /// The newest migration that the database must have; asked by `/readyz`.
     pub schema_version: i64,
 }

@@ -19,6 +19,7 @@ mod patients;
 mod problem;
 mod refusal;
 mod retry;
+mod rows;
 mod schedules;
 mod series;
 mod slots;
@@ -113,6 +114,7 @@ pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endp
         _ => redoc,
     };
     let page = |html: String| make_sync(move |_| Html(html.clone()));
+    let metrics = services.metrics;
     let routes = Route::new()
         .nest("/", operations)
         .at("/docs", page(swagger))
@@ -128,6 +130,7 @@ pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endp
                 )
             }),
         )
+        .at("/metrics", make_sync(move |_| metrics().with_content_type("text/plain; version=0.0.4")))
         .data(services)
         .with(CatchPanic::new().with_handler(outside::panicked));
     let routes = outside::Outside::new(routes.with(NormalizePath::new(TrailingSlash::Trim)));

@@ -3,9 +3,12 @@
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem::Request;
-use poem_openapi::{ApiResponse, payload::Json, types::ToJSON};
+use poem_openapi::ApiResponse;
 
-use super::problem::Problem;
+use super::{
+    problem::Problem,
+    rows::{Row, Rows},
+};
 use crate::{
     actors::repository::Page,
     domain::{Caller, fields::FieldErrors},
@@ -71,11 +74,11 @@ impl Paging {
     }
 
     /// The page's rows with a link to the next, if there is one.
-    pub fn listed<Row, View: ToJSON>(
+    pub fn listed<Found, View: Row>(
         &self,
-        mut rows: Vec<Row>,
-        id: impl Fn(&Row) -> i64,
-        view: impl FnMut(Row) -> View,
+        mut rows: Vec<Found>,
+        id: impl Fn(&Found) -> i64,
+        view: impl FnMut(Found) -> View,
     ) -> Listed<View> {
         let has_more = rows.len() as i64 > self.page.limit;
         rows.truncate(self.page.limit as usize);
@@ -85,7 +88,7 @@ impl Paging {
             let joint = if self.query.is_empty() { "" } else { "&" };
             format!("<{}?{}{joint}cursor={cursor}>; rel=\"next\"", self.path, self.query)
         });
-        Listed::Ok(Json(rows.into_iter().map(view).collect()), next)
+        Listed::Ok(Rows(rows.into_iter().map(view).collect()), next)
     }
 
     fn write_cursor(&self, before: i64) -> String {
@@ -103,11 +106,11 @@ impl Paging {
 
 /// A page of a list, newest first.
 #[derive(ApiResponse)]
-pub enum Listed<T: ToJSON> {
+pub enum Listed<T: Row> {
     /// The rows, newest first.
     #[oai(status = 200)]
     Ok(
-        Json<Vec<T>>,
+        Rows<T>,
         /// The next page, if there is one: `<…>; rel="next"` (RFC 8288).
         #[oai(header = "Link")]
         Option<String>,
@@ -150,11 +153,13 @@ mod tests {
         assert!(paging("/api/patients", 1, Some(&"garbage".to_owned())).is_err());
     }
 
+    impl Row for i64 {}
+
     #[test]
     fn only_a_page_that_is_not_the_last_links_to_the_next() {
         let paging = paging("/api/patients/?search=ann", 1, None).unwrap();
         let rows: Vec<i64> = (0..51).rev().collect();
-        let Listed::Ok(Json(shown), link) = paging.listed(rows, |id| *id, |id| id);
+        let Listed::Ok(Rows(shown), link) = paging.listed(rows, |id| *id, |id| id);
         assert_eq!((shown.len(), shown[49]), (50, 1));
         let link = link.unwrap();
         assert!(link.starts_with("</api/patients?search=ann&cursor=") && link.ends_with(">; rel=\"next\""), "{link}");

@@ -10,6 +10,7 @@ use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier},
 };
+use thread_priority::ThreadPriority;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The length of a password, in characters (NIST SP 800-63B, and a bound on the work of hashing).
@@ -96,11 +97,18 @@ impl Passwords {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) | Err(_) => return Err(PasswordError::Busy),
         };
-        let done = tokio::task::spawn_blocking(move || {
+        let (answer, done) = tokio::sync::oneshot::channel();
+        let hashing = std::thread::Builder::new().name("hashing".into()).spawn(move || {
             // Held while hashing, also where the caller has gone: the work is not cancelled with it.
             let _permit = permit;
-            work()
+            // Hashing takes what others leave of the processors: bookings do not wait for logins. A thread
+            // cannot raise its priority again, so that each hash has one of its own.
+            if let Err(error) = thread_priority::set_current_thread_priority(ThreadPriority::Min) {
+                tracing::debug!(?error, "hashing at normal priority");
+            }
+            let _ = answer.send(work());
         });
+        hashing.map_err(|error| PasswordError::Hashing(error.to_string()))?;
         done.await.map_err(|error| PasswordError::Hashing(error.to_string()))?
     }
 }

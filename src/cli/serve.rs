@@ -12,6 +12,7 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
     // From here on the signals end the program in order, also while it is still starting.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(telemetry::record());
     let app = App::build(&settings).await?;
     let stop = async move {
         tokio::select! {

@@ -30,7 +30,7 @@ use crate::{
 };
 pub use steps::AppointmentSteps;
 use view::{AppointmentInput, AppointmentPatch, CheckView, StatusView};
-pub use view::{AppointmentView, OutsideView};
+pub use view::{AppointmentView, EventView, OutsideView};
 
 /// How often a change that asks for no version is made again from the version that overtook it.
 const ATTEMPTS: usize = 5;

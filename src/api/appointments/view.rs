@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use poem_openapi::{Enum, Object, types::Example};
+use serde::Serialize;
 
 use crate::{
     actors::schedule::Refused,
     api::{
         problem::{self, Problem},
         refusal::{SlotView, ViolationView},
+        rows::instant,
     },
     domain::{
         Caller, Interval,
@@ -18,7 +20,8 @@ use crate::{
 };
 
 /// Where an appointment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[oai(rename = "AppointmentStatus")]
 pub enum StatusView {
     /// Booked.
@@ -68,7 +71,7 @@ impl From<Status> for StatusView {
 }
 
 /// A booked time of a doctor with a patient.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "Appointment")]
 pub struct AppointmentView {
     /// The appointment's id.
@@ -78,10 +81,12 @@ pub struct AppointmentView {
     /// The patient's id.
     patient: i64,
     /// When it starts.
+    #[serde(serialize_with = "instant")]
     appointment_datetime: DateTime<Utc>,
     /// How long it is, in minutes.
     duration_minutes: i64,
     /// When it ends: the first instant after it.
+    #[serde(serialize_with = "instant")]
     ends_at: DateTime<Utc>,
     /// Why the patient comes.
     reason: String,
@@ -93,8 +98,10 @@ pub struct AppointmentView {
     /// The id of the user who booked it.
     created_by: i64,
     /// When it was booked.
+    #[serde(serialize_with = "instant")]
     created_at: DateTime<Utc>,
     /// When it was last changed.
+    #[serde(serialize_with = "instant")]
     updated_at: DateTime<Utc>,
 }
 

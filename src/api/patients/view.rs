@@ -6,13 +6,16 @@ use poem_openapi::{
     types::{Email, Example, MaybeUndefined},
 };
 
+use serde::Serialize;
+
+use crate::api::rows::{instant, text};
 use crate::domain::{
     fields::{FieldErrors, login_name, tidy, tidy_optional},
     patients::{BirthDate, Gender, Patient, PatientDetails},
 };
 
 /// Gender: male, female, other, unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename = "Gender")]
 pub enum GenderView {
     /// Male
@@ -48,7 +51,7 @@ impl From<Gender> for GenderView {
 }
 
 /// A patient of the clinic.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "Patient")]
 pub struct PatientView {
     /// The patient's id.
@@ -72,6 +75,7 @@ pub struct PatientView {
     phone_number: Option<String>,
     /// E-mail address.
     #[oai(nullable)]
+    #[serde(serialize_with = "text")]
     email: Option<Email>,
     /// Postal address.
     #[oai(nullable)]
@@ -88,8 +92,10 @@ pub struct PatientView {
     /// The owner: the user who registered the patient, or to whom they were transferred.
     created_by: i64,
     /// When the patient was registered.
+    #[serde(serialize_with = "instant")]
     created_at: DateTime<Utc>,
     /// When the record was last changed.
+    #[serde(serialize_with = "instant")]
     updated_at: DateTime<Utc>,
 }
 

@@ -24,9 +24,8 @@ use crate::domain::{
 };
 use view::{
     ChangedHoursView, ChangedSchedulingView, EnteredTimeOffView, HoursInput, HoursView, SchedulingView, TimeOffInput,
-    TimeOffView,
 };
-pub use view::{SchedulingPatch, patched_number, time_of_day};
+pub use view::{SchedulingPatch, TimeOffView, patched_number, time_of_day};
 
 /// The longest time off, in days.
 const LONGEST_TIME_OFF: i64 = 366;
