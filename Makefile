@@ -1,6 +1,6 @@
 # `make run` and `make test` are all that a newcomer needs.
 
-.PHONY: run test lint sqlx openapi generated
+.PHONY: run test lint bench sqlx openapi generated
 
 ARGS ?=
 
@@ -20,6 +20,10 @@ lint:
 	@env -u DATABASE_URL scripts/need-postgres
 	cargo fmt --check
 	scripts/with-postgres scripts/sqlx-prepare --check
+
+# The server under load beside bare SQL: a table and a picture of ratios.
+bench:
+	@scripts/bench $(ARGS)
 
 # Writes what is generated: .sqlx from the statements, the contract, the policy's matrix.
 generated: sqlx openapi

@@ -23,8 +23,11 @@ use crate::{
     telemetry,
 };
 
-/// How many passwords are hashed at a time: each is 19 MiB and a processor.
-const HASHING_PERMITS: usize = 2;
+/// How many passwords are hashed at a time: each is 19 MiB and a processor, and half of the processors
+/// are left to everything else, PostgreSQL beside us included.
+fn hashing_permits() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2)
+}
 /// How many connections book.
 const BOOKING_WRITERS: usize = 2;
 /// How long requests may take to finish after the signal to stop.
@@ -159,7 +162,7 @@ async fn join(
     let schedules = Schedules::start(repository.clone(), peers, news, Limits::default()).await?;
     let hold = TimeDelta::minutes(settings.waitlist_hold_minutes.into());
     let waitlist = Waitlist::start(repository.clone(), schedules.clone(), hold).await?;
-    let passwords = Passwords::new(HASHING_PERMITS)?;
+    let passwords = Passwords::new(hashing_permits())?;
     let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
     let gate = Gate::new(policy, repository.clone());
     Ok((
