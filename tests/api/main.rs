@@ -12,6 +12,7 @@ mod contract;
 mod database_outages;
 mod demo;
 mod doctors;
+mod groups;
 mod invitations;
 mod isolation;
 mod lifecycle;
