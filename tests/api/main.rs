@@ -19,6 +19,7 @@ mod lifecycle;
 mod mappings;
 mod memory;
 mod patients;
+mod plans;
 mod readme;
 mod retries;
 mod schedules;
