@@ -1,6 +1,6 @@
 //! Writes bookings, many of one clinic at a time, and says of each that was refused why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, postgres::types::PgRange};
@@ -35,12 +35,25 @@ pub enum Written {
 /// refused booking does not fail the others.
 pub async fn write(db: &mut PgConnection, bookings: &[Booking]) -> Result<HashMap<Uuid, Written>> {
     let mut outcomes = HashMap::with_capacity(bookings.len());
+    // Of a doctor with limits, each booking is looked at with those before it in place.
+    let mut limited = HashSet::new();
+    let (first, later): (Vec<&Booking>, Vec<&Booking>) = bookings.iter().partition(|booking| {
+        !booking.terms.limit(&booking.during) || limited.insert((booking.caller.clinic, booking.doctor))
+    });
     let mut crowded = Vec::new();
-    for of_clinic in bookings.chunk_by(|a, b| a.caller.clinic == b.caller.clinic) {
+    for of_clinic in first.chunk_by(|a, b| a.caller.clinic == b.caller.clinic) {
         crowded.extend(self::crowded(&mut *db, of_clinic[0].caller.clinic, of_clinic).await?);
     }
-    let admitted: Vec<&Booking> = bookings.iter().filter(|booking| !crowded.contains(&booking.reference)).collect();
-    for (reference, row) in insert(&mut *db, &admitted).await? {
+    let admitted: Vec<&Booking> = first.into_iter().filter(|booking| !crowded.contains(&booking.reference)).collect();
+    let mut inserted = insert(&mut *db, &admitted).await?;
+    for booking in later {
+        let is_crowded = self::crowded(&mut *db, booking.caller.clinic, &[booking]).await?;
+        if is_crowded.is_empty() {
+            inserted.extend(insert(&mut *db, &[booking]).await?);
+        }
+        crowded.extend(is_crowded);
+    }
+    for (reference, row) in inserted {
         outcomes.insert(reference, Written::Booked(row));
     }
     for booking in bookings {
@@ -78,8 +91,9 @@ pub async fn lock_doctors(db: &mut PgConnection, clinic: ClinicId, doctors: &[i6
 
 /// Those that break a buffer or the capacity of a day by now. The constraints do not hold these rules;
 /// the doctors' rows, which are kept until the commit, do, so that it is true for every node.
-async fn crowded(db: &mut PgConnection, clinic: ClinicId, bookings: &[Booking]) -> Result<Vec<Uuid>> {
-    let limited: Vec<&Booking> = bookings.iter().filter(|booking| booking.terms.limit(&booking.during)).collect();
+async fn crowded(db: &mut PgConnection, clinic: ClinicId, bookings: &[&Booking]) -> Result<Vec<Uuid>> {
+    let limited: Vec<&Booking> =
+        bookings.iter().copied().filter(|booking| booking.terms.limit(&booking.during)).collect();
     if limited.is_empty() {
         return Ok(Vec::new());
     }

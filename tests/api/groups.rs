@@ -42,6 +42,54 @@ async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bookings_of_one_group_count_against_the_days_capacity_one_after_the_other() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let doctor = admin.new_doctor().await;
+    admin
+        .patch(&format!("/api/doctors/{doctor}/scheduling"), json!({ "max_appointments_per_day": 2 }))
+        .await
+        .expect(200);
+    let mut patients = Vec::new();
+    for _ in 0..4 {
+        patients.push(admin.new_patient().await);
+    }
+    // The schedule knows of no appointment; the database gets one behind its back, as from another node.
+    admin.post("/api/appointments/check", booking(doctor, patients[0], "06:00")).await.expect(200);
+    let mut db = app.database.connect().await;
+    let insert = format!(
+        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
+         VALUES ({}, gen_random_uuid(), {doctor}, {}, '[2031-03-05 07:00Z, 2031-03-05 07:30Z)', {})",
+        admin.clinic, patients[0], admin.id,
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut db).await.unwrap();
+    // While the writer is kept busy, two more bookings queue up and become one group.
+    let mut held = sqlx::Connection::begin(&mut db).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE appointments IN SHARE MODE").execute(&mut *held).await.unwrap();
+    let mut booking_all = tokio::task::JoinSet::new();
+    let busy = [admin.new_doctor().await, admin.new_doctor().await];
+    for (n, other) in busy.into_iter().enumerate() {
+        let (admin, patient) = (admin.clone(), patients[3 - n]);
+        booking_all.spawn(async move { admin.post("/api/appointments", booking(other, patient, "09:00")).await });
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    for (n, time) in ["10:00", "12:00"].into_iter().enumerate() {
+        let (admin, patient) = (admin.clone(), patients[n + 1]);
+        booking_all.spawn(async move { admin.post("/api/appointments", booking(doctor, patient, time)).await });
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    held.rollback().await.unwrap();
+    let answers = booking_all.join_all().await;
+    let of_doctor: Vec<_> =
+        answers.iter().filter(|answer| answer.body["doctor"] == doctor || answer.status != 201).collect();
+    let booked = of_doctor.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!((of_doctor.len(), booked), (2, 1), "{of_doctor:?}");
+    let of_day = format!("SELECT count(*) FROM appointments WHERE doctor_id = {doctor}");
+    let of_day: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(of_day)).fetch_one(&mut db).await.unwrap();
+    assert_eq!(of_day, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_size_and_the_wait_of_groups_are_measured() {
     let app = TestApp::start().await;
     let before = app.anonymous().get("/metrics").await.expect(200);
