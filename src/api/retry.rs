@@ -15,9 +15,12 @@ use serde::de::DeserializeOwned;
 use super::{
     context::{Services, to_the_end},
     etag::{Created, Entered, etag},
-    problem::{self, Problem},
+    problem::Problem,
 };
-use crate::domain::{AccountId, Caller, ClinicId, access::Retry};
+use crate::{
+    actors::repository::{Conflict, Error},
+    domain::{AccountId, Caller, ClinicId, access::Retry},
+};
 
 /// The header that names a request.
 pub(super) const HEADER: &str = "Idempotency-Key";
@@ -97,8 +100,7 @@ impl Services {
             return Ok(Once::new(work(caller).await?));
         };
         let Some(busy) = self.under_way.enter(&caller, &retry) else {
-            let detail = "The request with this Idempotency-Key is under way; send it again in a moment.";
-            return Err(Problem::new(problem::KEY_IN_USE, detail));
+            return Err(Error::Conflict(Conflict::KeyUsed).into());
         };
         let services = self.clone();
         // A client that goes away does not end it: whoever sends it again must find it done or under way.

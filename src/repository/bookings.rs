@@ -1,4 +1,4 @@
-//! Writes bookings, many of one clinic at a time, and says of each that was refused why.
+//! Writes bookings, many at a time, and says of each that was refused why.
 
 use std::collections::{HashMap, HashSet};
 

@@ -66,7 +66,7 @@ pub enum Conflict {
     NoOffer,
     /// The one who waited has an appointment.
     OfferAccepted,
-    /// The request's `Idempotency-Key` has been used: it is done already.
+    /// The request's `Idempotency-Key` is in use: it is being done, or was done a moment ago.
     KeyUsed,
     /// The `Idempotency-Key` was used for another request.
     KeyOfAnother,

@@ -148,8 +148,8 @@ pub struct Wanted {
     pub seen: Visibility,
 }
 
-/// Those of the patients whom their callers may see, in the order of the requests, which are sorted by
-/// clinic. One round trip for all (the function `find_patients` of the migrations).
+/// Those of the patients whom their callers may see, in the order of the requests. One round trip for all
+/// (the function `find_patients` of the migrations).
 pub async fn find_all(db: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<Option<Patient>>> {
     let rows = sqlx::query!(
         r#"SELECT request AS "request!", id AS "id!", first_name AS "first_name!", last_name AS "last_name!",

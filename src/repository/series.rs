@@ -90,7 +90,7 @@ pub async fn write(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) 
     Ok(SeriesWritten::Booked(booked))
 }
 
-/// None where the caller may not have the patient: the series' own appointments say so.
+/// For any patient of the clinic: whether the caller may have them, the series' own appointments say.
 async fn insert(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) -> Result<SeriesRow> {
     let row = sqlx::query_as!(
         SeriesRow,

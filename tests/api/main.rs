@@ -22,6 +22,7 @@ mod patients;
 mod plans;
 mod readme;
 mod retries;
+mod row_security;
 mod schedules;
 mod scheduling;
 mod series;

@@ -63,9 +63,6 @@ async fn settle(connection: &mut Connection, batch: &[Booking], mut may_have_hap
 
 /// Writes bookings as one transaction, each clinic's under its own context, and answers them in order.
 async fn commit(connection: &mut Connection, batch: Vec<Booking>) -> Result<Vec<Written>> {
-    if batch.is_empty() {
-        return Ok(Vec::new());
-    }
     let order: Vec<_> = batch.iter().map(|booking| booking.reference).collect();
     let mut outcomes = connection
         .transact(Context::Global, move |db| async move { bookings::write(db, &batch).await }.boxed())

@@ -143,7 +143,9 @@ fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
     tokio::spawn(async move {
         let replacement = connection.another();
         let worked = tokio::spawn(async move {
-            K::work(&mut connection, group).await;
+            if !group.is_empty() {
+                K::work(&mut connection, group).await;
+            }
             connection
         });
         // If the work panicked, its callers see a lost outcome, and the next group gets a new connection.

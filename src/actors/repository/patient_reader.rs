@@ -21,8 +21,7 @@ impl Kind for Patients {
     type Item = Wanted;
     type Answer = Patient;
 
-    async fn work(connection: &mut Connection, mut group: Vec<Pending<Self>>) {
-        group.sort_by_key(|(wanted, _)| wanted.clinic);
+    async fn work(connection: &mut Connection, group: Vec<Pending<Self>>) {
         let (wanted, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let found = connection
             .read(Context::Global, move |db| async move { patients::find_all(db, &wanted).await }.boxed())

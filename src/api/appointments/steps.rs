@@ -21,6 +21,7 @@ use crate::{
     domain::{
         AppointmentId, Visibility,
         access::{Action, Resource},
+        lifecycle::Status,
     },
 };
 
@@ -136,8 +137,7 @@ impl AppointmentSteps {
                 return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment belongs to no series."));
             }
             if !current.status.can_be_rescheduled() {
-                let cancelled = crate::domain::lifecycle::Status::Cancelled;
-                return Err(Problem::invalid_transition(current.status, cancelled));
+                return Err(Problem::invalid_transition(current.status, Status::Cancelled));
             }
             services.repository.cancel_from(&caller.0, id, reach, expected).await?;
             services.schedules.changed(caller.0.clinic, current.doctor);
