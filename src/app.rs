@@ -14,7 +14,7 @@ use crate::{
         schedule::{Limits, Schedules},
         waitlist::Waitlist,
     },
-    api::{self, Services},
+    api::{self, Parts, Services},
     authn::{Authn, AuthnError, PasswordError, Passwords},
     authz::{Gate, Policy, PolicyError},
     config::{DatabaseSettings, Environment, Settings},
@@ -166,7 +166,7 @@ async fn join(
     let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
     let gate = Gate::new(policy, repository.clone());
     Ok((
-        Services {
+        Parts {
             authn,
             gate,
             repository,
@@ -174,7 +174,8 @@ async fn join(
             under_way: api::UnderWay::default(),
             metrics: telemetry::metrics,
             schema_version: schema_version(),
-        },
+        }
+        .into(),
         waitlist,
     ))
 }

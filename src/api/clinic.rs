@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Header, payload::Json};
+use poem_openapi::{Object, OpenApi, param::Header};
 
 use super::{
     appointments::OutsideView,
@@ -10,6 +10,7 @@ use super::{
     context::{Authenticated, Chapter, Services, to_the_end},
     etag::{Fetched, etag, expected_version},
     problem::Problem,
+    rows::One,
     zone::parse_zone,
 };
 use crate::domain::{
@@ -104,7 +105,7 @@ impl ClinicApi {
             let tag = etag(changed.row.version);
             let appointments_outside = changed.outside.into_iter().map(OutsideView::from).collect();
             let view = ChangedClinicView { clinic: changed.row.into(), appointments_outside };
-            Ok(Fetched::Ok(Json(view), tag))
+            Ok(Fetched::Ok(One::of(view), tag))
         })
         .await
     }
@@ -112,7 +113,7 @@ impl ClinicApi {
 
 fn fetched(clinic: Clinic) -> Fetched<ClinicView> {
     let tag = etag(clinic.version);
-    Fetched::Ok(Json(clinic.into()), tag)
+    Fetched::Ok(One::of(clinic), tag)
 }
 
 impl From<Clinic> for ClinicView {

@@ -1,6 +1,6 @@
 //! What every operation works with, and who is calling.
 
-use std::future::Future;
+use std::{future::Future, ops::Deref, sync::Arc};
 
 use poem::Request;
 use poem_openapi::{SecurityScheme, Tags, auth::Bearer};
@@ -21,9 +21,26 @@ use crate::{
     },
 };
 
-/// The services behind the operations; cheap to clone.
+/// The services behind the operations; cheap to clone, which is done for each request.
 #[derive(Clone)]
-pub struct Services {
+pub struct Services(Arc<Parts>);
+
+impl Deref for Services {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for Services {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// What the services are.
+pub struct Parts {
     /// Signs people in.
     pub authn: Authn,
     /// Decides by the policy.

@@ -2,7 +2,10 @@
 
 use poem_openapi::{ApiResponse, payload::Json, types::ToJSON};
 
-use super::problem::{self, Problem};
+use super::{
+    problem::{self, Problem},
+    rows::{One, Row},
+};
 
 /// The tag of a version.
 pub fn etag(version: i64) -> String {
@@ -30,11 +33,11 @@ pub fn expected_version(if_match: Option<&String>) -> Result<Option<i64>, Proble
 
 /// One row, with its tag.
 #[derive(ApiResponse)]
-pub enum Fetched<T: ToJSON> {
+pub enum Fetched<T: Row> {
     /// The row as it is.
     #[oai(status = 200)]
     Ok(
-        Json<T>,
+        One<T>,
         /// The row's version, for `If-Match`.
         #[oai(header = "ETag")]
         String,
@@ -43,11 +46,11 @@ pub enum Fetched<T: ToJSON> {
 
 /// A new row, with its tag and where it is.
 #[derive(ApiResponse)]
-pub enum Created<T: ToJSON> {
+pub enum Created<T: Row> {
     /// The row that was made.
     #[oai(status = 201)]
     Created(
-        Json<T>,
+        One<T>,
         /// Where the row is.
         #[oai(header = "Location")]
         String,
@@ -62,11 +65,11 @@ pub enum Created<T: ToJSON> {
 
 /// A new row that is never changed, so that it has no tag, and where it is listed.
 #[derive(ApiResponse)]
-pub enum Entered<T: ToJSON> {
+pub enum Entered<T: Row> {
     /// The row that was made.
     #[oai(status = 201)]
     Created(
-        Json<T>,
+        One<T>,
         /// Where the row is.
         #[oai(header = "Location")]
         String,

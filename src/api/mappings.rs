@@ -16,6 +16,7 @@ use super::{
     page::{Listed, Paging},
     patients::patched,
     problem::Problem,
+    rows::One,
 };
 use crate::{
     actors::repository::Page,
@@ -343,5 +344,5 @@ async fn of_patient(
 
 fn fetched(mapping: Mapping) -> Fetched<MappingView> {
     let tag = etag(mapping.version);
-    Fetched::Ok(Json(mapping.into()), tag)
+    Fetched::Ok(One::of(mapping), tag)
 }

@@ -36,7 +36,7 @@ use poem::{
 };
 use poem_openapi::OpenApiService;
 
-pub use context::Services;
+pub use context::{Parts, Services};
 use problem::Problem;
 pub use retry::UnderWay;
 

@@ -10,7 +10,7 @@ use super::{
     rows::{Row, Rows},
 };
 use crate::{
-    actors::repository::Page,
+    actors::repository::{Page, Shared},
     domain::{Caller, fields::FieldErrors},
 };
 
@@ -80,15 +80,31 @@ impl Paging {
         id: impl Fn(&Found) -> i64,
         view: impl FnMut(Found) -> View,
     ) -> Listed<View> {
-        let has_more = rows.len() as i64 > self.page.limit;
+        let link = self.link(&rows, id);
         rows.truncate(self.page.limit as usize);
-        let last = rows.last().filter(|_| has_more);
-        let next = last.map(|last| {
-            let cursor = self.write_cursor(id(last));
-            let joint = if self.query.is_empty() { "" } else { "&" };
-            format!("<{}?{}{joint}cursor={cursor}>; rel=\"next\"", self.path, self.query)
+        Listed::Ok(Rows::of(rows.into_iter().map(view)), link)
+    }
+
+    /// The same of rows that others asked for as well: the first of them writes the page for all.
+    pub fn shared<Found: Clone, View: Row>(
+        &self,
+        rows: &Shared<Found>,
+        id: impl Fn(&Found) -> i64,
+        view: impl FnMut(Found) -> View,
+    ) -> Listed<View> {
+        let shown = rows.shown(|rows| {
+            Rows::of(rows[..rows.len().min(self.page.limit as usize)].iter().cloned().map(view)).into_bytes()
         });
-        Listed::Ok(Rows(rows.into_iter().map(view).collect()), next)
+        Listed::Ok(Rows::written(shown), self.link(rows.all(), id))
+    }
+
+    /// The link to the next page, if there is one.
+    fn link<Found>(&self, rows: &[Found], id: impl Fn(&Found) -> i64) -> Option<String> {
+        let limit = self.page.limit as usize;
+        let last = rows.get(limit - 1).filter(|_| rows.len() > limit)?;
+        let cursor = self.write_cursor(id(last));
+        let joint = if self.query.is_empty() { "" } else { "&" };
+        Some(format!("<{}?{}{joint}cursor={cursor}>; rel=\"next\"", self.path, self.query))
     }
 
     fn write_cursor(&self, before: i64) -> String {
@@ -159,7 +175,11 @@ mod tests {
     fn only_a_page_that_is_not_the_last_links_to_the_next() {
         let paging = paging("/api/patients/?search=ann", 1, None).unwrap();
         let rows: Vec<i64> = (0..51).rev().collect();
-        let Listed::Ok(Rows(shown), link) = paging.listed(rows, |id| *id, |id| id);
+        let Listed::Ok(shown, link) = paging.listed(rows.clone(), |id| *id, |id| id);
+        let (Listed::Ok(again, same), shown) =
+            (paging.shared(&Shared::from(rows), |id| *id, |id| id), shown.into_bytes());
+        assert_eq!((&again.into_bytes(), &same), (&shown, &link), "shared or not");
+        let shown: Vec<i64> = serde_json::from_slice(&shown).unwrap();
         assert_eq!((shown.len(), shown[49]), (50, 1));
         let link = link.unwrap();
         assert!(link.starts_with("</api/patients?search=ann&cursor=") && link.ends_with(">; rel=\"next\""), "{link}");

@@ -9,13 +9,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use poem_openapi::{payload::Json, types::ToJSON};
 use serde::de::DeserializeOwned;
 
 use super::{
     context::{Services, to_the_end},
     etag::{Created, Entered, etag},
     problem::Problem,
+    rows::{One, Row},
 };
 use crate::{
     actors::repository::{Conflict, Error},
@@ -64,20 +64,20 @@ impl<T> Once<T> {
     }
 
     /// The answer with a new row of that collection; `id_and_version` reads the two.
-    pub(super) fn created<V: From<T> + ToJSON>(
+    pub(super) fn created<V: From<T> + Row>(
         self,
         collection: &str,
         id_and_version: impl Fn(&T) -> (i64, i64),
     ) -> Created<V> {
         let (id, version) = id_and_version(&self.outcome);
         let location = format!("{collection}/{id}");
-        Created::Created(Json(self.outcome.into()), location, etag(version), self.replayed)
+        Created::Created(One::of(self.outcome), location, etag(version), self.replayed)
     }
 
     /// The answer with a new row, of that collection, that has no version.
-    pub(super) fn entered<V: From<T> + ToJSON>(self, collection: &str, id: impl Fn(&T) -> i64) -> Entered<V> {
+    pub(super) fn entered<V: From<T> + Row>(self, collection: &str, id: impl Fn(&T) -> i64) -> Entered<V> {
         let location = format!("{collection}/{}", id(&self.outcome));
-        Entered::Created(Json(self.outcome.into()), location, self.replayed)
+        Entered::Created(One::of(self.outcome), location, self.replayed)
     }
 }
 

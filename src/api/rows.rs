@@ -1,5 +1,8 @@
-//! The rows of a list as JSON that is written once, without a tree of values in between.
+//! Rows as JSON that is written once, without a tree of values in between.
 
+use std::marker::PhantomData;
+
+use bytes::Bytes;
 use poem::{IntoResponse, Response};
 use poem_openapi::{
     payload::Payload,
@@ -7,7 +10,7 @@ use poem_openapi::{
     types::{ToJSON, Type},
 };
 
-/// A row that a list shows.
+/// A row that an answer shows.
 pub trait Row: ToJSON {
     /// Writes the row as JSON.
     fn write(&self, out: &mut Vec<u8>) {
@@ -15,18 +18,29 @@ pub trait Row: ToJSON {
     }
 }
 
-/// Rows whose lists are short or seldom asked for are written by the framework.
+/// Rows that are seldom asked for are written by the framework.
 macro_rules! by_the_framework {
     ($($view:path),* $(,)?) => { $(impl Row for $view {})* };
 }
 
 by_the_framework!(
     super::appointments::EventView,
+    super::auth::Me,
+    super::clinic::ChangedClinicView,
+    super::clinic::ClinicView,
     super::closures::ClosureView,
+    super::closures::EnteredClosureView,
+    super::doctors::ChangedDoctorView,
     super::doctors::DoctorView,
     super::invitations::InvitationView,
     super::mappings::MappingView,
+    super::schedules::ChangedHoursView,
+    super::schedules::ChangedSchedulingView,
+    super::schedules::EnteredTimeOffView,
+    super::schedules::HoursView,
+    super::schedules::SchedulingView,
     super::schedules::TimeOffView,
+    super::series::BookedSeriesView,
     super::users::UserView,
     super::waitlist::EntryView,
 );
@@ -61,35 +75,75 @@ pub fn text<T: std::ops::Deref<Target = String>, S: serde::Serializer>(
     }
 }
 
-/// A list's rows.
-pub struct Rows<T>(pub Vec<T>);
+/// One row, written.
+pub struct One<T>(Vec<u8>, PhantomData<fn() -> T>);
 
-impl<T: Type> Payload for Rows<T> {
-    const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
-
-    fn schema_ref() -> MetaSchemaRef {
-        Vec::<T>::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
+impl<T: Row> One<T> {
+    /// Writes a row.
+    pub fn of(row: impl Into<T>) -> Self {
+        let mut out = Vec::with_capacity(600);
+        row.into().write(&mut out);
+        Self(out, PhantomData)
     }
 }
 
-impl<T: Row> IntoResponse for Rows<T> {
-    fn into_response(self) -> Response {
-        let mut out = Vec::with_capacity(2 + 400 * self.0.len());
+/// A list's rows, written.
+#[derive(Clone)]
+pub struct Rows<T>(Bytes, PhantomData<fn() -> T>);
+
+impl<T: Row> Rows<T> {
+    /// Writes rows, in their order.
+    pub fn of(rows: impl ExactSizeIterator<Item = T>) -> Self {
+        let mut out = Vec::with_capacity(2 + 400 * rows.len());
         out.push(b'[');
-        for (n, row) in self.0.iter().enumerate() {
+        for (n, row) in rows.enumerate() {
             if n > 0 {
                 out.push(b',');
             }
             row.write(&mut out);
         }
         out.push(b']');
-        Response::builder().content_type(Self::CONTENT_TYPE).body(out)
+        Self::written(out.into())
     }
 }
+
+impl<T> Rows<T> {
+    /// Rows that were written before.
+    pub fn written(rows: Bytes) -> Self {
+        Self(rows, PhantomData)
+    }
+
+    /// As they were written.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+/// JSON that was written before.
+macro_rules! json {
+    ($payload:ident, $shown:ty) => {
+        impl<T: Type> Payload for $payload<T> {
+            const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
+
+            fn schema_ref() -> MetaSchemaRef {
+                <$shown>::schema_ref()
+            }
+
+            fn register(registry: &mut Registry) {
+                <$shown>::register(registry);
+            }
+        }
+
+        impl<T: Type> IntoResponse for $payload<T> {
+            fn into_response(self) -> Response {
+                Response::builder().content_type(Self::CONTENT_TYPE).body(self.0)
+            }
+        }
+    };
+}
+
+json!(One, T);
+json!(Rows, Vec<T>);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,6 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
-    payload::Json,
     types::{Email, Example, Password},
 };
 
@@ -15,6 +14,7 @@ use super::{
     etag::{Created, Fetched, NoContent, etag, expected_version},
     page::{Listed, Paging},
     problem::Problem,
+    rows::One,
 };
 use crate::{
     authn::weakness,
@@ -253,5 +253,5 @@ impl Users {
 
 fn fetched(user: User) -> Fetched<UserView> {
     let tag = etag(user.version);
-    Fetched::Ok(Json(user.into()), tag)
+    Fetched::Ok(One::of(user), tag)
 }

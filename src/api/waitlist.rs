@@ -5,7 +5,6 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     Enum, Object, OpenApi,
     param::{Header, Path, Query},
-    payload::Json,
     types::Example,
 };
 
@@ -18,6 +17,7 @@ use super::{
     problem::Problem,
     refusal::SlotView,
     retry::Once,
+    rows::One,
     schedules::time_of_day,
 };
 use crate::domain::{
@@ -281,7 +281,7 @@ impl Waitlist {
         let seen = services.admit(&caller.0, Action::Read, Resource::Waitlist).await?;
         let entry = services.repository.find_waitlist_entry(&caller.0, WaitlistEntryId(id.0), seen).await?;
         let tag = etag(entry.version);
-        Ok(Fetched::Ok(Json(entry.into()), tag))
+        Ok(Fetched::Ok(One::of(entry), tag))
     }
 
     /// Take the time that is held

@@ -148,7 +148,7 @@ impl Identified for Patient {
 }
 
 /// Which patients a list asks for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PatientFilter {
     /// A part of the name, e-mail address or phone number.
     pub search: Option<String>,

@@ -16,6 +16,7 @@ mod error;
 pub mod history;
 pub mod invitations;
 pub mod mappings;
+pub mod patient_groups;
 pub mod patients;
 pub mod retries;
 pub mod schedules;
@@ -32,7 +33,7 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 
 /// Which page of a list: newest first, by id.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page {
     /// Only rows with an id below this.
     pub before: Option<i64>,

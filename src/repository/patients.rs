@@ -12,30 +12,30 @@ use crate::domain::{
 
 /// A whole row, for `SELECT *`.
 #[expect(dead_code, reason = "clinic_id and deleted_at are conditions, not results")]
-struct PatientRow {
-    clinic_id: i64,
-    id: i64,
-    first_name: String,
-    last_name: String,
-    date_of_birth: Option<NaiveDate>,
-    date_of_birth_estimated: bool,
-    gender: String,
-    phone_number: Option<String>,
-    email: Option<String>,
-    email_shared: bool,
-    address: Option<String>,
-    medical_history: Option<String>,
-    emergency_contact_name: Option<String>,
-    emergency_contact_phone: Option<String>,
-    created_by: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-    deleted_at: Option<DateTime<Utc>>,
+pub(super) struct PatientRow {
+    pub(super) clinic_id: i64,
+    pub(super) id: i64,
+    pub(super) first_name: String,
+    pub(super) last_name: String,
+    pub(super) date_of_birth: Option<NaiveDate>,
+    pub(super) date_of_birth_estimated: bool,
+    pub(super) gender: String,
+    pub(super) phone_number: Option<String>,
+    pub(super) email: Option<String>,
+    pub(super) email_shared: bool,
+    pub(super) address: Option<String>,
+    pub(super) medical_history: Option<String>,
+    pub(super) emergency_contact_name: Option<String>,
+    pub(super) emergency_contact_phone: Option<String>,
+    pub(super) created_by: i64,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+    pub(super) version: i64,
+    pub(super) deleted_at: Option<DateTime<Utc>>,
 }
 
 impl PatientRow {
-    fn checked(self) -> Result<Patient> {
+    pub(super) fn checked(self) -> Result<Patient> {
         let gender = Gender::lettered(&self.gender);
         let estimated = self.date_of_birth_estimated;
         Ok(Patient {
@@ -135,66 +135,6 @@ pub async fn list(
     .into_iter()
     .map(PatientRow::checked)
     .collect()
-}
-
-/// A patient that somebody asks for.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// In which clinic.
-    pub clinic: ClinicId,
-    /// Which.
-    pub id: PatientId,
-    /// Within which rows.
-    pub seen: Visibility,
-}
-
-/// Those of the patients whom their callers may see, in the order of the requests. One round trip for all
-/// (the function `find_patients` of the migrations).
-pub async fn find_all(db: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<Option<Patient>>> {
-    let rows = sqlx::query!(
-        r#"SELECT request AS "request!", id AS "id!", first_name AS "first_name!", last_name AS "last_name!",
-             date_of_birth, date_of_birth_estimated AS "date_of_birth_estimated!", gender AS "gender!", phone_number,
-             email, email_shared AS "email_shared!", address, medical_history, emergency_contact_name,
-             emergency_contact_phone, created_by AS "created_by!", created_at AS "created_at!",
-             updated_at AS "updated_at!", version AS "version!"
-         FROM find_patients($1, $2, $3, $4, $5, $6)"#,
-        &wanted.iter().map(|wanted| wanted.clinic.0).collect::<Vec<_>>(),
-        &(0..).take(wanted.len()).collect::<Vec<i32>>(),
-        &wanted.iter().map(|wanted| wanted.id.0).collect::<Vec<_>>(),
-        &wanted.iter().map(|wanted| wanted.seen.whole_clinic).collect::<Vec<_>>(),
-        &wanted.iter().map(|wanted| wanted.seen.owner_id()).collect::<Vec<_>>() as &[Option<i64>],
-        &wanted.iter().map(|wanted| wanted.seen.doctor_id()).collect::<Vec<_>>() as &[Option<i64>],
-    )
-    .fetch_all(db)
-    .await?;
-    let mut found = vec![None; wanted.len()];
-    for row in rows {
-        let place = usize::try_from(row.request).ok().and_then(|request| found.get_mut(request));
-        let place = place.ok_or_else(|| Error::Corrupt("a patient that nobody asked for".into()))?;
-        let row = PatientRow {
-            clinic_id: 0,
-            id: row.id,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            date_of_birth: row.date_of_birth,
-            date_of_birth_estimated: row.date_of_birth_estimated,
-            gender: row.gender,
-            phone_number: row.phone_number,
-            email: row.email,
-            email_shared: row.email_shared,
-            address: row.address,
-            medical_history: row.medical_history,
-            emergency_contact_name: row.emergency_contact_name,
-            emergency_contact_phone: row.emergency_contact_phone,
-            created_by: row.created_by,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            version: row.version,
-            deleted_at: None,
-        };
-        *place = Some(row.checked()?);
-    }
-    Ok(found)
 }
 
 /// The patient, if the caller may see them.

@@ -42,6 +42,73 @@ async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_read_in_one_group_are_each_clinics_own() {
+    let app = TestApp::start().await;
+    let mut clinics = Vec::new();
+    for name in ["ada", "bea", "cem"] {
+        let admin = app.founder(name).await;
+        let patients = [admin.new_patient().await, admin.new_patient().await];
+        clinics.push((admin, patients));
+    }
+    let clinics = Arc::new(clinics);
+    let mut asking = tokio::task::JoinSet::new();
+    for n in 0..180 {
+        let clinics = clinics.clone();
+        asking.spawn(async move {
+            let (admin, [first, second]) = &clinics[n % 3];
+            let limit = 1 + n / 3 % 2;
+            let answer = admin.get(&format!("/api/patients?limit={limit}")).await.expect(200);
+            let ids: Vec<_> = answer.body.as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
+            assert_eq!(ids, [*second, *first][..limit], "{}", answer.text);
+            assert_eq!(answer.headers.contains_key("link"), limit == 1);
+        });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked.expect("an answer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_patients_shows_every_change_whoever_made_it() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let names = || async {
+        let page = admin.get("/api/patients").await.expect(200).body;
+        page.as_array().unwrap().iter().map(|row| row["first_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(names().await.is_empty());
+    let (first, second) = (admin.new_patient().await, admin.new_patient().await);
+    let before = names().await;
+    assert_eq!((before.len(), names().await), (2, before.clone()));
+    // By somebody at the database, who knows nothing of versions.
+    let mut db = app.database.connect().await;
+    let run = |statement: String| sqlx::AssertSqlSafe(statement);
+    sqlx::raw_sql(run(format!("UPDATE patients SET first_name = 'Changed' WHERE id = {first}")))
+        .execute(&mut db)
+        .await
+        .unwrap();
+    assert_eq!(names().await, [before[0].as_str(), "Changed"]);
+    admin.patch(&format!("/api/patients/{second}"), json!({ "first_name": "Second" })).await.expect(200);
+    assert_eq!(names().await, ["Second", "Changed"]);
+    admin.delete(&format!("/api/patients/{second}")).await.expect(204);
+    assert_eq!(names().await, ["Changed"]);
+    sqlx::raw_sql(run(format!("UPDATE patients SET deleted_at = NULL WHERE id = {second}")))
+        .execute(&mut db)
+        .await
+        .unwrap();
+    assert_eq!(names().await, ["Second", "Changed"]);
+    // A connection that was lost takes along what was remembered by it.
+    sqlx::raw_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        .execute(&mut db)
+        .await
+        .unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(names().await, ["Second", "Changed"]);
+    admin.new_patient().await;
+    assert_eq!(names().await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bookings_of_one_group_count_against_the_days_capacity_one_after_the_other() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;

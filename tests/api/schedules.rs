@@ -150,6 +150,27 @@ async fn an_idle_schedule_leaves_memory_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_more_schedules_stay_in_memory_than_may_and_none_loses_anything() {
+    let (app, admin, _, patient) = filled().await;
+    let mut doctors = Vec::new();
+    for _ in 0..20 {
+        doctors.push(admin.new_doctor().await);
+    }
+    let limits = Limits { resident: 4, ..Limits::default() };
+    let (_repository, schedules) = actors(&app, limits).await;
+    for (hour, doctor) in (0..).zip(&doctors) {
+        schedules.book(request(&admin, *doctor, patient, hour)).await.unwrap();
+        // One is on its way out while the next comes.
+        assert!(schedules.resident() <= 6, "{} after {hour}", schedules.resident());
+    }
+    for (hour, doctor) in (0..).zip(doctors) {
+        let refused = schedules.book(request(&admin, doctor, patient, hour)).await;
+        let Err(ScheduleError::Refused(refused)) = refused else { panic!("{refused:?}") };
+        assert!(refused.violations.contains(&Violation::SlotTaken), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_races_passivation_is_answered_by_the_next_activation() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { idle: Duration::from_millis(2), ..Limits::default() };

@@ -22,8 +22,9 @@ impl Kind for Bookings {
     const LARGEST: usize = 64;
     type Item = Booking;
     type Answer = Written;
+    type Memory = ();
 
-    async fn work(connection: &mut Connection, mut group: Vec<Pending<Self>>) {
+    async fn work(connection: &mut Connection, (): &mut (), mut group: Vec<Pending<Self>>) {
         // Both sides of a deadlock would otherwise take the same rows in different orders.
         group.sort_by_key(|(booking, _)| (booking.caller.clinic, booking.doctor, booking.during));
         let (bookings, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();

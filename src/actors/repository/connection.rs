@@ -26,6 +26,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) struct Connection {
     options: Arc<PgConnectOptions>,
     open: Option<Open>,
+    /// How often it was opened.
+    times_opened: u64,
 }
 
 struct Open {
@@ -36,12 +38,17 @@ struct Open {
 
 impl Connection {
     pub(super) fn new(options: Arc<PgConnectOptions>) -> Self {
-        Self { options, open: None }
+        Self { options, open: None, times_opened: 0 }
     }
 
     /// Another connection to the same place, not yet open.
     pub(super) fn another(&self) -> Self {
         Self::new(self.options.clone())
+    }
+
+    /// How often it was opened: what is remembered of a database lasts as long as the connection to it.
+    pub(super) fn times_opened(&self) -> u64 {
+        self.times_opened
     }
 
     /// Runs statements that change nothing.
@@ -80,6 +87,7 @@ impl Connection {
         }
         if self.open.is_none() {
             self.open = Some(self.connect().await?);
+            self.times_opened += 1;
         }
         let open = self.open.as_mut().ok_or(Error::Unavailable)?;
         open.last_used = Instant::now();

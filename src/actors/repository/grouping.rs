@@ -28,8 +28,15 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
     /// What is answered.
     type Answer: Send + 'static;
 
+    /// What an actor remembers from group to group.
+    type Memory: Default + Send + 'static;
+
     /// Works on a group, and answers each of its items.
-    fn work(connection: &mut Connection, group: Vec<Pending<Self>>) -> impl Future<Output = ()> + Send;
+    fn work(
+        connection: &mut Connection,
+        memory: &mut Self::Memory,
+        group: Vec<Pending<Self>>,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// Actors that each own a connection and work in groups; cheap to clone.
@@ -76,7 +83,7 @@ enum Message<K: Kind> {
     /// Work on this, which waits since then.
     Ask(Box<Pending<K>>, Instant),
     /// A group is done; the connection is free again.
-    Done(Box<Connection>),
+    Done(Box<(Connection, K::Memory)>),
     /// Stop once nothing is left.
     Drain,
 }
@@ -84,6 +91,7 @@ enum Message<K: Kind> {
 /// What an actor holds.
 struct State<K: Kind> {
     connection: Connection,
+    memory: K::Memory,
     queue: Vec<(Pending<K>, Instant)>,
     is_busy: bool,
     is_draining: bool,
@@ -97,7 +105,8 @@ impl<K: Kind> Actor for GroupActor<K> {
     type Arguments = Connection;
 
     async fn pre_start(&self, _: ActorRef<Message<K>>, connection: Connection) -> Result<State<K>, ActorProcessingErr> {
-        Ok(State { connection, queue: Vec::new(), is_busy: false, is_draining: false })
+        let memory = K::Memory::default();
+        Ok(State { connection, memory, queue: Vec::new(), is_busy: false, is_draining: false })
     }
 
     async fn handle(
@@ -108,8 +117,8 @@ impl<K: Kind> Actor for GroupActor<K> {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Ask(pending, since) => state.queue.push((*pending, since)),
-            Message::Done(connection) => {
-                state.connection = *connection;
+            Message::Done(done) => {
+                (state.connection, state.memory) = *done;
                 state.is_busy = false;
             }
             Message::Drain => state.is_draining = true,
@@ -138,18 +147,19 @@ fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
     metrics::histogram!("clinicd_group_wait_seconds", "kind" => K::NAME).record(longest.as_secs_f64());
     let fresh = state.connection.another();
     let mut connection = std::mem::replace(&mut state.connection, fresh);
+    let mut memory = std::mem::take(&mut state.memory);
     state.is_busy = true;
     let myself = myself.clone();
     tokio::spawn(async move {
         let replacement = connection.another();
         let worked = tokio::spawn(async move {
             if !group.is_empty() {
-                K::work(&mut connection, group).await;
+                K::work(&mut connection, &mut memory, group).await;
             }
-            connection
+            (connection, memory)
         });
         // If the work panicked, its callers see a lost outcome, and the next group gets a new connection.
-        let connection = worked.await.unwrap_or(replacement);
-        let _ = myself.cast(Message::Done(Box::new(connection)));
+        let done = worked.await.unwrap_or_else(|_| (replacement, K::Memory::default()));
+        let _ = myself.cast(Message::Done(Box::new(done)));
     });
 }

@@ -13,6 +13,7 @@ mod doctors;
 mod grouping;
 mod invitations;
 mod mappings;
+mod patient_pages;
 mod patient_reader;
 mod patients;
 pub mod peers;
@@ -21,6 +22,7 @@ mod retries;
 mod schedules;
 mod series;
 mod sessions;
+mod shared;
 mod users;
 mod waitlist;
 mod worker;
@@ -55,13 +57,15 @@ pub use accounts::Entry;
 use booking_writer::Bookings;
 use connection::Connection;
 use grouping::Grouping;
+use patient_pages::PatientPages;
 use patient_reader::Patients;
 use queue::FairQueue;
+pub use shared::Shared;
 use worker::{RepositoryWorker, Work};
 
 /// How many pieces of work may wait for a worker.
 const QUEUE_LIMIT: usize = 1024;
-/// How many connections read patients.
+/// How many connections read single patients, and as many pages of them.
 const READERS: usize = 2;
 /// How long a piece of work may wait before it is dropped undone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,6 +78,7 @@ pub struct Repository {
     workers: Workers,
     bookings: Grouping<Bookings>,
     patients: Grouping<Patients>,
+    patient_pages: Grouping<PatientPages>,
     waiting: Arc<Semaphore>,
 }
 
@@ -121,7 +126,8 @@ impl Repository {
         Ok(Self {
             workers,
             bookings: Grouping::start(options.clone(), settings.booking_writers).await?,
-            patients: Grouping::start(options, READERS).await?,
+            patients: Grouping::start(options.clone(), READERS).await?,
+            patient_pages: Grouping::start(options, READERS).await?,
             waiting: Arc::new(Semaphore::new(QUEUE_LIMIT)),
         })
     }
@@ -130,6 +136,7 @@ impl Repository {
     pub async fn drain(&self) {
         self.bookings.drain().await;
         self.patients.drain().await;
+        self.patient_pages.drain().await;
         let _ = self.workers.cast(FactoryMessage::DrainRequests);
         let stopped = self.workers.wait(Some(PATIENCE)).await;
         if stopped.is_err() {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::patients::Patient,
-    repository::patients::{self, Wanted},
+    repository::patient_groups::{self, Wanted},
 };
 
 /// Patients, read in groups.
@@ -20,11 +20,12 @@ impl Kind for Patients {
     const LARGEST: usize = 64;
     type Item = Wanted;
     type Answer = Patient;
+    type Memory = ();
 
-    async fn work(connection: &mut Connection, group: Vec<Pending<Self>>) {
+    async fn work(connection: &mut Connection, (): &mut (), group: Vec<Pending<Self>>) {
         let (wanted, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let found = connection
-            .read(Context::Global, move |db| async move { patients::find_all(db, &wanted).await }.boxed())
+            .read(Context::Global, move |db| async move { patient_groups::find_all(db, &wanted).await }.boxed())
             .await;
         match found {
             Ok(found) => {

@@ -1,8 +1,10 @@
 //! Work on patients.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Error, Page, Repository, Result};
+use super::{Context, Deleted, Error, Page, Repository, Result, Shared};
 use crate::{
     domain::{
         AccountId, Caller, DoctorId, PatientId, Visibility,
@@ -10,7 +12,10 @@ use crate::{
         fields::FieldErrors,
         patients::{Patient, PatientDetails, PatientFilter},
     },
-    repository::patients::{self, Wanted},
+    repository::{
+        patient_groups::{PatientPage, Wanted},
+        patients,
+    },
 };
 
 impl Repository {
@@ -30,12 +35,16 @@ impl Repository {
         seen: Visibility,
         filter: PatientFilter,
         page: Page,
-    ) -> Result<Vec<Patient>> {
+    ) -> Result<Arc<Shared<Patient>>> {
         let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| {
+        if seen.whole_clinic && filter == PatientFilter::default() {
+            let _permit = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
+            return self.patient_pages.ask(clinic.0, PatientPage { clinic, page }).await;
+        }
+        let rows = self.read(Context::Clinic(clinic), move |db| {
             async move { patients::list(db, clinic, seen, &filter, page).await }.boxed()
-        })
-        .await
+        });
+        Ok(Arc::new(rows.await?.into()))
     }
 
     /// The patient, if the caller may see them.

@@ -72,8 +72,7 @@ impl Actor for ScheduleActor {
     type State = State;
     type Arguments = Arguments;
 
-    async fn pre_start(&self, myself: ActorRef<Message>, at: Arguments) -> Result<State, ActorProcessingErr> {
-        myself.send_after(at.directory.limits().idle, || Message::Tick);
+    async fn pre_start(&self, _: ActorRef<Message>, at: Arguments) -> Result<State, ActorProcessingErr> {
         Ok(State {
             at,
             in_flight: HashMap::new(),
@@ -107,6 +106,8 @@ impl Actor for ScheduleActor {
                 state.read(&myself);
             }
             Message::Tick => state.tick(&myself),
+            Message::MakeRoom if state.is_at_rest() => state.leave(&myself),
+            Message::MakeRoom => {}
         }
         if state.is_leaving && state.is_at_rest() {
             // What has come in the meantime is still handed back.
@@ -317,7 +318,6 @@ impl State {
             return self.leave(myself);
         }
         self.calendar().forget_before(Utc::now());
-        myself.send_after(idle, || Message::Tick);
     }
 
     fn is_at_rest(&self) -> bool {

@@ -1,10 +1,11 @@
 //! Which schedules are in memory, and their supervisor.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
+use indexmap::IndexMap;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{Notify, OnceCell, Semaphore};
 
@@ -22,14 +23,52 @@ pub(super) type Key = (ClinicId, DoctorId);
 pub(super) struct Directory(Arc<Shared>);
 
 struct Shared {
-    entries: Mutex<HashMap<Key, Arc<Entry>>>,
+    entries: Mutex<Entries>,
     peers: Peers,
     limits: Limits,
     /// Told when time becomes free that somebody may wait for.
     freed: Arc<Notify>,
 }
 
+/// How many are looked at, at most, to make room for one more.
+const LOOKS: usize = 64;
+
+/// The schedules in memory, around a clock whose hand finds those that nobody has asked for a while.
+#[derive(Default)]
+pub(super) struct Entries {
+    of: IndexMap<Key, Arc<Entry>>,
+    hand: usize,
+}
+
+impl Entries {
+    /// Asks as many as are too many to leave; whoever was asked since the hand last passed stays. One that
+    /// is at work stays too, so that there may be a few too many for a while.
+    fn make_room(&mut self, most: usize) {
+        let mut too_many = (self.of.len() + 1).saturating_sub(most);
+        for _ in 0..LOOKS.min(self.of.len()) {
+            if too_many == 0 {
+                return;
+            }
+            self.hand = (self.hand + 1) % self.of.len();
+            let entry = &self.of[self.hand];
+            let is_in_use = entry.is_used.swap(false, Ordering::Relaxed);
+            if let (false, Some(actor)) = (is_in_use, entry.actor.get()) {
+                let _ = actor.cast(Message::MakeRoom);
+                too_many -= 1;
+            }
+        }
+    }
+
+    fn remove(&mut self, key: Key, is_that: impl Fn(&Arc<Entry>) -> bool) {
+        if self.of.get(&key).is_some_and(is_that) {
+            self.of.swap_remove(&key);
+        }
+    }
+}
+
 pub(super) struct Entry {
+    /// Since the hand of the clock last passed.
+    is_used: AtomicBool,
     /// Set once the actor has been activated; several callers wait for one activation.
     pub(super) actor: OnceCell<ActorRef<Message>>,
     pub(super) permits: Arc<Semaphore>,
@@ -41,67 +80,83 @@ impl Directory {
         Self(Arc::new(Shared { entries: Mutex::default(), peers, limits, freed: Arc::default() }))
     }
 
-    pub(super) fn entries(&self) -> MutexGuard<'_, HashMap<Key, Arc<Entry>>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         // The map is whole after any single operation on it, so a panic elsewhere does not spoil it.
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries().of.len()
+    }
+
+    /// Lets go of all.
+    pub(super) fn take_all(&self) -> Vec<Arc<Entry>> {
+        self.entries().of.drain(..).map(|(_, entry)| entry).collect()
+    }
+
     pub(super) fn entry(&self, key: Key) -> Arc<Entry> {
-        let per_doctor = self.0.limits.per_doctor;
+        let Limits { per_doctor, resident, .. } = self.0.limits;
         let mut entries = self.entries();
-        let entry = entries.entry(key).or_insert_with(|| {
-            Arc::new(Entry { actor: OnceCell::new(), permits: Arc::new(Semaphore::new(per_doctor)) })
-        });
-        entry.clone()
+        if let Some(entry) = entries.of.get(&key) {
+            entry.is_used.store(true, Ordering::Relaxed);
+            return entry.clone();
+        }
+        entries.make_room(resident);
+        let entry = Entry {
+            is_used: AtomicBool::new(false),
+            actor: OnceCell::new(),
+            permits: Arc::new(Semaphore::new(per_doctor)),
+        };
+        entries.of.entry(key).or_insert(Arc::new(entry)).clone()
     }
 
     /// Lets go of an actor that has ended or is about to.
     pub(super) fn forget(&self, key: Key, id: ActorId) {
-        let mut entries = self.entries();
-        let is_that = |entry: &Arc<Entry>| entry.actor.get().is_some_and(|actor| actor.get_id() == id);
-        if entries.get(&key).is_some_and(is_that) {
-            entries.remove(&key);
-        }
+        self.entries().remove(key, |entry| entry.actor.get().is_some_and(|actor| actor.get_id() == id));
     }
 
     /// Lets go of an entry whose activation failed.
     pub(super) fn forget_unborn(&self, key: Key, unborn: &Arc<Entry>) {
-        let mut entries = self.entries();
-        let is_that = |entry: &Arc<Entry>| Arc::ptr_eq(entry, unborn) && entry.actor.get().is_none();
-        if entries.get(&key).is_some_and(is_that) {
-            entries.remove(&key);
-        }
+        self.entries().remove(key, |entry| Arc::ptr_eq(entry, unborn) && entry.actor.get().is_none());
     }
 
     /// Lets go of a failed actor, whichever schedule it was.
     fn forget_failed(&self, id: ActorId) {
-        self.entries().retain(|_, entry| entry.actor.get().is_none_or(|actor| actor.get_id() != id));
+        self.entries().of.retain(|_, entry| entry.actor.get().is_none_or(|actor| actor.get_id() != id));
+    }
+
+    /// Tells all to look at the time.
+    fn tick(&self) {
+        for actor in self.entries().of.values().filter_map(|entry| entry.actor.get()) {
+            let _ = actor.cast(Message::Tick);
+        }
     }
 
     pub(super) fn refresh(&self, key: Key) {
         let mut entries = self.entries();
-        match entries.get(&key).map(|entry| entry.actor.get()) {
+        match entries.of.get(&key).map(|entry| entry.actor.get()) {
             Some(Some(actor)) => {
                 let _ = actor.cast(Message::Refresh);
             }
             // What is being read for an activation may be from before the change: whoever asks from
             // now on gets another.
             Some(None) => {
-                entries.remove(&key);
+                entries.of.swap_remove(&key);
             }
             None => {}
         }
     }
 
     pub(super) fn refresh_clinic(&self, clinic: ClinicId) {
-        let keys: Vec<_> = self.entries().keys().copied().filter(|(of, _)| *of == clinic).collect();
+        let keys: Vec<_> = self.entries().of.keys().copied().filter(|(of, _)| *of == clinic).collect();
         for key in keys {
             self.refresh(key);
         }
     }
 
     pub(super) fn refresh_all(&self) {
-        for actor in self.entries().values().filter_map(|entry| entry.actor.get()) {
+        for actor in self.entries().of.values().filter_map(|entry| entry.actor.get()) {
             let _ = actor.cast(Message::Refresh);
         }
     }
@@ -144,8 +199,15 @@ impl Actor for Supervisor {
     type State = Directory;
     type Arguments = Directory;
 
-    async fn pre_start(&self, _: ActorRef<()>, directory: Directory) -> Result<Directory, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<()>, directory: Directory) -> Result<Directory, ActorProcessingErr> {
+        myself.send_interval(directory.limits().idle, || ());
         Ok(directory)
+    }
+
+    /// It is time for those who are idle to leave. One clock for all: a timer each would outlive its schedule.
+    async fn handle(&self, _: ActorRef<()>, (): (), directory: &mut Directory) -> Result<(), ActorProcessingErr> {
+        directory.tick();
+        Ok(())
     }
 
     async fn handle_supervisor_evt(

@@ -167,6 +167,8 @@ pub(super) enum Message {
     Refresh,
     /// Time to look whether anybody still needs this actor.
     Tick,
+    /// There are too many schedules in memory: leave, if nothing is under way.
+    MakeRoom,
 }
 
 /// A booking as the writer takes it.

@@ -35,13 +35,21 @@ pub struct Limits {
     pub overall: usize,
     /// How long a caller waits for an answer.
     pub patience: Duration,
-    /// After how long without a request a schedule leaves memory.
+    /// After how long without a request a schedule leaves memory, at most twice as long.
     pub idle: Duration,
+    /// How many schedules stay in memory; where more are asked for, those leave that were asked longest ago.
+    pub resident: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_doctor: 256, overall: 4096, patience: Duration::from_secs(10), idle: Duration::from_secs(600) }
+        Self {
+            per_doctor: 256,
+            overall: 4096,
+            patience: Duration::from_secs(10),
+            idle: Duration::from_secs(600),
+            resident: 10_000,
+        }
     }
 }
 
@@ -177,13 +185,12 @@ impl Schedules {
 
     /// How many schedules are in memory.
     pub fn resident(&self) -> usize {
-        self.directory.entries().len()
+        self.directory.len()
     }
 
     /// Ends every schedule after what it has been asked.
     pub async fn drain(&self) {
-        let entries: Vec<_> = self.directory.entries().drain().map(|(_, entry)| entry).collect();
-        for entry in entries {
+        for entry in self.directory.take_all() {
             if let Some(actor) = entry.actor.get() {
                 let _ = actor.drain_and_wait(Some(Duration::from_secs(10))).await;
             }

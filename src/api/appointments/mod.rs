@@ -17,6 +17,7 @@ use super::{
     etag::{Created, Fetched, Found, NoContent, etag, expected_version},
     page::{Listed, Paging},
     problem::Problem,
+    rows::One,
 };
 use crate::{
     actors::{repository::Error, schedule::ScheduleError},
@@ -255,5 +256,5 @@ async fn amend(
 
 fn fetched(appointment: Appointment) -> Fetched<AppointmentView> {
     let tag = etag(appointment.version);
-    Fetched::Ok(Json(appointment.into()), tag)
+    Fetched::Ok(One::of(appointment), tag)
 }

@@ -11,15 +11,17 @@ use super::{
     etag::{Fetched, NoContent, etag, expected_version},
     outside::current_request,
     problem::Problem,
+    rows::One,
 };
 use crate::domain::{
     Caller, ClinicId,
     fields::{FieldErrors, login_name, tidy, tidy_optional},
     users::Account,
 };
+pub use view::Me;
 use view::{
-    LoginInput, Me, MePatch, MembershipView, Permission, Permissions, RefreshInput, RegisterInput, Registered,
-    SwitchInput, TokenPair,
+    LoginInput, MePatch, MembershipView, Permission, Permissions, RefreshInput, RegisterInput, Registered, SwitchInput,
+    TokenPair,
 };
 
 /// Operations on accounts and sessions.
@@ -170,5 +172,5 @@ async fn me(services: &Services, caller: &Caller, account: Account) -> Result<Fe
         created_at: account.created_at,
         updated_at: account.updated_at,
     };
-    Ok(Fetched::Ok(Json(me), tag))
+    Ok(Fetched::Ok(One::of(me), tag))
 }

@@ -6,7 +6,6 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     OpenApi,
     param::{Header, Path, Query},
-    payload::Json,
 };
 
 use super::{
@@ -16,6 +15,7 @@ use super::{
     page::{Listed, Paging},
     patients::PatientView,
     problem::Problem,
+    rows::One,
 };
 use crate::domain::{
     DoctorId,
@@ -24,8 +24,8 @@ use crate::domain::{
     fields::{FieldErrors, filter_text},
     patients::PatientFilter,
 };
-pub use view::DoctorView;
-use view::{ChangedDoctorView, DoctorInput, DoctorPatch};
+pub use view::{ChangedDoctorView, DoctorView};
+use view::{DoctorInput, DoctorPatch};
 
 /// Operations on doctors.
 pub struct Doctors;
@@ -208,7 +208,7 @@ impl Doctors {
         }
         let filter = PatientFilter { doctor: Some(doctor), ..PatientFilter::default() };
         let rows = services.repository.list_patients(&caller.0, patients_seen, filter, paging.fetch()).await?;
-        Ok(paging.listed(rows, |row| row.id.0, PatientView::from))
+        Ok(paging.shared(&rows, |row| row.id.0, PatientView::from))
     }
 }
 
@@ -228,12 +228,12 @@ async fn change(
         services.schedules.changed(caller.0.clinic, id);
         services.authn.memberships_changed(caller.0.clinic);
         let tag = etag(changed.row.version);
-        Ok(Fetched::Ok(Json(changed.into()), tag))
+        Ok(Fetched::Ok(One::of(changed), tag))
     })
     .await
 }
 
 fn fetched(doctor: Doctor) -> Fetched<DoctorView> {
     let tag = etag(doctor.version);
-    Fetched::Ok(Json(doctor.into()), tag)
+    Fetched::Ok(One::of(doctor), tag)
 }

@@ -6,7 +6,6 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     OpenApi,
     param::{Header, Path, Query},
-    payload::Json,
 };
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
     etag::{Created, Fetched, NoContent, etag, expected_version},
     page::{Listed, Paging},
     problem::Problem,
+    rows::One,
 };
 use crate::domain::{
     AccountId, PatientId,
@@ -65,7 +65,7 @@ impl Patients {
             doctor: None,
         };
         let rows = services.repository.list_patients(&caller.0, seen, filter, paging.fetch()).await?;
-        Ok(paging.listed(rows, |row| row.id.0, PatientView::from))
+        Ok(paging.shared(&rows, |row| row.id.0, PatientView::from))
     }
 
     /// Register a patient
@@ -269,5 +269,5 @@ impl Patients {
 
 fn fetched(patient: Patient) -> Fetched<PatientView> {
     let tag = etag(patient.version);
-    Fetched::Ok(Json(patient.into()), tag)
+    Fetched::Ok(One::of(patient), tag)
 }

@@ -7,7 +7,6 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     OpenApi,
     param::{Header, Path, Query},
-    payload::Json,
 };
 
 use super::{
@@ -16,16 +15,18 @@ use super::{
     etag::{Entered, Fetched, NoContent, etag, expected_version},
     page::{Listed, Paging},
     problem::Problem,
+    rows::One,
 };
 use crate::domain::{
     DoctorId, Interval, TimeOffId, Visibility,
     access::{Action, Resource},
     fields::{FieldErrors, tidy},
 };
-use view::{
-    ChangedHoursView, ChangedSchedulingView, EnteredTimeOffView, HoursInput, HoursView, SchedulingView, TimeOffInput,
+pub use view::{
+    ChangedHoursView, ChangedSchedulingView, EnteredTimeOffView, HoursView, SchedulingPatch, SchedulingView,
+    TimeOffView, patched_number, time_of_day,
 };
-pub use view::{SchedulingPatch, TimeOffView, patched_number, time_of_day};
+use view::{HoursInput, TimeOffInput};
 
 /// The longest time off, in days.
 const LONGEST_TIME_OFF: i64 = 366;
@@ -50,7 +51,7 @@ impl DoctorSchedules {
         let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
         let hours = services.repository.find_hours(&caller.0, DoctorId(id.0), seen).await?;
         let tag = etag(hours.revision);
-        Ok(Fetched::Ok(Json(hours.into()), tag))
+        Ok(Fetched::Ok(One::of(hours), tag))
     }
 
     /// Set a doctor's working hours
@@ -78,7 +79,7 @@ impl DoctorSchedules {
             let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await?;
             services.schedules.changed(caller.0.clinic, doctor);
             let tag = etag(changed.row.revision);
-            Ok(Fetched::Ok(Json(changed.into()), tag))
+            Ok(Fetched::Ok(One::of(changed), tag))
         })
         .await
     }
@@ -176,7 +177,7 @@ impl DoctorSchedules {
         let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
         let doctor = services.repository.find_doctor(&caller.0, DoctorId(id.0), seen).await?;
         let tag = etag(doctor.version);
-        Ok(Fetched::Ok(Json(doctor.into()), tag))
+        Ok(Fetched::Ok(One::of(doctor), tag))
     }
 
     /// Change what a doctor's appointments keep to
@@ -206,7 +207,7 @@ impl DoctorSchedules {
             let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await?;
             services.schedules.changed(caller.0.clinic, doctor);
             let tag = etag(changed.row.version);
-            Ok(Fetched::Ok(Json(changed.into()), tag))
+            Ok(Fetched::Ok(One::of(changed), tag))
         })
         .await
     }

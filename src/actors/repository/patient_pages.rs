@@ -1,0 +1,96 @@
+//! The reader of patients' pages: those that are asked for while its connection is busy are one round trip, who asks
+//! for the same page gets the same answer, and a page that has not changed is not read again.
+//!
+//! The statement begins after all of a group have asked, so that each sees at least what was committed before they
+//! did. The database says of each page whether it is still what is remembered. It reads pages that cost no more than
+//! their rows: those of whoever sees the whole clinic, without a filter. Other lists are the workers' work.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use indexmap::IndexMap;
+
+use super::{
+    Context, Error, Result, Shared,
+    connection::Connection,
+    grouping::{Kind, Pending},
+};
+use crate::{
+    domain::patients::Patient,
+    repository::patient_groups::{self, PageRead, PatientPage},
+};
+
+/// How many pages a reader remembers.
+const REMEMBERED: usize = 256;
+/// A longer page is not remembered.
+const LONGEST: usize = 64;
+
+/// Pages of all patients of a clinic.
+pub(super) struct PatientPages;
+
+type Rows = Arc<Shared<Patient>>;
+
+/// The pages that were read last, with their marks.
+#[derive(Default)]
+pub(super) struct Memory {
+    pages: IndexMap<PatientPage, (String, Rows)>,
+    /// Of which connection they are.
+    opened: u64,
+}
+
+impl Memory {
+    fn keep(&mut self, page: PatientPage, mark: String, rows: Rows) {
+        if self.pages.len() >= REMEMBERED && !self.pages.contains_key(&page) {
+            self.pages.swap_remove_index(0);
+        }
+        self.pages.insert(page, (mark, rows));
+    }
+}
+
+impl Kind for PatientPages {
+    const NAME: &'static str = "patient_pages";
+    const LARGEST: usize = 64;
+    type Item = PatientPage;
+    type Answer = Rows;
+    type Memory = Memory;
+
+    async fn work(connection: &mut Connection, memory: &mut Memory, group: Vec<Pending<Self>>) {
+        let mut pages: IndexMap<PatientPage, Vec<_>> = IndexMap::new();
+        for (page, answer) in group {
+            pages.entry(page).or_default().push(answer);
+        }
+        let (known, read) = loop {
+            let opened = connection.times_opened();
+            if memory.opened != opened {
+                *memory = Memory { opened, ..Memory::default() };
+            }
+            let known: Vec<_> = pages.keys().map(|page| memory.pages.get(page).cloned()).collect();
+            let marks = known.iter().map(|known| known.as_ref().map(|(mark, _)| mark.clone()));
+            let asked: Vec<_> = pages.keys().copied().zip(marks).collect();
+            let read = connection
+                .read(Context::Global, move |db| async move { patient_groups::pages(db, &asked).await }.boxed());
+            let read = read.await.inspect_err(|error| tracing::warn!(%error, "pages of patients could not be read"));
+            // What a connection that was opened just now says of marks is not of these pages.
+            if read.is_err() || opened == connection.times_opened() {
+                break (known, read.unwrap_or_default());
+            }
+        };
+        let mut read = read.into_iter();
+        for ((page, answers), known) in pages.into_iter().zip(known) {
+            let rows = match read.next() {
+                Some(PageRead::Unchanged) => known.map(|(_, rows)| rows),
+                Some(PageRead::Changed(rows, mark)) => {
+                    let rows = Arc::new(Shared::from(rows));
+                    if let Some(mark) = mark.filter(|_| rows.all().len() <= LONGEST) {
+                        memory.keep(page, mark, rows.clone());
+                    }
+                    Some(rows)
+                }
+                None => None,
+            };
+            for answer in answers {
+                let _: Result<(), _> = answer.send(rows.clone().ok_or(Error::Unavailable));
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! SQL that reads patients of several clinics in one round trip.
+
+use sqlx::PgConnection;
+
+use super::{Error, Page, Result, patients::PatientRow};
+use crate::domain::{ClinicId, PatientId, Visibility, patients::Patient};
+
+/// A row of a function that answers all columns that a patient has.
+macro_rules! patient {
+    ($row:ident) => {
+        patient!($row, $row.id)
+    };
+    ($row:ident, $id:expr) => {
+        PatientRow {
+            clinic_id: 0,
+            id: $id,
+            first_name: $row.first_name,
+            last_name: $row.last_name,
+            date_of_birth: $row.date_of_birth,
+            date_of_birth_estimated: $row.date_of_birth_estimated,
+            gender: $row.gender,
+            phone_number: $row.phone_number,
+            email: $row.email,
+            email_shared: $row.email_shared,
+            address: $row.address,
+            medical_history: $row.medical_history,
+            emergency_contact_name: $row.emergency_contact_name,
+            emergency_contact_phone: $row.emergency_contact_phone,
+            created_by: $row.created_by,
+            created_at: $row.created_at,
+            updated_at: $row.updated_at,
+            version: $row.version,
+            deleted_at: None,
+        }
+    };
+}
+
+/// A patient that somebody asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// In which clinic.
+    pub clinic: ClinicId,
+    /// Which.
+    pub id: PatientId,
+    /// Within which rows.
+    pub seen: Visibility,
+}
+
+/// Those of the patients whom their callers may see, in the order of the requests. One round trip for all
+/// (the function `find_patients` of the migrations).
+pub async fn find_all(db: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<Option<Patient>>> {
+    let rows = sqlx::query!(
+        r#"SELECT request AS "request!", id AS "id!", first_name AS "first_name!", last_name AS "last_name!",
+             date_of_birth, date_of_birth_estimated AS "date_of_birth_estimated!", gender AS "gender!", phone_number,
+             email, email_shared AS "email_shared!", address, medical_history, emergency_contact_name,
+             emergency_contact_phone, created_by AS "created_by!", created_at AS "created_at!",
+             updated_at AS "updated_at!", version AS "version!"
+         FROM find_patients($1, $2, $3, $4, $5, $6)"#,
+        &wanted.iter().map(|wanted| wanted.clinic.0).collect::<Vec<_>>(),
+        &(0..).take(wanted.len()).collect::<Vec<i32>>(),
+        &wanted.iter().map(|wanted| wanted.id.0).collect::<Vec<_>>(),
+        &wanted.iter().map(|wanted| wanted.seen.whole_clinic).collect::<Vec<_>>(),
+        &wanted.iter().map(|wanted| wanted.seen.owner_id()).collect::<Vec<_>>() as &[Option<i64>],
+        &wanted.iter().map(|wanted| wanted.seen.doctor_id()).collect::<Vec<_>>() as &[Option<i64>],
+    )
+    .fetch_all(db)
+    .await?;
+    let mut found = vec![None; wanted.len()];
+    for row in rows {
+        let place = usize::try_from(row.request).ok().and_then(|request| found.get_mut(request));
+        let place = place.ok_or_else(|| Error::Corrupt("a patient that nobody asked for".into()))?;
+        *place = Some(patient!(row).checked()?);
+    }
+    Ok(found)
+}
+
+/// A page of all patients of a clinic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PatientPage {
+    /// In which clinic.
+    pub clinic: ClinicId,
+    /// Which.
+    pub page: Page,
+}
+
+/// What became of a page.
+pub enum PageRead {
+    /// It is as it was when it had the mark that was told.
+    Unchanged,
+    /// It has these patients, newest first, and this mark.
+    Changed(Vec<Patient>, Option<String>),
+}
+
+/// Pages of patients, each with the mark by which it is known, in the order of the requests. One round trip for all
+/// (the function `patient_pages` of the migrations).
+pub async fn pages(db: &mut PgConnection, asked: &[(PatientPage, Option<String>)]) -> Result<Vec<PageRead>> {
+    // A page of which nothing is told has one row without a patient.
+    let rows = sqlx::query!(
+        r#"SELECT request AS "request!", mark, id AS "id?", COALESCE(first_name, '') AS "first_name!", COALESCE(last_name, '') AS "last_name!",
+             date_of_birth, COALESCE(date_of_birth_estimated, false) AS "date_of_birth_estimated!", COALESCE(gender, '') AS "gender!", phone_number,
+             email, COALESCE(email_shared, false) AS "email_shared!", address, medical_history, emergency_contact_name,
+             emergency_contact_phone, COALESCE(created_by, 0) AS "created_by!", COALESCE(created_at, 'epoch') AS "created_at!",
+             COALESCE(updated_at, 'epoch') AS "updated_at!", COALESCE(version, 0) AS "version!"
+         FROM patient_pages($1, $2, $3, $4, $5)"#,
+        &asked.iter().map(|(asked, _)| asked.clinic.0).collect::<Vec<_>>(),
+        &(0..).take(asked.len()).collect::<Vec<i32>>(),
+        &asked.iter().map(|(asked, _)| asked.page.before.unwrap_or(i64::MAX)).collect::<Vec<_>>(),
+        &asked.iter().map(|(asked, _)| asked.page.limit).collect::<Vec<_>>(),
+        &asked.iter().map(|(_, known)| known.clone()).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .fetch_all(db)
+    .await?;
+    let mut pages = Vec::with_capacity(asked.len());
+    pages.resize_with(asked.len(), || PageRead::Changed(Vec::new(), None));
+    for row in rows {
+        let place = usize::try_from(row.request).ok().and_then(|request| pages.get_mut(request));
+        let place = place.ok_or_else(|| Error::Corrupt("a page that nobody asked for".into()))?;
+        match row.id {
+            Some(id) => {
+                if let PageRead::Changed(patients, mark) = place {
+                    patients.push(patient!(row, id).checked()?);
+                    *mark = mark.take().or(row.mark);
+                }
+            }
+            // A page that has a mark has patients: those that are known.
+            None if row.mark.is_some() => *place = PageRead::Unchanged,
+            None => {}
+        }
+    }
+    Ok(pages)
+}
