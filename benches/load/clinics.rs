@@ -22,8 +22,8 @@ pub struct Clinics {
     pub first_patient: i64,
     /// The file of tokens that the load generator reads.
     pub tokens: PathBuf,
-    /// The token of the first clinic's founder.
-    pub token: String,
+    /// The founders' tokens, one a clinic.
+    pub founders: Vec<String>,
     /// The first founder's e-mail address.
     pub email: String,
     /// The first day on which a run may book, in seconds.
@@ -107,10 +107,37 @@ impl Clinics {
             first_doctor,
             first_patient,
             tokens,
-            token: founders[0]["access"].as_str().expect("a token").to_owned(),
+            founders: founders.iter().map(|founder| founder["access"].as_str().expect("a token").to_owned()).collect(),
             email: "founder0@bench.example".to_owned(),
             start: (chrono::Utc::now().timestamp() / 86400 + 3 + booked / 20 + 1) * 86400,
         }
+    }
+
+    /// Every doctor's id, with the token of a founder of the same clinic.
+    pub fn all_doctors(&self) -> Vec<(String, i64)> {
+        let of = |(n, token): (i64, &String)| {
+            let (token, first) = (token.clone(), self.first_doctor + n * self.doctors);
+            (0..self.doctors).map(move |nth| (token.clone(), first + nth))
+        };
+        (0..).zip(&self.founders).flat_map(of).collect()
+    }
+
+    /// Gives the first clinic so many doctors more, and answers them as [`all_doctors`](Self::all_doctors) does.
+    pub async fn hire(&self, database: &Database, count: i64) -> Vec<(String, i64)> {
+        let options = database.options().options([("statement_timeout", "0")]);
+        let mut db = PgConnection::connect_with(&options).await.expect("a connection");
+        let doctors: Vec<i64> = sqlx::query_scalar(
+            "INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
+             SELECT $1, 'Nils', 'Berg ' || n, 'Cardiology', 'hired-' || n, 'hired.' || n || '@doctors.example'
+             FROM generate_series(1, $2::bigint) AS n
+             RETURNING id",
+        )
+        .bind(self.first_clinic)
+        .bind(count)
+        .fetch_all(&mut db)
+        .await
+        .expect("doctors");
+        doctors.into_iter().map(|id| (self.founders[0].clone(), id)).collect()
     }
 
     /// The first day of a run, in seconds.

@@ -88,6 +88,9 @@ struct Options {
     /// Appointments that are there already, a doctor.
     #[arg(long, default_value_t = 0)]
     appointments: i64,
+    /// How many doctors are hired to be activated in turn.
+    #[arg(long, default_value_t = 100_000)]
+    hired: i64,
     /// How long each measurement takes, in seconds.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
@@ -130,6 +133,7 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
     let clinics = Clinics::make(options, database, &server, folder).await;
     let sides = Sides { clinics: &clinics, database, folder, seconds: options.seconds };
     let mut report = Report::new(options, &server, &sides).await;
+    sides.activate(&server, clinics.all_doctors()).await;
     let is_asked = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     // Each run books in years of its own.
     let mut years = 0..;
@@ -141,7 +145,7 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
             // The times that the storm wants are taken first.
             sides.take(&server, first).await;
         }
-        // Once unmeasured: schedules are activated, statements prepared.
+        // Once unmeasured: statements are prepared.
         Sides { seconds: 2, ..sides }.wrk(&server, operation.name, first).await;
         for _ in 0..options.rounds {
             let (ours, theirs) = if operation.writes { (year(), year()) } else { (first, first) };
@@ -161,5 +165,11 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
     }
     report.memory_after = server.memory();
     server.stop().await;
+    if is_asked("activation") {
+        let doctors = clinics.hire(database, options.hired).await;
+        let server = Server::start(database, folder).await;
+        report.activation = Some((doctors.len(), sides.activate(&server, doctors).await));
+        server.stop().await;
+    }
     report
 }

@@ -66,6 +66,8 @@ impl Row {
 pub struct Report {
     pub rows: Vec<Row>,
     pub logins: Option<Logins>,
+    /// How many doctors were activated in turn, and the server's memory (KiB) after each tenth of them.
+    pub activation: Option<(usize, Vec<u64>)>,
     pub memory_after: u64,
     heading: String,
     cost: String,
@@ -79,6 +81,7 @@ impl Report {
         Self {
             rows: Vec::new(),
             logins: None,
+            activation: None,
             memory_after: 0,
             heading: format!(
                 "{} clinics × {} doctors × {} patients, {} appointments a doctor to begin with; PostgreSQL {version}, fsync and \
@@ -121,6 +124,14 @@ impl Report {
                 rate(&logins.alone),
                 logins.answered,
                 logins.turned_away,
+            );
+        }
+        if let Some((doctors, memory)) = &self.activation {
+            let memory: Vec<_> = memory.iter().map(|memory| (memory / 1024).to_string()).collect();
+            let _ = writeln!(
+                text,
+                "\n{doctors} doctors activated in turn: memory after each tenth of them {} MiB.",
+                memory.join(", "),
             );
         }
         let _ = writeln!(text, "\n{} Memory after all this: {} MiB.", self.cost, self.memory_after / 1024);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clinicd::postgres::Database;
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{
@@ -174,6 +175,26 @@ impl Sides<'_> {
         tps.unwrap_or_else(|| panic!("pgbench said {text} {}", String::from_utf8_lossy(&output.stderr)))
     }
 
+    /// Asks for the free times of each doctor in turn, so that their schedules are in memory, and answers the server's
+    /// memory (KiB) after each tenth of them.
+    pub async fn activate(&self, server: &Server, doctors: Vec<(String, i64)>) -> Vec<u64> {
+        let client = reqwest::Client::new();
+        let from = chrono::DateTime::from_timestamp(self.clinics.from(0), 0).expect("a time");
+        let to = from + chrono::TimeDelta::days(1);
+        let mut memory = Vec::new();
+        for tenth in doctors.chunks(doctors.len().div_ceil(10).max(1)) {
+            let asking = futures_util::stream::iter(tenth.to_vec()).for_each_concurrent(CLIENTS, |(token, doctor)| {
+                let url = format!("{}/api/doctors/{doctor}/slots", server.address);
+                let request = client.get(url).query(&[("from", from.to_rfc3339()), ("to", to.to_rfc3339())]);
+                let request = request.bearer_auth(token);
+                async move { assert_eq!(request.send().await.expect("an answer").status(), 200) }
+            });
+            asking.await;
+            memory.push(server.memory());
+        }
+        memory
+    }
+
     /// Takes the eight times that the storm wants.
     pub async fn take(&self, server: &Server, year: i64) {
         let (client, clinics) = (reqwest::Client::new(), self.clinics);
@@ -185,7 +206,7 @@ impl Sides<'_> {
                 "appointment_datetime": at, "duration_minutes": 30,
             });
             let request = client.post(format!("{}/api/appointments", server.address)).json(&body);
-            let answer = request.bearer_auth(&clinics.token).send().await.expect("an answer");
+            let answer = request.bearer_auth(&clinics.founders[0]).send().await.expect("an answer");
             assert_eq!(answer.status(), 201);
         }
     }

@@ -9,4 +9,4 @@ mod tokens;
 pub use passwords::{PasswordError, Passwords, weakness};
 pub use secrets::{Secret, invitation_token, split_invitation_token};
 pub use sign_in::{Authn, AuthnError, Registration, SignedIn};
-pub use tokens::{Lifetimes, TokenKeys};
+pub use tokens::{Bearer, Lifetimes, TokenKeys};

@@ -69,10 +69,13 @@ struct Claims {
 
 /// Whom a token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bearer {
-    pub(super) account: AccountId,
-    pub(super) clinic: ClinicId,
-    pub(super) role: String,
+pub struct Bearer {
+    /// Whose account.
+    pub account: AccountId,
+    /// In which clinic.
+    pub clinic: ClinicId,
+    /// The role there, when the token was made.
+    pub role: String,
 }
 
 impl TokenKeys {
@@ -118,7 +121,7 @@ impl TokenKeys {
     ///
     /// # Errors
     /// Where signing fails.
-    pub(super) fn issue(
+    pub fn issue(
         &self,
         caller: &Caller,
         now: DateTime<Utc>,
@@ -140,7 +143,7 @@ impl TokenKeys {
     }
 
     /// Whom a token is for; `None` for whatever is not a good token of ours.
-    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Bearer> {
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Bearer> {
         let known = self.verified.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(verified) = known.get(token) {
             return (now.timestamp() < verified.expires).then(|| verified.bearer.clone());

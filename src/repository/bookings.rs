@@ -148,20 +148,59 @@ pub async fn is_crowded(
     Ok(crowded)
 }
 
+/// Bookings column by column, as the function `book` of the migrations takes them.
+pub struct Columns<'a> {
+    clinics: Vec<i64>,
+    references: Vec<Uuid>,
+    doctors: Vec<i64>,
+    patients: Vec<i64>,
+    during: Vec<PgRange<DateTime<Utc>>>,
+    reasons: Vec<&'a str>,
+    accounts: Vec<i64>,
+    whole_clinic: Vec<bool>,
+    owners: Vec<Option<i64>>,
+    own_doctors: Vec<Option<i64>>,
+    revisions: Vec<i64>,
+    series: Vec<Option<i64>>,
+    entries: Vec<Option<i64>>,
+    held_until: Vec<Option<DateTime<Utc>>>,
+    roles: Vec<&'a str>,
+    requests: Vec<Uuid>,
+}
+
+impl<'a> Columns<'a> {
+    /// The columns of these bookings.
+    pub fn of(bookings: &[&'a Booking]) -> Self {
+        fn column<'a, T>(bookings: &[&'a Booking], of: impl Fn(&'a Booking) -> T) -> Vec<T> {
+            bookings.iter().copied().map(of).collect()
+        }
+        Self {
+            clinics: column(bookings, |b| b.caller.clinic.0),
+            references: column(bookings, |b| b.reference),
+            doctors: column(bookings, |b| b.doctor.0),
+            patients: column(bookings, |b| b.patient.0),
+            during: column(bookings, |b| range(&b.during)),
+            reasons: column(bookings, |b| b.reason.as_str()),
+            accounts: column(bookings, |b| b.caller.account.0),
+            whole_clinic: column(bookings, |b| b.bookable.whole_clinic),
+            owners: column(bookings, |b| b.bookable.owner_id()),
+            own_doctors: column(bookings, |b| b.bookable.doctor_id()),
+            revisions: column(bookings, |b| b.terms.revision),
+            series: column(bookings, |b| b.series.map(|id| id.0)),
+            entries: column(bookings, |b| b.hold.map(|hold| hold.entry.0)),
+            held_until: column(bookings, |b| b.hold.map(|hold| hold.until)),
+            roles: column(bookings, |b| b.caller.role.as_str()),
+            requests: column(bookings, |b| b.caller.request),
+        }
+    }
+}
+
 /// Inserts those that can be, in one round trip (the function `book` of the migrations).
 async fn insert(db: &mut PgConnection, bookings: &[&Booking]) -> Result<Vec<(Uuid, Appointment)>> {
     if bookings.is_empty() {
         return Ok(Vec::new());
     }
-    let column = |of: fn(&Booking) -> i64| bookings.iter().map(|booking| of(booking)).collect::<Vec<_>>();
-    let optional = |of: fn(&Booking) -> Option<i64>| bookings.iter().map(|booking| of(booking)).collect::<Vec<_>>();
-    let references: Vec<Uuid> = bookings.iter().map(|b| b.reference).collect();
-    let during: Vec<PgRange<DateTime<Utc>>> = bookings.iter().map(|b| range(&b.during)).collect();
-    let reasons: Vec<&str> = bookings.iter().map(|b| b.reason.as_str()).collect();
-    let whole_clinic: Vec<bool> = bookings.iter().map(|b| b.bookable.whole_clinic).collect();
-    let held_until: Vec<Option<DateTime<Utc>>> = bookings.iter().map(|b| b.hold.map(|hold| hold.until)).collect();
-    let roles: Vec<&str> = bookings.iter().map(|b| b.caller.role.as_str()).collect();
-    let requests: Vec<Uuid> = bookings.iter().map(|b| b.caller.request).collect();
+    let columns = Columns::of(bookings);
     let rows = sqlx::query_as!(
         AppointmentRow,
         r#"SELECT clinic_id AS "clinic_id!", id AS "id!", reference AS "reference!", doctor_id AS "doctor_id!",
@@ -169,22 +208,22 @@ async fn insert(db: &mut PgConnection, bookings: &[&Booking]) -> Result<Vec<(Uui
              created_by AS "created_by!", created_at AS "created_at!", updated_at AS "updated_at!",
              version AS "version!", series_id, waitlist_entry_id, held_until
          FROM book($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"#,
-        &column(|b| b.caller.clinic.0),
-        &references,
-        &column(|b| b.doctor.0),
-        &column(|b| b.patient.0),
-        &during,
-        &reasons as &[&str],
-        &column(|b| b.caller.account.0),
-        &whole_clinic,
-        &optional(|b| b.bookable.owner_id()) as &[Option<i64>],
-        &optional(|b| b.bookable.doctor_id()) as &[Option<i64>],
-        &column(|b| b.terms.revision),
-        &optional(|b| b.series.map(|id| id.0)) as &[Option<i64>],
-        &optional(|b| b.hold.map(|hold| hold.entry.0)) as &[Option<i64>],
-        &held_until as &[Option<DateTime<Utc>>],
-        &roles as &[&str],
-        &requests,
+        &columns.clinics,
+        &columns.references,
+        &columns.doctors,
+        &columns.patients,
+        &columns.during,
+        &columns.reasons as &[&str],
+        &columns.accounts,
+        &columns.whole_clinic,
+        &columns.owners as &[Option<i64>],
+        &columns.own_doctors as &[Option<i64>],
+        &columns.revisions,
+        &columns.series as &[Option<i64>],
+        &columns.entries as &[Option<i64>],
+        &columns.held_until as &[Option<DateTime<Utc>>],
+        &columns.roles as &[&str],
+        &columns.requests,
     )
     .fetch_all(&mut *db)
     .await?;

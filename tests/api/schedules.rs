@@ -49,11 +49,20 @@ fn request(admin: &Session, doctor: i64, patient: i64, hour: u32) -> BookingRequ
 
 /// A clinic with a doctor and a patient, made by a program that has stopped since: the actors are alone.
 async fn filled() -> (TestApp, Session, i64, i64) {
+    let (app, admin, doctors, patient) = filled_with(1).await;
+    (app, admin, doctors[0], patient)
+}
+
+async fn filled_with(count: usize) -> (TestApp, Session, Vec<i64>, i64) {
     let mut app = TestApp::start().await;
     let admin = app.founder("ada").await;
-    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    let mut doctors = Vec::new();
+    for _ in 0..count {
+        doctors.push(admin.new_doctor().await);
+    }
+    let patient = admin.new_patient().await;
     app.stop().await;
-    (app, admin, doctor, patient)
+    (app, admin, doctors, patient)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,11 +160,7 @@ async fn an_idle_schedule_leaves_memory_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_schedules_stay_in_memory_than_may_and_none_loses_anything() {
-    let (app, admin, _, patient) = filled().await;
-    let mut doctors = Vec::new();
-    for _ in 0..20 {
-        doctors.push(admin.new_doctor().await);
-    }
+    let (app, admin, doctors, patient) = filled_with(20).await;
     let limits = Limits { resident: 4, ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;
     for (hour, doctor) in (0..).zip(&doctors) {
