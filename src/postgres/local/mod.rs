@@ -259,7 +259,8 @@ impl Server {
         // quoting. The server itself works in `data`, from where the socket folder is `..`. It gets a session of its
         // own from pg_ctl, so that Ctrl-C in the terminal does not reach it.
         let socket_dir = if self.socket_dir == self.base { "..".into() } else { self.socket_dir.to_string_lossy() };
-        let options = format!("-k {socket_dir} -p {PORT} -c listen_addresses= -c max_connections=100 -c shared_buffers=512MB");
+        let options =
+            format!("-k {socket_dir} -p {PORT} -c listen_addresses= -c max_connections=100 -c shared_buffers=512MB");
         let done = self
             .run("pg_ctl", |pg_ctl| pg_ctl.args(["start", "-w", "-t", "60", "-D", DATA, "-l", LOG, "-o", &options]))?;
         if done.status.success() {
