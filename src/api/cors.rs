@@ -9,8 +9,8 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, header},
 };
 
-const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
-const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match";
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match";
 const ANSWER_HEADERS: &str = "link, etag, location, retry-after, x-request-id, idempotency-replayed";
 /// How long a browser may remember a preflight, in seconds.
 const REMEMBERED: &str = "600";
@@ -46,7 +46,7 @@ impl<E: Endpoint> Endpoint for Cors<E> {
         };
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
         if is_preflight {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));

@@ -43,6 +43,8 @@ kinds! {
         "Check the id and the path; rows that the caller may not know of are answered like this too.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This path does not know the method",
         "The contract at /openapi.json lists each path with its methods.";
+    NOT_ACCEPTABLE = "not-acceptable", NOT_ACCEPTABLE, "The answer cannot be had in that form",
+        "Send `Accept: application/json`, `*/*`, or none.";
     TIMEOUT = "timeout", REQUEST_TIMEOUT, "The request took too long to arrive",
         "Send the whole body within ten seconds.";
     TAKEN = "taken", CONFLICT, "Something else has this value already",

@@ -13,6 +13,7 @@ mod health;
 mod invitations;
 mod kinds;
 mod mappings;
+mod negotiation;
 mod outside;
 mod page;
 mod patients;
@@ -31,12 +32,14 @@ mod zone;
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Route,
     endpoint::make_sync,
+    get,
     middleware::{CatchPanic, NormalizePath, TrailingSlash},
     web::Html,
 };
 use poem_openapi::OpenApiService;
 
 pub use context::{Parts, Services};
+use negotiation::Methods;
 use problem::Problem;
 pub use retry::UnderWay;
 
@@ -113,26 +116,27 @@ pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endp
         (Some(from), Some(to)) => format!("{}{}", &redoc[..from], &redoc[to + "rel=\"stylesheet\">".len()..]),
         _ => redoc,
     };
+    let methods = Methods::of(&contract)?;
     let page = |html: String| make_sync(move |_| Html(html.clone()));
     let metrics = services.metrics;
     let routes = Route::new()
         .nest("/", operations)
-        .at("/docs", page(swagger))
-        .at("/redoc", page(redoc))
-        .at("/openapi.json", make_sync(move |_| contract.clone().with_content_type("application/json")))
+        .at("/docs", get(page(swagger)))
+        .at("/redoc", get(page(redoc)))
+        .at("/openapi.json", get(make_sync(move |_| contract.clone().with_content_type("application/json"))))
         .at(
             "/problems/:name",
-            make_sync(|request: poem::Request| {
+            get(make_sync(|request: poem::Request| {
                 let page = request.raw_path_param("name").and_then(spec::problem_page);
                 page.map_or_else(
                     || Problem::new(problem::NOT_FOUND, "There is no such kind of problem.").into_response(),
                     |page| page.with_content_type("text/plain; charset=utf-8").into_response(),
                 )
-            }),
+            })),
         )
-        .at("/metrics", make_sync(move |_| metrics().with_content_type("text/plain; version=0.0.4")))
+        .at("/metrics", get(make_sync(move |_| metrics().with_content_type("text/plain; version=0.0.4"))))
         .data(services)
         .with(CatchPanic::new().with_handler(outside::panicked));
-    let routes = outside::Outside::new(routes.with(NormalizePath::new(TrailingSlash::Trim)));
+    let routes = outside::Outside::new(routes.with(NormalizePath::new(TrailingSlash::Trim)), methods);
     Ok(cors::Cors::new(routes, cors_origins))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use poem::{
     Endpoint, IntoResponse, Request, Response,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use poem_openapi::{
     OperationId,
@@ -13,7 +13,10 @@ use poem_openapi::{
 };
 use uuid::Uuid;
 
-use super::problem::{self, Problem};
+use super::{
+    negotiation::{self, Coding, Methods},
+    problem::{self, Problem},
+};
 use crate::domain::fields::FieldErrors;
 
 /// How long a request may take altogether before its client is told that its outcome is not known.
@@ -36,12 +39,13 @@ pub async fn within_request<T>(id: Uuid, work: impl Future<Output = T>) -> T {
 /// Answers every request, whatever happens inside.
 pub struct Outside<E> {
     inner: E,
+    methods: Methods,
 }
 
 impl<E> Outside<E> {
-    /// Wraps all of the program's endpoints.
-    pub fn new(inner: E) -> Self {
-        Self { inner }
+    /// Wraps all of the program's endpoints, whose paths have these methods.
+    pub fn new(inner: E, methods: Methods) -> Self {
+        Self { inner, methods }
     }
 }
 
@@ -58,22 +62,27 @@ impl<E: Endpoint> Outside<E> {
     async fn answer(&self, request: Request, id: Uuid) -> poem::Result<Response> {
         let began = Instant::now();
         let method = request.method().clone();
-        let is_api = request.uri().path().starts_with("/api");
-        let answered = tokio::time::timeout(PATIENCE, self.inner.call(request)).await;
+        let path = request.uri().path().to_owned();
+        let is_api = path.starts_with("/api");
+        let answers_json = is_api || matches!(path.trim_end_matches('/'), "/healthz" | "/readyz");
+        let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+        let coding = Coding::of(request.headers());
         let mut operation = None;
-        let mut response = match answered {
-            Ok(Ok(output)) => output.into_response(),
-            Ok(Err(error)) => {
-                operation = error.data::<OperationId>().map(|operation| operation.0);
-                problem_of(error)
-            }
-            Err(_) => Problem::new(
-                problem::OUTCOME_UNKNOWN,
-                "The request took too long: it may have been done or not. Read before you try again.",
-            )
-            .into_response(),
+        let mut response = if method == Method::OPTIONS {
+            self.methods.options(&path)
+        } else if answers_json && !negotiation::takes_json(request.headers()) {
+            Problem::new(problem::NOT_ACCEPTABLE, "`Accept` must take application/json.").into_response()
+        } else {
+            self.answered(request, &mut operation).await
         };
         operation = operation.or_else(|| response.data::<OperationId>().map(|operation| operation.0));
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(allowed) = self.methods.allowed(&path)
+        {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        response = negotiation::unless_known(&method, known.as_ref(), response);
+        response = negotiation::encoded(coding, &method, response);
         set_headers(&mut response, id, is_api);
         // The operation's name, not the path: a path may hold what a log must not.
         tracing::info!(
@@ -85,6 +94,21 @@ impl<E: Endpoint> Outside<E> {
             "answered"
         );
         Ok(response)
+    }
+
+    async fn answered(&self, request: Request, operation: &mut Option<&'static str>) -> Response {
+        match tokio::time::timeout(PATIENCE, self.inner.call(request)).await {
+            Ok(Ok(output)) => output.into_response(),
+            Ok(Err(error)) => {
+                *operation = error.data::<OperationId>().map(|operation| operation.0);
+                problem_of(error)
+            }
+            Err(_) => Problem::new(
+                problem::OUTCOME_UNKNOWN,
+                "The request took too long: it may have been done or not. Read before you try again.",
+            )
+            .into_response(),
+        }
     }
 }
 

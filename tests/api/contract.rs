@@ -40,7 +40,7 @@ fn every_operation_is_described_and_its_paths_have_no_trailing_slash() {
             assert!(parameter["description"].is_string(), "{name}: {parameter}");
         }
         for (status, response) in operation["responses"].as_object().unwrap() {
-            let is_success = status.starts_with('2');
+            let is_success = status.starts_with('2') || status == "304";
             let of_problems = &response["content"]["application/problem+json"];
             assert_eq!(of_problems.is_null(), is_success, "{name}: {status}");
             assert!(response["description"].is_string(), "{name}: {status}");
@@ -87,16 +87,40 @@ fn every_field_of_a_request_is_described_and_bounded() {
         assert_eq!(is_closed, false, "{name} is open, and the program refuses unknown fields");
         for (field, schema) in contract()["components"]["schemas"][name]["properties"].as_object().unwrap() {
             let of_what = format!("{method} {path}: {name}.{field}");
-            let facets = schema["allOf"].as_array().map_or_else(|| vec![schema], |all| all.iter().collect());
-            assert!(facets.iter().any(|facet| facet["description"].is_string()), "{of_what} is not described");
-            for facet in facets {
-                let is_bounded = match (facet["type"].as_str(), facet["format"].as_str()) {
-                    (Some("string"), Some("date" | "date-time")) => true,
-                    (Some("string"), _) => facet["maxLength"].is_u64() || facet["enum"].is_array(),
-                    (Some("integer"), _) => facet["minimum"].is_number(),
-                    _ => true,
-                };
-                assert!(is_bounded, "{of_what} has no limit: {facet}");
+            assert!(schema["description"].is_string(), "{of_what} is not described");
+            let is_bounded = match (schema["type"].as_str(), schema["format"].as_str()) {
+                (Some("string"), Some("date" | "date-time")) => true,
+                (Some("string"), _) => schema["maxLength"].is_u64() || schema["allOf"].is_array(),
+                (Some("integer"), _) => schema["minimum"].is_number(),
+                _ => true,
+            };
+            assert!(is_bounded, "{of_what} has no limit: {schema}");
+        }
+    }
+}
+
+#[test]
+fn every_operation_field_and_parameter_has_an_example() {
+    let named =
+        |schema: &Value| schema["$ref"].is_string() || schema["allOf"].is_array() || schema["items"].is_object();
+    for (name, schema) in contract()["components"]["schemas"].as_object().unwrap() {
+        for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(schema.get("example").is_some() || named(schema), "{name}.{field} has no example");
+        }
+    }
+    for (path, method, operation) in operations() {
+        let name = format!("{method} {path}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            // Only a page's answer has a cursor that works.
+            let has_none = parameter["name"] == "cursor" || named(&parameter["schema"]);
+            assert!(parameter.get("example").is_some() || has_none, "{name}: {} has no example", parameter["name"]);
+        }
+        let bodies =
+            operation["responses"].as_object().unwrap().iter().map(|(status, answer)| (status.as_str(), answer));
+        for (what, body) in bodies.chain(operation.get("requestBody").map(|body| ("request", body))) {
+            for (kind, content) in body["content"].as_object().into_iter().flatten() {
+                let example = content.get("example").or_else(|| content["examples"].as_object()?.values().next());
+                assert!(example.is_some_and(|example| !example.is_null()), "{name} {what} {kind} has no example");
             }
         }
     }

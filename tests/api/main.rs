@@ -9,6 +9,7 @@ mod bad_input;
 mod booking_races;
 mod clinic;
 mod contract;
+mod conventions;
 mod database_outages;
 mod demo;
 mod doctors;

@@ -1,5 +1,8 @@
 //! The contract as it is served: what the framework writes, completed by what holds for all operations.
 
+mod examples;
+mod links;
+
 use poem_openapi::{registry::Registry, types::Type};
 use serde_json::{Value, json};
 
@@ -66,20 +69,27 @@ pub fn complete(document: &str) -> Result<String, serde_json::Error> {
     let mut spec: Value = serde_json::from_str(document)?;
     if let Some(paths) = spec["paths"].as_object_mut() {
         for (path, operations) in paths {
-            for operation in operations.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
-                complete_operation(path, operation);
+            for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+                complete_operation(path, method == "get", operation);
             }
         }
     }
     close_bodies(&mut spec);
     add_problem_schemas(&mut spec)?;
     rename_formats(&mut spec);
+    join_references(&mut spec);
+    examples::add(&mut spec);
+    links::add(&mut spec);
+    spec["openapi"] = json!("3.0.3");
+    spec["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/MIT.html" });
+    spec["info"]["contact"] =
+        json!({ "name": "The clinicd project", "url": "https://clinicd.example", "email": "contact@clinicd.example" });
     let mut text = serde_json::to_string_pretty(&spec)?;
     text.push('\n');
     Ok(text)
 }
 
-fn complete_operation(path: &str, operation: &mut Value) {
+fn complete_operation(path: &str, is_get: bool, operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let has_parameter = |place: &str| {
         let parameters = operation["parameters"].as_array();
@@ -118,6 +128,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     for (_, conflicts) in CONFLICTS.iter().filter(|(of, _)| *of == id) {
         kinds.extend_from_slice(conflicts);
     }
+    kinds.push(NOT_ACCEPTABLE);
     if id != "getHealth" {
         kinds.extend([INTERNAL, UNAVAILABLE]);
     }
@@ -129,10 +140,22 @@ fn complete_operation(path: &str, operation: &mut Value) {
         statuses.sort_unstable();
         statuses.dedup();
         for status in statuses {
-            let of_status = kinds.iter().filter(|kind| kind.status.as_u16() == status);
-            let of_status: Vec<_> = of_status.map(|kind| format!("`{}`: {}.", kind.name, kind.title)).collect();
-            responses.insert(status.to_string(), problem_response(status, &of_status.join(" ")));
+            let of_status: Vec<&Kind> = kinds.iter().copied().filter(|kind| kind.status.as_u16() == status).collect();
+            responses.insert(status.to_string(), problem_response(status, &of_status));
         }
+        for answer in responses.values_mut() {
+            name_as_http_does(answer);
+        }
+    }
+    if operation.pointer("/responses/200/headers/ETag").is_some() && is_get {
+        add_conditional_get(operation);
+    }
+    if !is_secured {
+        operation["security"] = json!([]);
+    }
+    if operation.get("description").is_none() {
+        let summary = operation["summary"].as_str().unwrap_or_default();
+        operation["description"] = json!(format!("{summary}."));
     }
     if let Some(body) = operation.pointer_mut("/requestBody") {
         body["required"] = Value::Bool(true);
@@ -163,11 +186,47 @@ fn add_problem_schemas(spec: &mut Value) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
-fn problem_response(status: u16, description: &str) -> Value {
+/// The framework writes headers' names in capitals, and parameters of media types where tools look for the type alone.
+fn name_as_http_does(answer: &mut Value) {
+    const NAMES: [&str; 4] = ["ETag", "Location", "Link", "Idempotency-Replayed"];
+    if let Some(headers) = answer.get_mut("headers").and_then(Value::as_object_mut) {
+        for name in NAMES {
+            if let Some(header) = headers.remove(&name.to_uppercase()) {
+                headers.insert(name.to_owned(), header);
+            }
+        }
+    }
+    if let Some(content) = answer.get_mut("content").and_then(Value::as_object_mut)
+        && let Some(json) = content.remove("application/json; charset=utf-8")
+    {
+        content.insert("application/json".to_owned(), json);
+    }
+}
+
+/// A row that has a tag is not sent again to who has that version.
+fn add_conditional_get(operation: &mut Value) {
+    let parameter = json!({
+        "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string", "maxLength": 200 },
+        "description": "The ETag of the version that the client has: if it is the newest, the answer is 304.",
+    });
+    match operation.get_mut("parameters").and_then(Value::as_array_mut) {
+        Some(parameters) => parameters.push(parameter),
+        None => operation["parameters"] = json!([parameter]),
+    }
+    let tag = operation["responses"]["200"]["headers"]["ETag"].clone();
+    operation["responses"]["304"] =
+        json!({ "description": "The client has the newest version.", "headers": { "ETag": tag } });
+}
+
+fn problem_response(status: u16, kinds: &[&Kind]) -> Value {
+    let description: Vec<_> = kinds.iter().map(|kind| format!("`{}`: {}.", kind.name, kind.title)).collect();
     let mut response = json!({
-        "description": description,
+        "description": description.join(" "),
         "content": {
-            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+            "application/problem+json": {
+                "schema": { "$ref": "#/components/schemas/Problem" },
+                "examples": examples::of_problems(kinds),
+            },
         },
     });
     let header =
@@ -178,6 +237,37 @@ fn problem_response(status: u16, description: &str) -> Value {
         _ => {}
     }
     response
+}
+
+/// The framework describes a field of a named schema in a second part of `allOf`; where it may be null, tools look for
+/// the type beside that.
+fn join_references(spec: &mut Value) {
+    let types: Vec<(String, Value)> = spec["components"]["schemas"].as_object().map_or_else(Vec::new, |schemas| {
+        let of = |(name, schema): (&String, &Value)| (format!("#/components/schemas/{name}"), schema["type"].clone());
+        schemas.iter().map(of).collect()
+    });
+    fn walk(value: &mut Value, types: &[(String, Value)]) {
+        match value {
+            Value::Object(fields) => {
+                fields.values_mut().for_each(|value| walk(value, types));
+                let Some(Value::Array(parts)) = fields.get_mut("allOf") else {
+                    return;
+                };
+                if let (2, Some(Value::Object(said))) = (parts.len(), parts.pop()) {
+                    let named =
+                        parts[0]["$ref"].as_str().and_then(|name| types.iter().find(|(known, _)| known == name));
+                    let ty = named.map(|(_, ty)| ty.clone());
+                    fields.extend(said);
+                    if let (true, Some(ty)) = (fields.contains_key("nullable"), ty) {
+                        fields.insert("type".into(), ty);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|value| walk(value, types)),
+            _ => {}
+        }
+    }
+    walk(spec, &types);
 }
 
 /// The framework calls a plain date `naive-date`; the OpenAPI registry of formats calls it `date`.

@@ -1,0 +1,55 @@
+//! The main job, by the generated client: sign up, a doctor, a patient, a mapping, a booking, the same booking again, and
+//! what is offered instead. `CLINICD_URL` says where the server is.
+
+use chrono::{TimeZone, Utc};
+use clinicd_client::{Client, Error, types};
+
+#[tokio::test]
+async fn the_main_job() {
+    let url = std::env::var("CLINICD_URL").expect("CLINICD_URL");
+    let anonymous = Client::new(&url);
+    let email = format!("rs.{}@clients.example", Utc::now().timestamp_micros());
+    let body = types::RegisterInput::builder().email(&email).password("seven quiet lanterns").clinic_name(Some("Rusty".parse().unwrap()));
+    let tokens = anonymous.register().body(body).send().await.expect("tokens").into_inner();
+
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {}", tokens.access).parse().expect("a header"));
+    let http = reqwest::Client::builder().default_headers(headers).build().expect("a client");
+    let client = Client::new_with_client(&url, http);
+
+    let body = types::DoctorInput::builder()
+        .first_name("Elena")
+        .last_name("Marsh")
+        .specialization("Cardiology")
+        .license_number("RS-1")
+        .email("elena@clients.example");
+    let doctor = client.create_doctor().body(body).send().await.expect("a doctor").into_inner();
+    let body = types::PatientInput::builder().first_name("Maya").last_name("Okafor");
+    let patient = client.create_patient().body(body).send().await.expect("a patient").into_inner();
+    let (doctor_id, patient_id) = (doctor.id.try_into().expect("an id"), patient.id.try_into().expect("an id"));
+    let body = types::MappingInput::builder().doctor(doctor_id).patient(patient_id);
+    client.create_mapping().body(body).send().await.expect("a mapping");
+
+    let wish = |at| {
+        let doctor: std::num::NonZeroU64 = doctor_id;
+        types::AppointmentInput::builder().doctor(doctor).patient(patient_id).appointment_datetime(at).duration_minutes(Some(30))
+    };
+    let at = Utc.with_ymd_and_hms(2031, 3, 5, 10, 0, 0).unwrap();
+    let booked = client.create_appointment().idempotency_key(email.as_str()).body(wish(at)).send().await;
+    let appointment = booked.expect("an appointment").into_inner();
+    assert_eq!(appointment.status, types::AppointmentStatus::Scheduled);
+
+    let refused = client.create_appointment().body(wish(at)).send().await;
+    let Err(Error::ErrorResponse(refused)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refused.status(), 409);
+    let problem = refused.into_inner();
+    assert_eq!(problem.type_, "/problems/slot-taken");
+    let next = &problem.next_slots;
+    assert_eq!(next.len(), 3);
+    let second = client.create_appointment().body(wish(next[0].start)).send().await.expect("the next time").into_inner();
+    assert_eq!(second.appointment_datetime, next[0].start);
+
+    client.cancel_appointment().id(appointment.id).send().await.expect("a cancellation");
+    let listed = client.list_appointments().status(types::AppointmentStatus::Cancelled).send().await.expect("a list");
+    assert_eq!(listed.into_inner().iter().map(|row| row.id).collect::<Vec<_>>(), [appointment.id]);
+}
