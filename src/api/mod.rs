@@ -123,6 +123,8 @@ pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endp
         .nest("/", operations)
         .at("/docs", get(page(swagger)))
         .at("/redoc", get(page(redoc)))
+        // Browsers ask for it with every page.
+        .at("/favicon.ico", get(make_sync(|_| include_str!("assets/favicon.svg").with_content_type("image/svg+xml"))))
         .at("/openapi.json", get(make_sync(move |_| contract.clone().with_content_type("application/json"))))
         .at(
             "/problems/:name",

@@ -15,7 +15,7 @@ use tokio::io::BufReader;
 use super::problem::{self, Problem};
 
 /// Paths that are not in the contract; all are only read.
-const PAGES: [&str; 5] = ["/docs", "/redoc", "/openapi.json", "/metrics", "/problems/{name}"];
+const PAGES: [&str; 6] = ["/docs", "/redoc", "/favicon.ico", "/openapi.json", "/metrics", "/problems/{name}"];
 
 /// Which methods each path has.
 pub struct Methods(Vec<(Vec<Segment>, HeaderValue)>);

@@ -45,7 +45,7 @@ async function tryItOut(page, tag, operation, body) {
     ([id, status]) => document.querySelector(`#${id} .live-responses-table tbody .response-col_status`)?.textContent.includes(status),
     [`operations-${tag}-${operation}`, String(answer.status())],
   );
-  const text = await block.locator(".live-responses-table tbody .highlight-code").first().innerText();
+  const text = await block.locator(".live-responses-table tbody .highlight-code code").first().innerText();
   return { status: answer.status(), text, block };
 }
 
@@ -87,7 +87,7 @@ try {
 
   const redoc = await watched();
   await redoc.page.goto(`${server}/redoc`);
-  await redoc.page.getByText("Book an appointment").first().waitFor();
+  await redoc.page.getByRole("heading", { name: "Book an appointment" }).first().waitFor();
   await redoc.page.screenshot({ path: `${folder}/redoc.png` });
   check(redoc.said.length === 0, `ReDoc: no error on the console, no request to another host ${redoc.said.join("; ")}`);
 

@@ -1,4 +1,4 @@
-//! Examples: one value for each field and parameter, from which those of bodies and answers are made.
+//! Examples: one value for each field and required parameter, from which those of bodies and answers are made.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ fn example(name: &str) -> Option<Value> {
         "action" => json!("read"),
         "address" => json!("12 Harbour Street"),
         "age" => json!(41),
-        "allow_duplicate" | "cancel_appointments" | "date_of_birth_estimated" | "skip_conflicts" => json!(false),
+        "allow_duplicate" | "date_of_birth_estimated" | "skip_conflicts" => json!(false),
         "allowed" | "bookable" | "is_active" | "offered" | "on_slot_grid" => json!(true),
         "appointment_datetime" | "at" | "from" | "start" => json!("2030-01-03T09:00:00+00:00"),
         "assigned_at" | "created_at" | "updated_at" => json!("2029-12-01T08:15:00+00:00"),
@@ -42,7 +42,6 @@ fn example(name: &str) -> Option<Value> {
         "last_name" => json!("Okafor"),
         "latest_time" => json!("12:00"),
         "license_number" => json!("MD-20417"),
-        "limit" => json!(50),
         "local_end" => json!("2030-01-03T10:30:00+01:00"),
         "local_start" => json!("2030-01-03T10:00:00+01:00"),
         "max_appointments_per_day" => json!(16),
@@ -63,7 +62,6 @@ fn example(name: &str) -> Option<Value> {
         "role" => json!("staff"),
         "rrule" => json!("FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10"),
         "scopes" => json!(["clinic"]),
-        "search" => json!("oka"),
         "specialization" => json!("Cardiology"),
         "status" => json!("SCHEDULED"),
         "time_zone" => json!("Europe/Lisbon"),
@@ -72,8 +70,6 @@ fn example(name: &str) -> Option<Value> {
         "type" => json!("/problems/slot-taken"),
         "username" => json!("maya.okafor@example.com"),
         "years_of_experience" => json!(14),
-        "Idempotency-Key" => json!("5f1c9a52-6f7d-4a31-9c7e-2f3b8f0f5a11"),
-        "If-Match" | "If-None-Match" => json!("\"1\""),
         _ => return None,
     })
 }
@@ -115,7 +111,9 @@ pub fn add(spec: &mut Value) {
     spec["components"]["examples"] = problems(&spec["paths"].to_string());
     let operations = spec["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        // Swagger UI sends an optional parameter that has an example unless one clears it.
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
+        for parameter in parameters.filter(|parameter| parameter["required"] == true) {
             if let Some(known) = parameter["name"].as_str().and_then(example) {
                 parameter["example"] = known;
             }
