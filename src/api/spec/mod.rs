@@ -206,7 +206,7 @@ fn name_as_http_does(answer: &mut Value) {
 /// A row that has a tag is not sent again to who has that version.
 fn add_conditional_get(operation: &mut Value) {
     let parameter = json!({
-        "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string", "maxLength": 200 },
+        "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string" },
         "description": "The ETag of the version that the client has: if it is the newest, the answer is 304.",
     });
     match operation.get_mut("parameters").and_then(Value::as_array_mut) {
