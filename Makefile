@@ -1,6 +1,6 @@
 # `make run` and `make test` are all that a newcomer needs.
 
-.PHONY: run test lint bench sqlx openapi generated
+.PHONY: run test lint contract bench sqlx openapi generated
 
 ARGS ?=
 
@@ -20,6 +20,10 @@ lint:
 	@env -u DATABASE_URL scripts/need-postgres
 	cargo fmt --check
 	scripts/with-postgres scripts/sqlx-prepare --check
+
+# The contract under the tools of those who use it: linters, client generators, a browser, a fuzzer, seeded faults.
+contract:
+	@scripts/contract $(ARGS)
 
 # The server under load beside bare SQL: a table and a picture of ratios.
 bench:
