@@ -10,6 +10,7 @@ mod booking_races;
 mod clinic;
 mod contract;
 mod conventions;
+mod crashes;
 mod database_outages;
 mod demo;
 mod doctors;

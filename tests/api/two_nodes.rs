@@ -1,14 +1,8 @@
 //! Several programs on one database: what one acknowledges, the other goes by.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-};
-
 use serde_json::json;
 
-use crate::support::{Session, TestApp, TestDatabase, booking};
+use crate::support::{Process, Session, TestApp, TestDatabase, booking};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_on_one_node_frees_the_time_on_the_other_at_once() {
@@ -57,39 +51,10 @@ async fn a_node_that_is_left_alone_goes_on() {
     there.new_appointment(doctor, patient, "10:00").await;
 }
 
-/// The real program as a process of its own, killed when it is dropped.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    fn start(database: &TestDatabase) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_clinicd"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--log", "warn"])
-            .env("DATABASE_URL", &database.url)
-            .current_dir(std::env::temp_dir())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
-        let address = line.trim().strip_prefix("listening on http://").expect("the line that it is ready");
-        Self { address: address.parse().expect("an address"), child }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_book_one_time_once_and_a_killed_one_loses_nothing() {
     let database = TestDatabase::create().await;
-    let (mut first, second) = (Process::start(&database), Process::start(&database));
+    let (first, second) = (Process::start(&database.url), Process::start(&database.url));
     let body = json!({ "email": "ada@example.com", "password": crate::support::PASSWORD, "clinic_name": "Harbour" });
     let registered = Session::anonymous(first.address).post("/api/auth/register", body).await.expect(201);
     let admin = Session::of(first.address, &registered.body);
@@ -114,7 +79,7 @@ async fn two_processes_book_one_time_once_and_a_killed_one_loses_nothing() {
     assert_eq!(database.overlapping_pairs().await, 0);
 
     // SIGKILL: what was acknowledged is there, and the other node goes on.
-    first.child.kill().expect("the program can be killed");
+    first.kill();
     let there = admin.at(second.address);
     assert_eq!(there.get("/api/appointments?limit=200").await.expect(200).ids().len(), 20);
     there.new_appointment(doctor, patients[0], "20:00").await;

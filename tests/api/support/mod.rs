@@ -2,6 +2,8 @@
 
 mod client;
 mod database;
+mod process;
+mod proxy;
 mod records;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -16,6 +18,8 @@ use tokio::sync::oneshot;
 
 pub use client::{Answer, Session, contract};
 pub use database::TestDatabase;
+pub use process::Process;
+pub use proxy::{Acknowledgement, Proxy};
 pub use records::{booking, doctor, patient, unique, waiting};
 
 /// The password of every account that tests make.
