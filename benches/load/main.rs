@@ -92,7 +92,7 @@ struct Options {
     #[arg(long, default_value_t = 100_000)]
     hired: i64,
     /// How long each measurement takes, in seconds.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// How often each is repeated; the medians are told.
     #[arg(long, default_value_t = 3)]

@@ -118,7 +118,7 @@ impl Coding {
     }
 }
 
-/// Compresses an answer that has a body.
+/// Compresses an answer that has a body. Its tag stays: it names the row's version, which `If-Match` must know again.
 pub fn encoded(coding: Coding, method: &Method, mut response: Response) -> Response {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
     let has_body = response.headers().contains_key(header::CONTENT_TYPE) && *method != Method::HEAD;

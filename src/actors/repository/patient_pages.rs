@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use chrono::{NaiveDate, Utc};
 use futures_util::FutureExt;
 use indexmap::IndexMap;
 
@@ -36,9 +37,18 @@ pub(super) struct Memory {
     pages: IndexMap<PatientPage, (String, Rows)>,
     /// Of which connection they are.
     opened: u64,
+    /// On which day they were read: a page that is written shows ages.
+    day: NaiveDate,
 }
 
 impl Memory {
+    /// Forgets what is of another connection or day.
+    fn keep_only_of(&mut self, opened: u64, day: NaiveDate) {
+        if (self.opened, self.day) != (opened, day) {
+            *self = Self { opened, day, ..Self::default() };
+        }
+    }
+
     fn keep(&mut self, page: PatientPage, mark: String, rows: Rows) {
         if self.pages.len() >= REMEMBERED && !self.pages.contains_key(&page) {
             self.pages.swap_remove_index(0);
@@ -61,9 +71,7 @@ impl Kind for PatientPages {
         }
         let (known, read) = loop {
             let opened = connection.times_opened();
-            if memory.opened != opened {
-                *memory = Memory { opened, ..Memory::default() };
-            }
+            memory.keep_only_of(opened, Utc::now().date_naive());
             let known: Vec<_> = pages.keys().map(|page| memory.pages.get(page).cloned()).collect();
             let marks = known.iter().map(|known| known.as_ref().map(|(mark, _)| mark.clone()));
             let asked: Vec<_> = pages.keys().copied().zip(marks).collect();
@@ -92,5 +100,38 @@ impl Kind for PatientPages {
                 let _: Result<(), _> = answer.send(rows.clone().ok_or(Error::Unavailable));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{actors::repository::Page, domain::ClinicId};
+
+    #[test]
+    fn a_page_is_remembered_for_its_connection_and_its_day() {
+        let page = PatientPage { clinic: ClinicId(1), page: Page { before: None, limit: 51 } };
+        let day = |day| NaiveDate::from_ymd_opt(2030, 1, day).unwrap();
+        let mut memory = Memory::default();
+        memory.keep_only_of(1, day(1));
+        memory.keep(page, "mark".into(), Arc::new(Vec::new().into()));
+        memory.keep_only_of(1, day(1));
+        assert!(memory.pages.contains_key(&page));
+        // Somebody may have a birthday.
+        memory.keep_only_of(1, day(2));
+        assert!(memory.pages.is_empty());
+        memory.keep(page, "mark".into(), Arc::new(Vec::new().into()));
+        memory.keep_only_of(2, day(2));
+        assert!(memory.pages.is_empty());
+    }
+
+    #[test]
+    fn no_more_pages_are_remembered_than_may_be() {
+        let mut memory = Memory::default();
+        for clinic in 0..2 * REMEMBERED as i64 {
+            let page = PatientPage { clinic: ClinicId(clinic), page: Page { before: None, limit: 51 } };
+            memory.keep(page, "mark".into(), Arc::new(Vec::new().into()));
+        }
+        assert_eq!(memory.pages.len(), REMEMBERED);
     }
 }
