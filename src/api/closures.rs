@@ -20,7 +20,7 @@ use crate::domain::{
     ClosureId,
     access::{Action, Resource},
     calendar::ClosedDays,
-    fields::{FieldErrors, tidy},
+    fields::{FieldErrors, kept_day, tidy},
     schedules::{Changed, Closure},
 };
 
@@ -142,6 +142,7 @@ impl Closures {
     ) -> Result<Entered<EnteredClosureView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
         let (first, last) = (body.0.first_day, body.0.last_day.unwrap_or(body.0.first_day));
+        kept_day("first_day", first)?;
         if last < first || (last - first).num_days() >= LONGEST {
             let message = format!("Must not be before first_day, nor more than {LONGEST} days in all.");
             return Err(FieldErrors::one("last_day", message).into());

@@ -23,7 +23,7 @@ use super::{
 use crate::domain::{
     DoctorId, PatientId, WaitlistEntryId,
     access::{Action, Resource},
-    fields::{FieldErrors, NON_FIELD, tidy, tidy_optional},
+    fields::{FieldErrors, NON_FIELD, kept_day, tidy, tidy_optional},
     waitlist::{Entry, EntryStatus, NewEntry, Sought, Wanted},
 };
 
@@ -196,6 +196,7 @@ impl EntryInput {
                 None
             }
         };
+        kept_day("first_day", self.first_day)?;
         if self.last_day < self.first_day {
             errors.add("last_day", "Must not be before first_day.");
         }

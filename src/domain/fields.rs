@@ -58,3 +58,15 @@ pub fn filter_text(field: &str, text: Option<String>) -> Result<Option<String>, 
 pub fn login_name(text: &str) -> String {
     text.trim().to_lowercase()
 }
+
+/// Checks that a day of a schedule lies in the years that clinicd keeps; a date of birth may be earlier.
+///
+/// # Errors
+/// The field, where it does not.
+pub fn kept_day(field: &'static str, day: chrono::NaiveDate) -> Result<(), FieldErrors> {
+    if super::interval::YEARS.contains(&chrono::Datelike::year(&day)) {
+        Ok(())
+    } else {
+        Err(FieldErrors::one(field, "Must lie in the years 1900 to 2200."))
+    }
+}

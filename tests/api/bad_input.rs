@@ -292,3 +292,21 @@ async fn no_origin_is_let_in_but_those_of_the_allow_list() {
     assert_eq!(preflight.status, 204, "{}", preflight.text);
     assert!(preflight.header("access-control-allow-methods").contains("PATCH"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_of_a_schedule_outside_of_the_years_that_are_kept_are_named() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    let hours = format!("/api/doctors/{doctor}/working-hours");
+    let waiting = json!({ "patient": patient, "doctor": doctor, "first_day": "1894-01-01", "last_day": "1894-01-02" });
+    let hours_body = json!({ "effective_from": "1894-01-01", "windows": [] });
+    for (method, path, body, field) in [
+        (Method::POST, "/api/clinic/closures", json!({ "first_day": "1894-01-01" }), "first_day"),
+        (Method::POST, "/api/waitlist", waiting, "first_day"),
+        (Method::PUT, hours.as_str(), hours_body, "effective_from"),
+    ] {
+        let refused = admin.send(method, path, Some(body), &[]).await.expect_problem(422, "invalid");
+        assert_eq!(refused.errors(field), ["Must lie in the years 1900 to 2200."], "{path}: {}", refused.text);
+    }
+}

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 CONTRACT, SERVER, EXAMPLES, FOLDER = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
@@ -21,20 +22,29 @@ def post(path, body, token=None):
         return json.load(answer)
 
 
-def tokens():
-    """A clinic with a patient, a user of each role, and a doctor profile for the doctor."""
+def token(role):
+    """The token of a user of that role, in a clinic of their own, with a patient and a profile for the doctor."""
     name = f"fuzz.{time.time_ns()}"
-    admin = post("/api/auth/register", {"email": f"{name}@fuzz.example", "password": PASSWORD, "clinic_name": "Fuzz"})
-    of_role = {"admin": admin["access"]}
-    post("/api/patients", {"first_name": "Maya", "last_name": "Okafor"}, admin["access"])
-    for role in ("staff", "doctor"):
-        email = f"{name}.{role}@fuzz.example"
-        user = post("/api/users", {"email": email, "password": PASSWORD, "role": role}, admin["access"])
-        if role == "doctor":
-            body = {"first_name": "Elena", "last_name": "Marsh", "specialization": "Cardiology", "license_number": name}
-            post("/api/doctors", body | {"email": email, "user": user["id"]}, admin["access"])
-        of_role[role] = post("/api/auth/login", {"email": email, "password": PASSWORD})["access"]
-    return of_role
+    admin = post("/api/auth/register", {"email": f"{name}@fuzz.example", "password": PASSWORD, "clinic_name": "Fuzz"})["access"]
+    post("/api/patients", {"first_name": "Maya", "last_name": "Okafor"}, admin)
+    if role == "admin":
+        return admin
+    email = f"{name}.{role}@fuzz.example"
+    user = post("/api/users", {"email": email, "password": PASSWORD, "role": role}, admin)
+    if role == "doctor":
+        body = {"first_name": "Elena", "last_name": "Marsh", "specialization": "Cardiology", "license_number": name}
+        post("/api/doctors", body | {"email": email, "user": user["id"]}, admin)
+    return post("/api/auth/login", {"email": email, "password": PASSWORD})["access"]
+
+
+def still_works(token):
+    """Whether the run was one of somebody signed in: otherwise it proved nothing but 401."""
+    request = urllib.request.Request(SERVER + "/api/auth/me", headers={"Authorization": f"Bearer {token}"})
+    try:
+        return urllib.request.urlopen(request).status == 200
+    except urllib.error.HTTPError as error:
+        print(f"the token of the run answers {error.code} at its end")
+        return False
 
 
 def run(role, token, phases, *which):
@@ -59,13 +69,16 @@ def run(role, token, phases, *which):
 
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
-    of_role = tokens()
+    without_scenarios = "examples,coverage,fuzzing"
     if only := sys.argv[5:]:
-        sys.exit(0 if run("only", of_role["admin"], "examples,coverage,fuzzing", "--include-operation-id", only[0]) else 1)
-    # Logging out ends every session of the account, and so ends the run: it is done last, alone.
-    everything = "examples,coverage,fuzzing,stateful"
-    results = [run(role, token, everything, "--exclude-operation-id", "logout") for role, token in of_role.items()]
-    results.append(run("admin", of_role["admin"], "examples,coverage,fuzzing", "--include-operation-id", "logout"))
+        sys.exit(0 if run("only", token("admin"), without_scenarios, "--include-operation-id", only[0]) else 1)
+    results = []
+    for role in ("admin", "staff", "doctor"):
+        # Logging out ends every session of the account, and so would end the run: it has a run of its own.
+        of_role = token(role)
+        results.append(run(role, of_role, f"{without_scenarios},stateful", "--exclude-operation-id", "logout"))
+        results.append(still_works(of_role))
+    results.append(run("admin-logout", token("admin"), without_scenarios, "--include-operation-id", "logout"))
     sys.exit(0 if all(results) else 1)
 
 

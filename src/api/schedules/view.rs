@@ -11,7 +11,7 @@ use crate::{
     domain::{
         calendar::{Hours, Window},
         doctors::{Doctor, Scheduling},
-        fields::FieldErrors,
+        fields::{FieldErrors, kept_day},
         schedules::{Changed, NewHours, TimeOff, WorkingHours},
     },
 };
@@ -204,6 +204,7 @@ impl HoursInput {
                 Some(parsed.collect::<Result<_, FieldErrors>>()?)
             }
         };
+        self.effective_from.map_or(Ok(()), |day| kept_day("effective_from", day))?;
         Ok(NewHours { effective_from: self.effective_from, windows })
     }
 }
