@@ -117,9 +117,9 @@ struct Offering {
 impl Offering {
     /// Frees what was held too long, and offers what is free to who has waited longest.
     async fn deal_with(&self, alarm: Alarm) -> Result<(), ScheduleError> {
-        if self.repository.lapse_holds(alarm).await? {
-            self.schedules.changed(alarm.clinic, alarm.doctor);
-        }
+        self.repository.lapse_holds(alarm).await?;
+        // They may also have lapsed before, for somebody who was booked there, or with another doctor.
+        self.schedules.refresh(alarm.clinic, alarm.doctor);
         let calendar = match self.schedules.calendar(alarm.clinic, alarm.doctor).await {
             Ok(calendar) => Some(calendar),
             // The doctor was deleted.

@@ -64,7 +64,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
             return Err(Problem::invalid(FieldErrors::one(NON_FIELD, "The body must be a JSON object.")).into());
         };
         check::<T>(fields).into_result().map_err(Problem::invalid)?;
-        let retry = retry(request, fields)?;
+        let retry = retry::named(request, fields)?;
         match T::parse_from_json(Some(value)) {
             Ok(parsed) => Ok(Self(parsed, retry)),
             Err(error) => {
@@ -74,25 +74,6 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
             }
         }
     }
-}
-
-/// What a request with an `Idempotency-Key` is recognised by. A password is not part of it: a digest that
-/// is quickly made would be kept beside the slow one.
-fn retry(request: &Request, fields: &Map<String, Value>) -> Result<Option<Retry>, Problem> {
-    let Some(key) = request.headers().get(retry::HEADER) else {
-        return Ok(None);
-    };
-    let key = key.to_str().ok().filter(|key| (1..=retry::LONGEST).contains(&key.len()));
-    let Some(key) = key else {
-        let message = format!("Must be 1 to {} visible ASCII characters.", retry::LONGEST);
-        return Err(Problem::invalid(FieldErrors::one(retry::HEADER, message)));
-    };
-    let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    digest.update(format!("{} {}\n", request.method(), request.original_uri().path()).as_bytes());
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "password") {
-        digest.update(format!("{name}={value}\n").as_bytes());
-    }
-    Ok(Some(Retry { key: key.to_owned(), fingerprint: digest.finish().as_ref().to_vec() }))
 }
 
 async fn read(request: &Request, body: &mut RequestBody) -> Result<Value, Problem> {
@@ -277,9 +258,10 @@ fn wrong_number(facet: &MetaSchema, number: f64) -> Option<String> {
     }
 }
 
+/// An address alone, without the name that may stand before it.
 fn is_email(text: &str) -> bool {
-    <poem_openapi::types::Email as ParseFromJSON>::parse_from_json(Some(Value::String(text.trim().to_owned()))).is_ok()
-        && !text.chars().any(char::is_control)
+    <poem_openapi::types::Email as ParseFromJSON>::parse_from_json(Some(Value::String(text.to_owned()))).is_ok()
+        && !text.contains(|c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>'))
 }
 
 fn is_date(text: &str) -> bool {

@@ -8,9 +8,8 @@ use super::{
     appointments::OutsideView,
     body::Body,
     context::{Authenticated, Chapter, Services, to_the_end},
-    etag::{Fetched, etag, expected_version},
+    etag::{Fetched, expected_version},
     problem::Problem,
-    rows::One,
     zone::parse_zone,
 };
 use crate::domain::{
@@ -86,6 +85,7 @@ impl ClinicApi {
         let services = services.clone();
         to_the_end(async move {
             let zone_changes = patch.time_zone.is_some();
+            let clinic = caller.0.clinic;
             let changed = services
                 .repository
                 .update_clinic(&caller.0, expected, move |stored| {
@@ -97,23 +97,20 @@ impl ClinicApi {
                         },
                     })
                 })
-                .await?;
-            if zone_changes {
-                // Its doctors' days are read in it.
-                services.schedules.clinic_changed(caller.0.clinic);
-            }
-            let tag = etag(changed.row.version);
+                .await;
+            // Its doctors' days are read in its zone.
+            let changed = if zone_changes { services.schedules.after_of_clinic(clinic, changed)? } else { changed? };
+            let version = changed.row.version;
             let appointments_outside = changed.outside.into_iter().map(OutsideView::from).collect();
             let view = ChangedClinicView { clinic: changed.row.into(), appointments_outside };
-            Ok(Fetched::Ok(One::of(view), tag))
+            Ok(Fetched::of(version, view))
         })
         .await
     }
 }
 
 fn fetched(clinic: Clinic) -> Fetched<ClinicView> {
-    let tag = etag(clinic.version);
-    Fetched::Ok(One::of(clinic), tag)
+    Fetched::of(clinic.version, clinic)
 }
 
 impl From<Clinic> for ClinicView {

@@ -151,8 +151,8 @@ impl Closures {
         let (changing, days) = (services.clone(), ClosedDays { first, last });
         let made = services.once(caller.0, body.1, move |caller| {
             to_the_end(async move {
-                let entered = changing.repository.create_closure(&caller, days, reason).await?;
-                changing.schedules.clinic_changed(caller.clinic);
+                let entered = changing.repository.create_closure(&caller, days, reason).await;
+                let entered = changing.schedules.after_of_clinic(caller.clinic, entered)?;
                 Ok(entered)
             })
         });
@@ -171,8 +171,8 @@ impl Closures {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
         let services = services.clone();
         to_the_end(async move {
-            services.repository.delete_closure(&caller.0, ClosureId(id.0)).await?;
-            services.schedules.clinic_changed(caller.0.clinic);
+            let deleted = services.repository.delete_closure(&caller.0, ClosureId(id.0)).await;
+            services.schedules.after_of_clinic(caller.0.clinic, deleted)?;
             Ok(NoContent::Done)
         })
         .await

@@ -33,11 +33,9 @@ impl<E: Endpoint> Endpoint for Cors<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let Some(origin) = origin.filter(|origin| self.origins.contains(origin)) else {
-            return self.inner.call(request).await.map(IntoResponse::into_response);
-        };
-        let is_preflight = request.method() == Method::OPTIONS
+        let origin = request.headers().get(header::ORIGIN).cloned().filter(|origin| self.origins.contains(origin));
+        let is_preflight = origin.is_some()
+            && request.method() == Method::OPTIONS
             && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let mut response = if is_preflight {
             StatusCode::NO_CONTENT.into_response()
@@ -45,8 +43,11 @@ impl<E: Endpoint> Endpoint for Cors<E> {
             self.inner.call(request).await.map_or_else(poem::Error::into_response, IntoResponse::into_response)
         };
         let headers = response.headers_mut();
+        if !self.origins.is_empty() {
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        let Some(origin) = origin else { return Ok(response) };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.append(header::VARY, HeaderValue::from_static("origin"));
         if is_preflight {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));

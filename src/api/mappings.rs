@@ -12,11 +12,10 @@ use poem_openapi::{
 use super::{
     body::Body,
     context::{Authenticated, Chapter, Services},
-    etag::{Created, Fetched, NoContent, etag, expected_version},
+    etag::{Created, Fetched, NoContent, expected_version},
     page::{Listed, Paging},
     patients::patched,
     problem::Problem,
-    rows::One,
 };
 use crate::{
     actors::repository::Page,
@@ -343,6 +342,5 @@ async fn of_patient(
 }
 
 fn fetched(mapping: Mapping) -> Fetched<MappingView> {
-    let tag = etag(mapping.version);
-    Fetched::Ok(One::of(mapping), tag)
+    Fetched::of(mapping.version, mapping)
 }

@@ -1,18 +1,23 @@
 //! What HTTP asks of every path (RFC 9110): the methods that it has, the representation that a client takes, and
 //! whether the client has the newest one already.
 
+use std::io::Cursor;
+
 use async_compression::{
     Level,
     tokio::bufread::{BrotliEncoder, GzipEncoder},
 };
 use poem::{
     Body, IntoResponse, Response,
+    error::ReadBodyError,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use serde_json::Value;
-use tokio::io::BufReader;
 
 use super::problem::{self, Problem};
+
+/// A body of fewer bytes goes in one packet as it is.
+const WORTH_COMPRESSING: usize = 1024;
 
 /// Paths that are not in the contract; all are only read.
 const PAGES: [&str; 6] = ["/docs", "/redoc", "/favicon.ico", "/openapi.json", "/metrics", "/problems/{name}"];
@@ -105,35 +110,42 @@ pub enum Coding {
 impl Coding {
     /// The one that a client likes best; of two that it likes as much, the smaller (RFC 9110 §12.5.3).
     pub fn of(headers: &HeaderMap) -> Self {
-        let known = weighted(headers, &header::ACCEPT_ENCODING).filter_map(|(name, weight)| {
-            let coding = match name {
-                "br" => Self::Brotli,
-                "gzip" | "x-gzip" | "*" => Self::Gzip,
-                _ => return None,
-            };
-            (weight > 0.0).then_some((coding, weight))
-        });
-        let best = known.max_by(|(a, of_a), (b, of_b)| of_a.total_cmp(of_b).then((*a as u8).cmp(&(*b as u8))));
-        best.map_or(Self::Identity, |(coding, _)| coding)
+        let asked: Vec<_> = weighted(headers, &header::ACCEPT_ENCODING).collect();
+        let named =
+            |name: &str| asked.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight);
+        // `*` is what is not named; what is as it is goes unless it is refused, but after all that is asked for.
+        let of = |name| named(name).or_else(|| named("*")).unwrap_or(0.0);
+        let by_size =
+            [(Self::Identity, named("identity").unwrap_or(0.0)), (Self::Gzip, of("gzip")), (Self::Brotli, of("br"))];
+        let liked = by_size.into_iter().filter(|(_, weight)| *weight > 0.0);
+        // The last of those that are liked as much.
+        liked.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(Self::Identity, |(coding, _)| coding)
     }
 }
 
-/// Compresses an answer that has a body. Its tag stays: it names the row's version, which `If-Match` must know again.
-pub fn encoded(coding: Coding, method: &Method, mut response: Response) -> Response {
+/// Compresses an answer whose body is worth it. Its tag stays: it names the row's version, which `If-Match` must know
+/// again.
+///
+/// # Errors
+/// Where the body cannot be read; those of this program are in memory.
+pub async fn encoded(coding: Coding, mut response: Response) -> Result<Response, ReadBodyError> {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    let has_body = response.headers().contains_key(header::CONTENT_TYPE) && *method != Method::HEAD;
-    if !has_body || coding == Coding::Identity {
-        return response;
+    if coding == Coding::Identity {
+        return Ok(response);
     }
     let (mut parts, body) = response.into_parts();
-    let body = BufReader::new(body.into_async_read());
+    let body = body.into_bytes().await?;
+    if body.len() < WORTH_COMPRESSING {
+        return Ok(Response::from_parts(parts, body.into()));
+    }
+    let body = Cursor::new(body);
     let (name, body) = match coding {
         Coding::Brotli => ("br", Body::from_async_read(BrotliEncoder::with_quality(body, Level::Fastest))),
         _ => ("gzip", Body::from_async_read(GzipEncoder::with_quality(body, Level::Fastest))),
     };
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, body)
+    Ok(Response::from_parts(parts, body))
 }
 
 /// Whether the client takes JSON: by the most specific range that fits it (RFC 9110 §12.5.1).
@@ -201,7 +213,10 @@ mod tests {
         assert_eq!(coding("gzip, deflate, br"), Coding::Brotli);
         assert_eq!(coding("gzip, br;q=0.5"), Coding::Gzip);
         assert_eq!(coding("gzip;q=0, deflate"), Coding::Identity);
-        assert_eq!(coding("*"), Coding::Gzip);
+        assert_eq!(coding("*"), Coding::Brotli);
+        assert_eq!(coding("gzip;q=0, *"), Coding::Brotli);
+        assert_eq!(coding("br;q=0, *"), Coding::Gzip);
+        assert_eq!(coding("identity, gzip;q=0.5"), Coding::Identity);
         assert_eq!(Coding::of(&HeaderMap::new()), Coding::Identity);
     }
 

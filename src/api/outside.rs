@@ -82,7 +82,8 @@ impl<E: Endpoint> Outside<E> {
             response.headers_mut().insert(header::ALLOW, allowed);
         }
         response = negotiation::unless_known(&method, known.as_ref(), response);
-        response = negotiation::encoded(coding, &method, response);
+        let encoded = negotiation::encoded(coding, response).await;
+        response = encoded.unwrap_or_else(|error| Problem::internal(&error).into_response());
         set_headers(&mut response, id, is_api);
         // The operation's name, not the path: a path may hold what a log must not.
         tracing::info!(
@@ -141,13 +142,7 @@ fn problem_of(error: poem::Error) -> Response {
         }
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(problem::TOO_LARGE, "The body is larger than 1 MiB."),
         status if status.is_client_error() => Problem::new(problem::MALFORMED, "The request cannot be read."),
-        _ => {
-            tracing::error!(%error, "unexpected error of the framework");
-            Problem::new(
-                problem::INTERNAL,
-                "The server met an error of its own; it has been logged under this request's id.",
-            )
-        }
+        _ => Problem::internal(&error),
     }
     .into_response()
 }
@@ -187,7 +182,5 @@ fn set_headers(response: &mut Response, id: Uuid, is_api: bool) {
 
 /// A panic is logged by the hook that prints it, and answered like any other error of ours.
 pub fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    tracing::error!("a request panicked");
-    Problem::new(problem::INTERNAL, "The server met an error of its own; it has been logged under this request's id.")
-        .into_response()
+    Problem::internal(&"a request panicked").into_response()
 }

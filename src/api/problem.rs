@@ -107,7 +107,8 @@ impl Problem {
         self
     }
 
-    fn internal(error: &dyn std::fmt::Display) -> Self {
+    /// An error that its client can do nothing about; it is logged.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "internal error");
         Self::new(INTERNAL, "The server met an error of its own; it has been logged under this request's id.")
     }

@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use aws_lc_rs::digest;
+use poem::Request;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::{
     context::{Services, to_the_end},
@@ -19,13 +22,32 @@ use super::{
 };
 use crate::{
     actors::repository::{Conflict, Error},
-    domain::{AccountId, Caller, ClinicId, access::Retry},
+    domain::{AccountId, Caller, ClinicId, access::Retry, fields::FieldErrors},
 };
 
 /// The header that names a request.
 pub(super) const HEADER: &str = "Idempotency-Key";
 /// How long a name may be.
 pub(super) const LONGEST: usize = 200;
+
+/// What a request with an `Idempotency-Key` is recognised by. A password is not part of it: a digest that
+/// is quickly made would be kept beside the slow one.
+pub(super) fn named(request: &Request, fields: &Map<String, Value>) -> Result<Option<Retry>, Problem> {
+    let Some(key) = request.headers().get(HEADER) else {
+        return Ok(None);
+    };
+    let key = key.to_str().ok().filter(|key| (1..=LONGEST).contains(&key.len()));
+    let Some(key) = key else {
+        let message = format!("Must be 1 to {} visible ASCII characters.", LONGEST);
+        return Err(Problem::invalid(FieldErrors::one(HEADER, message)));
+    };
+    let mut digest = digest::Context::new(&digest::SHA256);
+    digest.update(format!("{} {}\n", request.method(), request.original_uri().path()).as_bytes());
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "password") {
+        digest.update(format!("{name}={value}\n").as_bytes());
+    }
+    Ok(Some(Retry { key: key.to_owned(), fingerprint: digest.finish().as_ref().to_vec() }))
+}
 
 /// The keys whose requests are under way on this node.
 #[derive(Clone, Default)]
@@ -70,8 +92,9 @@ impl<T> Once<T> {
         id_and_version: impl Fn(&T) -> (i64, i64),
     ) -> Created<V> {
         let (id, version) = id_and_version(&self.outcome);
-        let location = format!("{collection}/{id}");
-        Created::Created(One::of(self.outcome), location, etag(version), self.replayed)
+        let (row, location) = (One::of(self.outcome), format!("{collection}/{id}"));
+        let tag = etag(version, &row);
+        Created::Created(row, location, tag, self.replayed)
     }
 
     /// The answer with a new row, of that collection, that has no version.
@@ -114,9 +137,10 @@ impl Services {
             match work(keyed).await {
                 Ok(outcome) => Ok(Once::new(outcome)),
                 // Perhaps because another node has just done it.
-                Err(problem) => match services.repository.find_kept(&caller, retry).await? {
-                    Some(kept) => replay(kept),
-                    None => Err(problem),
+                Err(problem) => match services.repository.find_kept(&caller, retry).await {
+                    Ok(Some(kept)) => replay(kept),
+                    Err(error @ Error::Conflict(_)) => Err(error.into()),
+                    Ok(None) | Err(_) => Err(problem),
                 },
             }
         })

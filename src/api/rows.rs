@@ -85,6 +85,11 @@ impl<T: Row> One<T> {
         row.into().write(&mut out);
         Self(out, PhantomData)
     }
+
+    /// As it was written.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// A list's rows, written.

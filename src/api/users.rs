@@ -11,10 +11,9 @@ use poem_openapi::{
 use super::{
     body::Body,
     context::{Authenticated, Chapter, Services, to_the_end},
-    etag::{Created, Fetched, NoContent, etag, expected_version},
+    etag::{Created, Fetched, NoContent, expected_version},
     page::{Listed, Paging},
     problem::Problem,
-    rows::One,
 };
 use crate::{
     authn::weakness,
@@ -252,6 +251,5 @@ impl Users {
 }
 
 fn fetched(user: User) -> Fetched<UserView> {
-    let tag = etag(user.version);
-    Fetched::Ok(One::of(user), tag)
+    Fetched::of(user.version, user)
 }

@@ -8,21 +8,23 @@ use poem_openapi::{
     types::Example,
 };
 
+use serde_json::Map;
+
 use super::{
     appointments::AppointmentView,
     body::Body,
     context::{Authenticated, Chapter, Services, to_the_end},
-    etag::{Created, Fetched, NoContent, etag, expected_version},
+    etag::{Created, Fetched, NoContent, expected_version},
     page::{Listed, Paging},
     problem::Problem,
     refusal::SlotView,
-    retry::Once,
-    rows::One,
+    retry,
     schedules::time_of_day,
 };
 use crate::domain::{
     DoctorId, PatientId, WaitlistEntryId,
     access::{Action, Resource},
+    appointments::Appointment,
     fields::{FieldErrors, NON_FIELD, kept_day, tidy, tidy_optional},
     waitlist::{Entry, EntryStatus, NewEntry, Sought, Wanted},
 };
@@ -281,8 +283,7 @@ impl Waitlist {
     ) -> Result<Fetched<EntryView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Waitlist).await?;
         let entry = services.repository.find_waitlist_entry(&caller.0, WaitlistEntryId(id.0), seen).await?;
-        let tag = etag(entry.version);
-        Ok(Fetched::Ok(One::of(entry), tag))
+        Ok(Fetched::of(entry.version, entry))
     }
 
     /// Take the time that is held
@@ -298,12 +299,20 @@ impl Waitlist {
         /// The ETag that the row must still have.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        request: &Request,
     ) -> Result<Created<AppointmentView>, Problem> {
         let reach = services.admit(&caller.0, Action::Update, Resource::Waitlist).await?;
         let expected = expected_version(if_match.0.as_ref())?;
-        let id = WaitlistEntryId(id.0);
-        let accepted = services.repository.accept_offer(&caller.0, id, reach, expected).await?;
-        Ok(Once::new(accepted).created("/api/appointments", |row| (row.id.0, row.version)))
+        let retry = retry::named(request, &Map::new())?;
+        let (id, repository) = (WaitlistEntryId(id.0), services.repository.clone());
+        let accepted = services.once(caller.0, retry, move |caller| async move {
+            Ok::<Appointment, Problem>(repository.accept_offer(&caller, id, reach, expected).await?)
+        });
+        Ok(accepted.await?.created("/api/appointments", |row| (row.id.0, row.version)))
     }
 
     /// Wait no longer
@@ -324,10 +333,8 @@ impl Waitlist {
         let expected = expected_version(if_match.0.as_ref())?;
         let (services, id) = (services.clone(), WaitlistEntryId(id.0));
         to_the_end(async move {
-            let freed = services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await?;
-            if let Some(doctor) = freed {
-                services.schedules.changed(caller.0.clinic, doctor);
-            }
+            let freed = services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await;
+            services.schedules.after(caller.0.clinic, freed, |freed| *freed)?;
             Ok(NoContent::Done)
         })
         .await

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Error, Result,
+    Error, Result, alarms,
     appointments::{self, AppointmentRow},
     bookings::{self, Written},
     retries,
@@ -82,7 +82,13 @@ pub async fn write(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) 
     skipped.sort_by_key(|skipped| skipped.during);
     let is_refused = booked.is_empty() || (!skipped.is_empty() && !series.skip_conflicts);
     if is_outdated || is_refused {
-        sqlx::raw_sql("ROLLBACK TO SAVEPOINT series").execute(db).await?;
+        sqlx::raw_sql("ROLLBACK TO SAVEPOINT series").execute(&mut *db).await?;
+        if is_outdated {
+            // Also undone: that expired holds were freed, which would be in the way again.
+            for booking in &series.bookings {
+                alarms::lapse(&mut *db, clinic, series.doctor, series.patient, &booking.during).await?;
+            }
+        }
         return Ok(if is_outdated { SeriesWritten::Outdated } else { SeriesWritten::Refused(skipped) });
     }
     let booked = BookedSeries { series: row.with(booked), skipped };

@@ -65,11 +65,12 @@ impl EntryRow {
             },
             reason: self.reason,
             status,
-            offer,
             created_by: AccountId(self.created_by),
             created_at: self.created_at,
             updated_at: self.updated_at,
-            version: self.version,
+            // What is offered comes and goes without a change of the row.
+            version: offer.as_ref().map_or(self.version, |(held, _)| -held.id.0),
+            offer,
         })
     }
 }
@@ -235,7 +236,7 @@ async fn with_holds(db: &mut PgConnection, clinic: ClinicId, rows: Vec<EntryRow>
 /// Takes what an entry is offered: the hold becomes an appointment.
 ///
 /// # Errors
-/// [`Conflict::NoOffer`] where nothing is held for it now.
+/// [`Conflict::NoOffer`] where nothing is held for it now; [`Conflict::OfferAccepted`] where that was taken before.
 pub async fn accept(
     db: &mut PgConnection,
     caller: &Caller,
@@ -246,6 +247,9 @@ pub async fn accept(
     lock(&mut *db, caller.clinic, id).await?;
     let entry = find(&mut *db, caller.clinic, id, seen).await?;
     expect_version(expected, entry.version)?;
+    if entry.status == EntryStatus::Accepted {
+        return Err(Error::Conflict(Conflict::OfferAccepted));
+    }
     let accepted = sqlx::query_as!(
         AppointmentRow,
         "UPDATE appointments

@@ -40,6 +40,8 @@ async fn what_is_wrong_with_a_registration_is_said_by_field() {
     let app = TestApp::start().await;
     for (field, body) in [
         ("email", json!({ "email": "ada", "password": PASSWORD })),
+        ("email", json!({ "email": " ada@example.com", "password": PASSWORD })),
+        ("email", json!({ "email": "Eve <ada@example.com>", "password": PASSWORD })),
         ("password", json!({ "email": "ada@example.com", "password": "short" })),
         ("password", json!({ "email": "ada@example.com", "password": "password1" })),
         ("password", json!({ "email": "ada.long@example.com", "password": "ada.long@example.com" })),

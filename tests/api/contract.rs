@@ -83,8 +83,10 @@ fn every_field_of_a_request_is_described_and_bounded() {
             continue;
         };
         let name = schema.as_str().unwrap().trim_start_matches("#/components/schemas/");
-        let is_closed = &contract()["components"]["schemas"][name]["additionalProperties"];
-        assert_eq!(is_closed, false, "{name} is open, and the program refuses unknown fields");
+        for name in [name].into_iter().chain((name == "HoursInput").then_some("WorkingWindow")) {
+            let is_closed = &contract()["components"]["schemas"][name]["additionalProperties"];
+            assert_eq!(is_closed, false, "{name} is open, and the program refuses unknown fields");
+        }
         for (field, schema) in contract()["components"]["schemas"][name]["properties"].as_object().unwrap() {
             let of_what = format!("{method} {path}: {name}.{field}");
             assert!(schema["description"].is_string(), "{of_what} is not described");

@@ -58,18 +58,45 @@ async fn a_row_is_not_sent_again_to_who_has_its_newest_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_shows_more_than_its_row_is_sent_again_when_that_changed() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    let made = admin.post("/api/mappings", json!({ "doctor": doctor, "patient": patient })).await.expect(201);
+    let path = made.header("location").to_owned();
+    let known = [("if-none-match", made.header("etag"))];
+    admin.send(Method::GET, &path, None, &known).await.expect(304);
+    admin.patch(&format!("/api/patients/{patient}"), json!({ "last_name": "Renamed" })).await.expect(200);
+    let renamed = admin.send(Method::GET, &path, None, &known).await.expect(200);
+    assert!(renamed.text.contains("Renamed"), "{}", renamed.text);
+    // The mapping itself is what it was: a change of it goes through.
+    let seen = [("if-match", made.header("etag"))];
+    admin.send(Method::PATCH, &path, Some(json!({ "notes": "Sees her on Mondays." })), &seen).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_compressed_as_its_client_likes_best() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
-    admin.new_patient().await;
-    let plain = admin.get("/api/patients").await.expect(200);
-    assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
-    for (accepted, coding) in [("gzip", "gzip"), ("br, gzip;q=0.5", "br"), ("br;q=0, gzip", "gzip"), ("identity", "")] {
-        let url = format!("http://{}/api/patients", app.address);
+    for _ in 0..4 {
+        admin.new_patient().await;
+    }
+    let (list, row) = ("/api/patients", "/api/patients?limit=1");
+    for (path, accepted, coding) in [
+        (list, "gzip", "gzip"),
+        (list, "br, gzip;q=0.5", "br"),
+        (list, "br;q=0, gzip", "gzip"),
+        (list, "identity", ""),
+        (row, "br, gzip", ""),
+    ] {
+        let plain = admin.get(path).await.expect(200);
+        assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
+        assert_eq!(plain.text.len() < 1024, path == row, "what one packet holds is not worth it");
+        let url = format!("http://{}{path}", app.address);
         let request = reqwest::Client::new().get(url).bearer_auth(admin.access.as_ref().unwrap());
         let answer = request.header("accept-encoding", accepted).send().await.unwrap();
         let told = answer.headers().get("content-encoding").map_or("", |value| value.to_str().unwrap()).to_owned();
-        assert_eq!(told, coding, "{accepted}");
+        assert_eq!(told, coding, "{path} {accepted}");
         let bytes = answer.bytes().await.unwrap();
         let mut text = String::new();
         match coding {
@@ -77,7 +104,7 @@ async fn an_answer_is_compressed_as_its_client_likes_best() {
             "br" => brotli::Decompressor::new(&bytes[..], 4096).read_to_string(&mut text).unwrap(),
             _ => (&bytes[..]).read_to_string(&mut text).unwrap(),
         };
-        assert_eq!(text, plain.text, "{accepted}");
+        assert_eq!(text, plain.text, "{path} {accepted}");
     }
 }
 

@@ -40,13 +40,18 @@ async fn a_crash_between_commit_and_answer_replays_the_stored_answer() {
     assert_eq!(database.count("SELECT count(*) FROM appointments").await, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_booking_whose_commit_was_not_acknowledged_is_found_and_answered() {
+/// The program with a proxy between it and its database.
+async fn behind_a_proxy() -> (TestApp, Proxy) {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
-    let mut through_proxy = settings(&database);
-    through_proxy.database.database_url = Some(proxy.url.clone());
-    let app = TestApp::start_with(database, through_proxy).await;
+    let mut settings = settings(&database);
+    settings.database.database_url = Some(proxy.url.clone());
+    (TestApp::start_with(database, settings).await, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_whose_commit_was_not_acknowledged_is_found_and_answered() {
+    let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
     for (n, time) in ["10:00", "11:00", "12:00"].into_iter().enumerate() {
@@ -62,11 +67,7 @@ async fn a_booking_whose_commit_was_not_acknowledged_is_found_and_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_change_whose_commit_was_not_acknowledged_says_so_and_is_done_once_for_its_key() {
-    let database = TestDatabase::create().await;
-    let proxy = Proxy::start(&database).await;
-    let mut through_proxy = settings(&database);
-    through_proxy.database.database_url = Some(proxy.url.clone());
-    let app = TestApp::start_with(database, through_proxy).await;
+    let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let body = patient();
     let create = || admin.send(Method::POST, "/api/patients", Some(body.clone()), &[("idempotency-key", "k")]);
@@ -79,4 +80,44 @@ async fn another_change_whose_commit_was_not_acknowledged_says_so_and_is_done_on
     let again = create().await.expect(201);
     assert_eq!(again.header("idempotency-replayed"), "true");
     assert_eq!(app.database.count("SELECT count(*) FROM patients").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_before_an_outage_is_never_told_to_have_not_been_made() {
+    let (app, proxy) = behind_a_proxy().await;
+    let admin = app.founder("ada").await;
+    let (doctor, known) = (admin.new_doctor().await, admin.new_patient().await);
+    let appointment = format!("/api/appointments/{}", admin.new_appointment(doctor, known, "10:00").await);
+    let mut series = booking(doctor, known, "12:00");
+    series["rrule"] = "FREQ=DAILY;COUNT=3".into();
+    let key = [("idempotency-key", "k")];
+    for (method, path, body, key) in [
+        (Method::PATCH, appointment.as_str(), json!({ "reason": "Follow-up" }), &key[..0]),
+        (Method::POST, "/api/appointment-series", series, &key[..0]),
+        (Method::POST, "/api/patients", patient(), &key[..]),
+    ] {
+        proxy.next(Acknowledgement::IsTheLast);
+        let told = admin.send(method, path, Some(body), key).await;
+        proxy.open();
+        told.expect_problem(503, "outcome-unknown");
+        while admin.get("/readyz").await.status != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(admin.get(&appointment).await.expect(200).body["reason"], "Follow-up");
+    assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 1 + 3);
+    assert_eq!(app.database.count("SELECT count(*) FROM patients").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_that_was_freed_by_an_unacknowledged_change_can_be_booked_at_once() {
+    let (app, proxy) = behind_a_proxy().await;
+    let admin = app.founder("ada").await;
+    let (doctor, gone, next) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
+    admin.new_appointment(doctor, gone, "10:00").await;
+    proxy.next(Acknowledgement::IsCut);
+    let deleted = admin.delete(&format!("/api/patients/{gone}?cancel_appointments=true")).await;
+    deleted.expect_problem(503, "outcome-unknown");
+    admin.get(&format!("/api/patients/{gone}")).await.expect(404);
+    admin.post("/api/appointments", booking(doctor, next, "10:00")).await.expect(201);
 }

@@ -190,6 +190,34 @@ async fn a_message_that_races_passivation_is_answered_by_the_next_activation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_activation_that_nobody_waits_for_any_more_leaves_nothing_behind() {
+    let (app, admin, doctor, _) = filled().await;
+    let (_repository, schedules) = actors(&app, Limits::default()).await;
+    let mut db = app.database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE appointments IN ACCESS EXCLUSIVE MODE").execute(&mut db).await.unwrap();
+    let clinic = ClinicId(admin.clinic);
+    for doctor in [doctor, 999_999] {
+        let asking = schedules.clone();
+        let asking = tokio::spawn(async move { asking.calendar(clinic, DoctorId(doctor)).await.is_ok() });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        asking.abort();
+    }
+    assert_eq!(schedules.resident(), 2, "both are being read");
+    // What changes meanwhile is not lost on the one that comes.
+    schedules.after(clinic, Ok(()), |()| [DoctorId(doctor)]).unwrap();
+    assert_eq!(schedules.resident(), 2);
+    sqlx::raw_sql("COMMIT").execute(&mut db).await.unwrap();
+    for _ in 0..100 {
+        if schedules.resident() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(schedules.resident(), 1, "only the doctor who exists has a schedule");
+    schedules.calendar(clinic, DoctorId(doctor)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn admission_is_bounded_per_doctor_and_what_is_too_much_is_told_at_once() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { per_doctor: 4, ..Limits::default() };

@@ -48,6 +48,52 @@ async fn expire_holds(database: &TestDatabase) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_offered_now_is_part_of_an_entrys_version() {
+    let (app, admin, doctor, patient) = clinic().await;
+    let taken =
+        [admin.new_appointment(doctor, patient, "10:00").await, admin.new_appointment(doctor, patient, "14:00").await];
+    let entry = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
+    let path = format!("/api/waitlist/{entry}");
+    let before = admin.get(&path).await.expect(200);
+    let unchanged = [("if-none-match", before.header("etag"))];
+    admin.send(Method::GET, &path, None, &unchanged).await.expect(304);
+    admin.delete(&format!("/api/appointments/{}", taken[0])).await.expect(204);
+    let first = once(&admin, entry, "OFFERED").await;
+    assert_eq!(admin.send(Method::GET, &path, None, &unchanged).await.expect(200).body, first.body);
+    // Who saw the first offer does not take the second.
+    expire_holds(&app.database).await;
+    admin.delete(&format!("/api/appointments/{}", taken[1])).await.expect(204);
+    let mut second = once(&admin, entry, "OFFERED").await;
+    while second.body["offer"]["time"] == first.body["offer"]["time"] {
+        second = admin.get(&path).await.expect(200);
+    }
+    let accept = format!("{path}/accept");
+    let seen = [("if-match", first.header("etag"))];
+    admin.send(Method::POST, &accept, None, &seen).await.expect_problem(412, "stale");
+    let seen = [("if-match", second.header("etag")), ("idempotency-key", "k")];
+    let accepted = admin.send(Method::POST, &accept, None, &seen).await.expect(201);
+    let again = admin.send(Method::POST, &accept, None, &seen).await.expect(201);
+    assert_eq!((again.text.as_str(), again.header("idempotency-replayed")), (accepted.text.as_str(), "true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_is_booked_over_a_hold_that_has_expired_and_is_still_there() {
+    let (app, admin, doctor, patient) = clinic().await;
+    let taken = admin.new_appointment(doctor, patient, "10:00").await;
+    let entry = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
+    admin.delete(&format!("/api/appointments/{taken}")).await.expect(204);
+    once(&admin, entry, "OFFERED").await;
+    // Its alarm is not due: nobody tidies it.
+    let expire = "UPDATE appointments SET held_until = now() - interval '1 second' WHERE held_until IS NOT NULL";
+    sqlx::raw_sql(expire).execute(&mut app.database.connect().await).await.unwrap();
+    // The schedule reads its calendar again.
+    admin.patch(&format!("/api/doctors/{doctor}/scheduling"), json!({ "slot_minutes": 30 })).await.expect(200);
+    let mut series = booking(doctor, patient, "10:00");
+    series["rrule"] = "FREQ=DAILY;COUNT=2".into();
+    admin.post("/api/appointment-series", series).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
@@ -66,7 +112,7 @@ async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
     assert_eq!((&accepted.body["patient"], &accepted.body["status"]), (&json!(waits), &json!("SCHEDULED")));
     assert_eq!(status(&admin, entry).await, "ACCEPTED");
     assert_eq!(admin.get(accepted.header("location")).await.expect(200).body, accepted.body);
-    accept(&admin, entry).await.expect_problem(409, "no-offer");
+    accept(&admin, entry).await.expect_problem(409, "offer-accepted");
     admin.delete(&format!("/api/waitlist/{entry}")).await.expect_problem(409, "offer-accepted");
     // An accepted hold is an appointment like any other: it does not expire.
     expire_holds(&app.database).await;

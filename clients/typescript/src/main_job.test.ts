@@ -38,7 +38,7 @@ test("the main job", async () => {
   const booked = await client.POST("/api/appointments", { body: wish, params: { header: { "Idempotency-Key": name } } });
   const appointment = expected(booked);
   assert.equal(appointment.status, "SCHEDULED");
-  assert.equal(booked.response.headers.get("ETag"), '"1"');
+  assert.ok(booked.response.headers.get("ETag")?.startsWith('"1.'));
 
   // Sent again with its key, it is the same appointment.
   const replayed = expected(await client.POST("/api/appointments", { body: wish, params: { header: { "Idempotency-Key": name } } }));

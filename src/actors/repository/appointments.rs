@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Error, Page, Repository, Result, Written};
+use super::{Context, Error, Page, Repository, Result, Written, settled};
 use crate::{
     domain::{
         AppointmentId, Caller, ClinicId, Interval, Visibility,
@@ -62,22 +62,21 @@ impl Repository {
     /// Writes an amendment that its doctor's schedule has accepted, and settles a lost outcome.
     pub(crate) async fn amend(&self, amendment: Amendment, terms: Option<Terms>) -> Result<Appointment> {
         let action = if amendment.status == amendment.current.status { Action::Update } else { Action::Transition };
-        let mut lost = false;
-        loop {
-            let attempt = amendment.clone();
-            let amended = self
-                .write(&amendment.caller, action, Resource::Appointments, move |db| {
-                    async move { appointments::amend(db, &attempt, terms.as_ref()).await }.boxed()
-                })
-                .await;
-            match amended {
-                Err(Error::OutcomeUnknown) if !lost => lost = true,
-                // The second attempt waited for the first to end. If that was committed, the row is
-                // what the amendment wanted, one version on.
-                Err(Error::Stale) if lost => return self.read_back(&amendment).await,
-                other => return other,
+        settled(|is_lost| {
+            let (amendment, attempt) = (&amendment, amendment.clone());
+            let amended = self.write(&amendment.caller, action, Resource::Appointments, move |db| {
+                async move { appointments::amend(db, &attempt, terms.as_ref()).await }.boxed()
+            });
+            async move {
+                match amended.await {
+                    // This attempt waited for the one before it to end. If that was committed, the row is what the
+                    // amendment wanted, one version on.
+                    Err(Error::Stale) if is_lost => self.read_back(amendment).await,
+                    amended => amended,
+                }
             }
-        }
+        })
+        .await
     }
 
     async fn read_back(&self, amendment: &Amendment) -> Result<Appointment> {

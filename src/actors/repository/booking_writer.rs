@@ -39,27 +39,45 @@ impl Kind for Bookings {
 /// attempt wrote, by its reference, and waits for an attempt that the server is still at.
 async fn settle(connection: &mut Connection, batch: &[Booking], mut may_have_happened: bool) -> Vec<Result<Written>> {
     let mut pause = Duration::from_millis(20);
-    for _ in 0..ATTEMPTS {
-        match commit(connection, batch.to_vec()).await {
+    for attempt in 1..=ATTEMPTS {
+        let error = match commit(connection, batch.to_vec()).await {
             Ok(outcomes) => return outcomes.into_iter().map(Ok).collect(),
-            Err(Error::Unavailable) if !may_have_happened => break,
-            Err(Error::OutcomeUnknown) => may_have_happened = true,
-            Err(Error::TryAgain | Error::Unavailable) => {}
-            // What one booking did wrong must not fail the others: each goes alone.
-            Err(_) if batch.len() > 1 => {
-                let mut outcomes = Vec::with_capacity(batch.len());
-                for booking in batch.chunks(1) {
-                    outcomes.extend(Box::pin(settle(connection, booking, may_have_happened)).await);
-                }
-                return outcomes;
+            Err(error) => error,
+        };
+        let (clinic, last) = (batch[0].caller.clinic, batch[batch.len() - 1].caller.clinic);
+        match error {
+            Error::Unavailable if !may_have_happened => break,
+            Error::OutcomeUnknown => may_have_happened = true,
+            // Whoever is in the way of one clinic must not keep the others waiting.
+            Error::TryAgain if attempt > 1 && clinic != last => {
+                let clinics = batch.chunk_by(|a, b| a.caller.clinic == b.caller.clinic);
+                return settle_apart(connection, clinics, may_have_happened).await;
             }
-            Err(error) => return vec![Err(error)],
+            Error::TryAgain | Error::Unavailable => {}
+            // What one booking did wrong must not fail the others: each goes alone.
+            _ if batch.len() > 1 => return settle_apart(connection, batch.chunks(1), may_have_happened).await,
+            error => return vec![Err(error)],
         }
-        tokio::time::sleep(pause).await;
-        pause *= 4;
+        if attempt < ATTEMPTS {
+            tokio::time::sleep(pause).await;
+            pause *= 4;
+        }
     }
     let unsettled = || if may_have_happened { Error::OutcomeUnknown } else { Error::Unavailable };
     batch.iter().map(|_| Err(unsettled())).collect()
+}
+
+/// Writes the parts of a batch one after the other.
+async fn settle_apart<'a>(
+    connection: &mut Connection,
+    parts: impl Iterator<Item = &'a [Booking]>,
+    may_have_happened: bool,
+) -> Vec<Result<Written>> {
+    let mut outcomes = Vec::new();
+    for part in parts {
+        outcomes.extend(Box::pin(settle(connection, part, may_have_happened)).await);
+    }
+    outcomes
 }
 
 /// Writes bookings as one transaction, each clinic's under its own context, and answers them in order.

@@ -105,12 +105,38 @@ impl<T> Identified for Deleted<T> {
     }
 }
 
+/// Tries work until its outcome is known, as far as that can be. The work is told whether an earlier outcome was lost:
+/// then only success says anything of it.
+///
+/// # Errors
+/// Those of the work; [`Error::OutcomeUnknown`] from the first lost outcome on.
+async fn settled<T, W>(mut work: impl FnMut(bool) -> W) -> Result<T>
+where
+    W: Future<Output = Result<T>>,
+{
+    let mut pauses = [50, 400].into_iter().map(Duration::from_millis);
+    let mut is_lost = false;
+    loop {
+        let error = match work(is_lost).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        is_lost |= matches!(error, Error::OutcomeUnknown);
+        match pauses.next() {
+            Some(pause) if is_lost || matches!(error, Error::TryAgain) => tokio::time::sleep(pause).await,
+            _ => return Err(if is_lost { Error::OutcomeUnknown } else { error }),
+        }
+    }
+}
+
 impl Repository {
     /// Starts the workers and the booking writers. They connect with their first piece of work.
     ///
     /// # Errors
     /// Where an actor cannot be spawned.
     pub async fn start(settings: Settings) -> Result<Self, ractor::SpawnErr> {
+        // Who is kept waiting by one row of a group keeps the whole group waiting.
+        let of_groups = Arc::new(settings.options.clone().options([("lock_timeout", "1s")]));
         let options = Arc::new(settings.options);
         let workers_options = options.clone();
         let arguments = FactoryArguments::builder()
@@ -125,7 +151,7 @@ impl Repository {
         let (workers, _) = Actor::spawn(None, factory, arguments).await?;
         Ok(Self {
             workers,
-            bookings: Grouping::start(options.clone(), settings.booking_writers).await?,
+            bookings: Grouping::start(of_groups, settings.booking_writers).await?,
             patients: Grouping::start(options.clone(), READERS).await?,
             patient_pages: Grouping::start(options, READERS).await?,
             waiting: Arc::new(Semaphore::new(QUEUE_LIMIT)),

@@ -23,8 +23,8 @@ use crate::{
 
 /// How many pages a reader remembers.
 const REMEMBERED: usize = 256;
-/// A longer page is not remembered.
-const LONGEST: usize = 64;
+/// A page with more text, in bytes, is not remembered.
+const LONGEST: usize = 64 * 1024;
 
 /// Pages of all patients of a clinic.
 pub(super) struct PatientPages;
@@ -51,10 +51,19 @@ impl Memory {
 
     fn keep(&mut self, page: PatientPage, mark: String, rows: Rows) {
         if self.pages.len() >= REMEMBERED && !self.pages.contains_key(&page) {
-            self.pages.swap_remove_index(0);
+            self.pages.shift_remove_index(0);
         }
         self.pages.insert(page, (mark, rows));
     }
+}
+
+fn is_short(rows: &[Patient]) -> bool {
+    let length = |row: &Patient| {
+        let long = [&row.details.medical_history, &row.details.address];
+        // The other fields are short.
+        512 + long.into_iter().flatten().map(String::len).sum::<usize>()
+    };
+    rows.iter().map(length).sum::<usize>() <= LONGEST
 }
 
 impl Kind for PatientPages {
@@ -89,7 +98,7 @@ impl Kind for PatientPages {
                 Some(PageRead::Unchanged) => known.map(|(_, rows)| rows),
                 Some(PageRead::Changed(rows, mark)) => {
                     let rows = Arc::new(Shared::from(rows));
-                    if let Some(mark) = mark.filter(|_| rows.all().len() <= LONGEST) {
+                    if let Some(mark) = mark.filter(|_| is_short(rows.all())) {
                         memory.keep(page, mark, rows.clone());
                     }
                     Some(rows)
@@ -106,7 +115,10 @@ impl Kind for PatientPages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{actors::repository::Page, domain::ClinicId};
+    use crate::{
+        actors::repository::Page,
+        domain::{AccountId, ClinicId, PatientId, patients::PatientDetails},
+    };
 
     #[test]
     fn a_page_is_remembered_for_its_connection_and_its_day() {
@@ -126,12 +138,29 @@ mod tests {
     }
 
     #[test]
-    fn no_more_pages_are_remembered_than_may_be() {
+    fn no_more_pages_are_remembered_than_may_be_and_the_oldest_go_first() {
         let mut memory = Memory::default();
-        for clinic in 0..2 * REMEMBERED as i64 {
-            let page = PatientPage { clinic: ClinicId(clinic), page: Page { before: None, limit: 51 } };
-            memory.keep(page, "mark".into(), Arc::new(Vec::new().into()));
+        let page = |clinic| PatientPage { clinic: ClinicId(clinic), page: Page { before: None, limit: 51 } };
+        let all = 2 * REMEMBERED as i64;
+        for clinic in 0..all {
+            memory.keep(page(clinic), "mark".into(), Arc::new(Vec::new().into()));
         }
-        assert_eq!(memory.pages.len(), REMEMBERED);
+        let kept: Vec<_> = memory.pages.keys().copied().collect();
+        assert_eq!(kept, (REMEMBERED as i64..all).map(page).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_page_of_long_histories_is_not_remembered() {
+        let at = Utc::now();
+        let patient = |history: usize| Patient {
+            id: PatientId(1),
+            details: PatientDetails { medical_history: Some("x".repeat(history)), ..PatientDetails::default() },
+            created_by: AccountId(1),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        assert!(is_short(&vec![patient(500); 51]));
+        assert!(!is_short(&vec![patient(20_000); 4]));
     }
 }

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Error, Repository, Result, SeriesWritten};
+use super::{Context, Repository, Result, SeriesWritten, settled};
 use crate::{
     domain::{
         AppointmentId, Caller, Identified, SeriesId, Visibility,
@@ -33,13 +33,10 @@ impl Repository {
         self.read(Context::Clinic(clinic), move |db| series::find(db, clinic, id, seen).boxed()).await
     }
 
-    /// Writes a series that its doctor's schedule has accepted, and settles a lost outcome: a second
-    /// attempt finds by its reference what the first one wrote.
+    /// Writes a series that its doctor's schedule has accepted, and settles a lost outcome: another attempt
+    /// finds by its reference what an earlier one wrote.
     pub(crate) async fn book_series(&self, new: NewSeries) -> Result<SeriesWritten> {
-        match self.write_series(new.clone()).await {
-            Err(Error::OutcomeUnknown | Error::TryAgain) => self.write_series(new).await,
-            settled => settled,
-        }
+        settled(|_| self.write_series(new.clone())).await
     }
 
     async fn write_series(&self, new: NewSeries) -> Result<SeriesWritten> {

@@ -44,7 +44,7 @@ impl Repository {
         expected: Option<i64>,
     ) -> Result<Appointment> {
         let by = caller.clone();
-        self.write(caller, Action::Create, Resource::Appointments, move |db| {
+        self.create(caller, Action::Create, Resource::Appointments, move |db| {
             async move { waitlist::accept(db, &by, id, seen, expected).await }.boxed()
         })
         .await

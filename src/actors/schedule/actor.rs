@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) read_again: bool,
     /// Something is known to have changed past this actor: nothing is decided before it has been read.
     pub(super) is_outdated: bool,
+    /// A reading failed, and the next is set.
+    pub(super) will_retry: bool,
     pub(super) last_used: Instant,
     /// It has left the directory, and ends once nothing is under way.
     pub(super) is_leaving: bool,
@@ -82,6 +84,7 @@ impl Actor for ScheduleActor {
             parked: Vec::new(),
             read_again: false,
             is_outdated: false,
+            will_retry: false,
             last_used: Instant::now(),
             is_leaving: false,
         })
@@ -104,6 +107,12 @@ impl Actor for ScheduleActor {
             Message::Refresh => {
                 state.is_outdated = true;
                 state.read(&myself);
+            }
+            Message::Retry => {
+                state.will_retry = false;
+                if state.is_outdated {
+                    state.read(&myself);
+                }
             }
             Message::Tick => state.tick(&myself),
             Message::MakeRoom if state.is_at_rest() => state.leave(&myself),
@@ -189,13 +198,11 @@ impl State {
         for during in &accepted {
             self.calendar().release_span(holder, *during);
         }
+        if !skipped.is_empty() && !checked && self.may_be_behind() {
+            return self.park(myself, request, None);
+        }
         if accepted.is_empty() || !(skipped.is_empty() || series.skip_conflicts) {
-            if !checked && self.may_be_behind() {
-                self.park(myself, request, None);
-            } else {
-                request.answer(Err(ScheduleError::SeriesRefused(skipped)));
-            }
-            return;
+            return request.answer(Err(ScheduleError::SeriesRefused(skipped)));
         }
         let times = accepted.iter().map(|during| (*during, self.at.calendar.terms(during))).collect();
         self.write(myself, request, Write::Series { times, length, skipped }, accepted);
@@ -232,8 +239,9 @@ impl State {
         let Some(InFlight { request, claims }) = self.in_flight.remove(&claim) else {
             return;
         };
-        if matches!(outcome, Err(Error::OutcomeUnknown)) && !claims.is_empty() {
-            self.has_orphans = true;
+        if matches!(outcome, Err(Error::OutcomeUnknown)) {
+            self.has_orphans |= !claims.is_empty();
+            self.is_outdated = true;
             self.read(myself);
         } else {
             for during in claims {
@@ -321,7 +329,7 @@ impl State {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.in_flight.is_empty() && self.reading.is_none() && !self.has_orphans
+        self.in_flight.is_empty() && self.reading.is_none() && self.parked.is_empty() && !self.has_orphans
     }
 
     /// Leaves the directory, so that who asks from now on gets the next activation.

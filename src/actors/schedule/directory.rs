@@ -69,9 +69,29 @@ impl Entries {
 pub(super) struct Entry {
     /// Since the hand of the clock last passed.
     is_used: AtomicBool,
+    /// What is read for its activation may be from before a change: it is to be read again. Only touched under the
+    /// directory's lock.
+    is_outdated: AtomicBool,
     /// Set once the actor has been activated; several callers wait for one activation.
     pub(super) actor: OnceCell<ActorRef<Message>>,
     pub(super) permits: Arc<Semaphore>,
+}
+
+impl Entry {
+    fn refresh(&self) {
+        match self.actor.get() {
+            Some(actor) => {
+                let _ = actor.cast(Message::Refresh);
+            }
+            None => self.is_outdated.store(true, Ordering::Relaxed),
+        }
+    }
+
+    fn tell_if_outdated(&self, actor: &ActorRef<Message>) {
+        if self.is_outdated.swap(false, Ordering::Relaxed) {
+            let _ = actor.cast(Message::Refresh);
+        }
+    }
 }
 
 impl Directory {
@@ -100,11 +120,15 @@ impl Directory {
         let mut entries = self.entries();
         if let Some(entry) = entries.of.get(&key) {
             entry.is_used.store(true, Ordering::Relaxed);
+            if let Some(actor) = entry.actor.get() {
+                entry.tell_if_outdated(actor);
+            }
             return entry.clone();
         }
         entries.make_room(resident);
         let entry = Entry {
             is_used: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
             actor: OnceCell::new(),
             permits: Arc::new(Semaphore::new(per_doctor)),
         };
@@ -116,9 +140,21 @@ impl Directory {
         self.entries().remove(key, |entry| entry.actor.get().is_some_and(|actor| actor.get_id() == id));
     }
 
-    /// Lets go of an entry whose activation failed.
-    pub(super) fn forget_unborn(&self, key: Key, unborn: &Arc<Entry>) {
-        self.entries().remove(key, |entry| Arc::ptr_eq(entry, unborn) && entry.actor.get().is_none());
+    /// Hands on to a new actor what its entry was told before. Before it is asked anything.
+    pub(super) fn hand_on(&self, entry: &Entry, actor: &ActorRef<Message>) {
+        let _entries = self.entries();
+        entry.tell_if_outdated(actor);
+    }
+
+    /// Lets go of an entry whose activation failed, unless somebody else is at it, who then does.
+    pub(super) fn forget_unborn(&self, key: Key, unborn: Arc<Entry>) {
+        let mut entries = self.entries();
+        entries.remove(key, |entry| {
+            let is_last = Arc::strong_count(entry) == 2;
+            Arc::ptr_eq(entry, &unborn) && entry.actor.get().is_none() && is_last
+        });
+        // While the lock is held, so that of two who let go the second knows that it is the last.
+        drop(unborn);
     }
 
     /// Lets go of a failed actor, whichever schedule it was.
@@ -134,31 +170,17 @@ impl Directory {
     }
 
     pub(super) fn refresh(&self, key: Key) {
-        let mut entries = self.entries();
-        match entries.of.get(&key).map(|entry| entry.actor.get()) {
-            Some(Some(actor)) => {
-                let _ = actor.cast(Message::Refresh);
-            }
-            // What is being read for an activation may be from before the change: whoever asks from
-            // now on gets another.
-            Some(None) => {
-                entries.of.swap_remove(&key);
-            }
-            None => {}
+        if let Some(entry) = self.entries().of.get(&key) {
+            entry.refresh();
         }
     }
 
     pub(super) fn refresh_clinic(&self, clinic: ClinicId) {
-        let keys: Vec<_> = self.entries().of.keys().copied().filter(|(of, _)| *of == clinic).collect();
-        for key in keys {
-            self.refresh(key);
-        }
+        self.entries().of.iter().filter(|((of, _), _)| *of == clinic).for_each(|(_, entry)| entry.refresh());
     }
 
     pub(super) fn refresh_all(&self) {
-        for actor in self.entries().of.values().filter_map(|entry| entry.actor.get()) {
-            let _ = actor.cast(Message::Refresh);
-        }
+        self.entries().of.values().for_each(|entry| entry.refresh());
     }
 
     /// Tells other nodes that a schedule, or all of a clinic's, changed.

@@ -165,6 +165,8 @@ pub(super) enum Message {
     Loaded(Box<repository::Result<Calendar>>),
     /// The calendar was changed elsewhere: read it again.
     Refresh,
+    /// A reading failed a while ago: time for the next.
+    Retry,
     /// Time to look whether anybody still needs this actor.
     Tick,
     /// There are too many schedules in memory: leave, if nothing is under way.

@@ -72,6 +72,7 @@ impl State {
                     let refusal = Refusal { violations: vec![Violation::NoSuchDoctor], ..Refusal::default() };
                     self.refuse(parked.request, refusal);
                 }
+                self.has_orphans = false;
                 return self.leave(myself);
             }
             Err(error) => {
@@ -81,7 +82,9 @@ impl State {
                 }
                 // Memory stays what it was, and is known to be behind.
                 self.is_outdated = true;
-                myself.send_after(RETRY, || Message::Refresh);
+                if !std::mem::replace(&mut self.will_retry, true) {
+                    myself.send_after(RETRY, || Message::Retry);
+                }
                 return;
             }
         }

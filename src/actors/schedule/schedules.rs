@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::{
     actor::{Arguments, OFFERS, ScheduleActor},
-    directory::{Directory, Key, Supervisor},
+    directory::{Directory, Entry, Key, Supervisor},
     message::{Answer, Granted, Message, Refused, Reply, Request, ScheduleError, Wish},
 };
 use crate::{
@@ -165,17 +165,50 @@ impl Schedules {
         Ok(Refused { violations: refusal.violations, conflicts: refusal.conflicts, next_slots })
     }
 
-    /// Says that a doctor's rules or appointments were changed past their schedule.
-    pub fn changed(&self, clinic: ClinicId, doctor: DoctorId) {
-        self.directory.refresh((clinic, doctor));
-        self.directory.announce(clinic, Some(doctor));
-        self.directory.freed();
+    /// Tells their schedules that something was changed past them, which concerns these doctors' rules or appointments.
+    /// Where it is not known whether it was changed, all of the clinic's are told.
+    ///
+    /// # Errors
+    /// Those of the change.
+    pub fn after<T, D: IntoIterator<Item = DoctorId>>(
+        &self,
+        clinic: ClinicId,
+        changed: Result<T, Error>,
+        doctors: impl FnOnce(&T) -> D,
+    ) -> Result<T, Error> {
+        match &changed {
+            Ok(changed) => {
+                for doctor in doctors(changed) {
+                    self.directory.refresh((clinic, doctor));
+                    self.directory.announce(clinic, Some(doctor));
+                    self.directory.freed();
+                }
+            }
+            Err(Error::OutcomeUnknown) => self.clinic_changed(clinic),
+            Err(_) => {}
+        }
+        changed
     }
 
-    /// Says that something was changed which all of a clinic's schedules depend on.
-    pub fn clinic_changed(&self, clinic: ClinicId) {
+    /// Tells all of a clinic's schedules that something was, or may have been, changed which they depend on.
+    ///
+    /// # Errors
+    /// Those of the change.
+    pub fn after_of_clinic<T>(&self, clinic: ClinicId, changed: Result<T, Error>) -> Result<T, Error> {
+        if matches!(changed, Ok(_) | Err(Error::OutcomeUnknown)) {
+            self.clinic_changed(clinic);
+        }
+        changed
+    }
+
+    fn clinic_changed(&self, clinic: ClinicId) {
         self.directory.refresh_clinic(clinic);
         self.directory.announce(clinic, None);
+    }
+
+    /// Has a doctor's calendar read before anything else is decided on it.
+    pub(in crate::actors) fn refresh(&self, clinic: ClinicId, doctor: DoctorId) {
+        self.directory.refresh((clinic, doctor));
     }
 
     /// Is told when time becomes free that somebody may wait for.
@@ -219,7 +252,7 @@ impl Schedules {
             let of_doctor = entry.permits.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
             let (reply, replied) = oneshot::channel();
             let request = Request { wish, reply, deadline, _admission: [overall, of_doctor] };
-            let actor = self.activate(key).await?;
+            let actor = self.activate(key, entry).await?;
             match actor.cast(Message::Decide(Box::new(request))) {
                 Ok(()) => {}
                 Err(ractor::MessagingErr::SendErr(Message::Decide(returned))) if Instant::now() < deadline => {
@@ -239,13 +272,21 @@ impl Schedules {
     }
 
     /// The doctor's actor, from memory or from the database.
-    async fn activate(&self, key: Key) -> Result<ActorRef<Message>, ScheduleError> {
-        let entry = self.directory.entry(key);
-        let activated = entry.actor.get_or_try_init(|| self.spawn(key)).await;
-        if activated.is_err() {
-            self.directory.forget_unborn(key, &entry);
+    async fn activate(&self, key: Key, entry: Arc<Entry>) -> Result<ActorRef<Message>, ScheduleError> {
+        if let Some(actor) = entry.actor.get() {
+            return Ok(actor.clone());
         }
-        activated.cloned()
+        let schedules = self.clone();
+        // To its end also where the caller goes away, so that nothing half made stays.
+        let activating = tokio::spawn(async move {
+            let activated = entry.actor.get_or_try_init(|| schedules.spawn(key)).await.cloned();
+            match &activated {
+                Ok(actor) => schedules.directory.hand_on(&entry, actor),
+                Err(_) => schedules.directory.forget_unborn(key, entry),
+            }
+            activated
+        });
+        activating.await.unwrap_or_else(|_| Err(Error::Unavailable.into()))
     }
 
     async fn spawn(&self, (clinic, doctor): Key) -> Result<ActorRef<Message>, ScheduleError> {

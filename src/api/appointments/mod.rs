@@ -14,10 +14,9 @@ use poem_openapi::{
 use super::{
     body::Body,
     context::{Authenticated, Chapter, Services},
-    etag::{Created, Fetched, Found, NoContent, etag, expected_version},
+    etag::{Created, Fetched, Found, NoContent, expected_version},
     page::{Listed, Paging},
     problem::Problem,
-    rows::One,
 };
 use crate::{
     actors::{repository::Error, schedule::ScheduleError},
@@ -255,6 +254,5 @@ async fn amend(
 }
 
 fn fetched(appointment: Appointment) -> Fetched<AppointmentView> {
-    let tag = etag(appointment.version);
-    Fetched::Ok(One::of(appointment), tag)
+    Fetched::of(appointment.version, appointment)
 }

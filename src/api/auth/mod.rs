@@ -8,10 +8,9 @@ use poem_openapi::{OpenApi, param::Header, payload::Json, types::Email};
 use super::{
     body::Body,
     context::{Authenticated, Chapter, Services},
-    etag::{Fetched, NoContent, etag, expected_version},
+    etag::{Fetched, NoContent, expected_version},
     outside::current_request,
     problem::Problem,
-    rows::One,
 };
 use crate::domain::{
     Caller, ClinicId,
@@ -158,7 +157,7 @@ async fn refresh(services: &Services, input: RefreshInput) -> Result<Json<TokenP
 
 async fn me(services: &Services, caller: &Caller, account: Account) -> Result<Fetched<Me>, Problem> {
     let memberships = services.repository.list_memberships(account.id).await?;
-    let tag = etag(account.version);
+    let version = account.version;
     let me = Me {
         id: account.id.0,
         email: Email(account.email),
@@ -172,5 +171,5 @@ async fn me(services: &Services, caller: &Caller, account: Account) -> Result<Fe
         created_at: account.created_at,
         updated_at: account.updated_at,
     };
-    Ok(Fetched::Ok(One::of(me), tag))
+    Ok(Fetched::of(version, me))
 }

@@ -11,11 +11,10 @@ use poem_openapi::{
 use super::{
     body::Body,
     context::{Authenticated, Chapter, Services, to_the_end},
-    etag::{Created, Fetched, NoContent, etag, expected_version},
+    etag::{Created, Fetched, NoContent, expected_version},
     page::{Listed, Paging},
     patients::PatientView,
     problem::Problem,
-    rows::One,
 };
 use crate::domain::{
     DoctorId,
@@ -168,8 +167,8 @@ impl Doctors {
         to_the_end(async move {
             let doctor = DoctorId(id.0);
             let cancel = cancel_appointments.0.unwrap_or(false);
-            services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await?;
-            services.schedules.changed(caller.0.clinic, doctor);
+            let deleted = services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await;
+            services.schedules.after(caller.0.clinic, deleted, |_| [doctor])?;
             services.authn.memberships_changed(caller.0.clinic);
             Ok(NoContent::Done)
         })
@@ -224,16 +223,14 @@ async fn change(
     let expected = expected_version(if_match.as_ref())?;
     let services = services.clone();
     to_the_end(async move {
-        let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
-        services.schedules.changed(caller.0.clinic, id);
+        let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await;
+        let changed = services.schedules.after(caller.0.clinic, changed, |_| [id])?;
         services.authn.memberships_changed(caller.0.clinic);
-        let tag = etag(changed.row.version);
-        Ok(Fetched::Ok(One::of(changed), tag))
+        Ok(Fetched::of(changed.row.version, changed))
     })
     .await
 }
 
 fn fetched(doctor: Doctor) -> Fetched<DoctorView> {
-    let tag = etag(doctor.version);
-    Fetched::Ok(One::of(doctor), tag)
+    Fetched::of(doctor.version, doctor)
 }

@@ -13,10 +13,9 @@ use super::{
     body::Body,
     context::{Authenticated, Chapter, Services, to_the_end},
     doctors::DoctorView,
-    etag::{Created, Fetched, NoContent, etag, expected_version},
+    etag::{Created, Fetched, NoContent, expected_version},
     page::{Listed, Paging},
     problem::Problem,
-    rows::One,
 };
 use crate::domain::{
     AccountId, PatientId,
@@ -175,10 +174,8 @@ impl Patients {
         let services = services.clone();
         to_the_end(async move {
             let cancel = cancel_appointments.0.unwrap_or(false);
-            let freed = services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await?;
-            for doctor in freed {
-                services.schedules.changed(caller.0.clinic, doctor);
-            }
+            let freed = services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await;
+            services.schedules.after(caller.0.clinic, freed, |freed| freed.clone())?;
             Ok(NoContent::Done)
         })
         .await
@@ -268,6 +265,5 @@ impl Patients {
 }
 
 fn fetched(patient: Patient) -> Fetched<PatientView> {
-    let tag = etag(patient.version);
-    Fetched::Ok(One::of(patient), tag)
+    Fetched::of(patient.version, patient)
 }

@@ -12,10 +12,9 @@ use poem_openapi::{
 use super::{
     body::Body,
     context::{Authenticated, Chapter, Services, to_the_end},
-    etag::{Entered, Fetched, NoContent, etag, expected_version},
+    etag::{Entered, Fetched, NoContent, expected_version},
     page::{Listed, Paging},
     problem::Problem,
-    rows::One,
 };
 use crate::domain::{
     DoctorId, Interval, TimeOffId, Visibility,
@@ -50,8 +49,7 @@ impl DoctorSchedules {
     ) -> Result<Fetched<HoursView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
         let hours = services.repository.find_hours(&caller.0, DoctorId(id.0), seen).await?;
-        let tag = etag(hours.revision);
-        Ok(Fetched::Ok(One::of(hours), tag))
+        Ok(Fetched::of(hours.revision, hours))
     }
 
     /// Set a doctor's working hours
@@ -76,10 +74,9 @@ impl DoctorSchedules {
         let (doctor, new) = (DoctorId(id.0), body.0.hours()?);
         let services = services.clone();
         to_the_end(async move {
-            let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await?;
-            services.schedules.changed(caller.0.clinic, doctor);
-            let tag = etag(changed.row.revision);
-            Ok(Fetched::Ok(One::of(changed), tag))
+            let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await;
+            let changed = services.schedules.after(caller.0.clinic, changed, |_| [doctor])?;
+            Ok(Fetched::of(changed.row.revision, changed))
         })
         .await
     }
@@ -136,8 +133,8 @@ impl DoctorSchedules {
         let (changing, doctor) = (services.clone(), DoctorId(id.0));
         let made = services.once(caller.0, body.1, move |caller| {
             to_the_end(async move {
-                let entered = changing.repository.create_time_off(&caller, doctor, seen, during, reason).await?;
-                changing.schedules.changed(caller.clinic, doctor);
+                let entered = changing.repository.create_time_off(&caller, doctor, seen, during, reason).await;
+                let entered = changing.schedules.after(caller.clinic, entered, |_| [doctor])?;
                 Ok(entered)
             })
         });
@@ -158,8 +155,9 @@ impl DoctorSchedules {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
         let (services, doctor) = (services.clone(), DoctorId(id.0));
         to_the_end(async move {
-            services.repository.delete_time_off(&caller.0, doctor, seen, TimeOffId(time_off_id.0)).await?;
-            services.schedules.changed(caller.0.clinic, doctor);
+            let id = TimeOffId(time_off_id.0);
+            let deleted = services.repository.delete_time_off(&caller.0, doctor, seen, id).await;
+            services.schedules.after(caller.0.clinic, deleted, |_| [doctor])?;
             Ok(NoContent::Done)
         })
         .await
@@ -176,8 +174,7 @@ impl DoctorSchedules {
     ) -> Result<Fetched<SchedulingView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
         let doctor = services.repository.find_doctor(&caller.0, DoctorId(id.0), seen).await?;
-        let tag = etag(doctor.version);
-        Ok(Fetched::Ok(One::of(doctor), tag))
+        Ok(Fetched::of(doctor.version, doctor))
     }
 
     /// Change what a doctor's appointments keep to
@@ -204,10 +201,9 @@ impl DoctorSchedules {
                 stored.scheduling = body.0.apply(stored.scheduling)?;
                 Ok(stored)
             };
-            let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await?;
-            services.schedules.changed(caller.0.clinic, doctor);
-            let tag = etag(changed.row.version);
-            Ok(Fetched::Ok(One::of(changed), tag))
+            let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await;
+            let changed = services.schedules.after(caller.0.clinic, changed, |_| [doctor])?;
+            Ok(Fetched::of(changed.row.version, changed))
         })
         .await
     }

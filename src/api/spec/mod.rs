@@ -37,7 +37,7 @@ const CONFLICTS: &[(&str, &[&Kind])] = &[
     ("markAppointmentNoShow", &[INVALID_TRANSITION]),
     ("callOffAppointment", &[INVALID_TRANSITION, NOT_IN_SERIES]),
     ("createAppointmentSeries", &[SERIES_CONFLICT]),
-    ("acceptWaitlistOffer", &[NO_OFFER]),
+    ("acceptWaitlistOffer", &[NO_OFFER, OFFER_ACCEPTED]),
     ("deleteWaitlistEntry", &[OFFER_ACCEPTED]),
 ];
 
@@ -68,10 +68,9 @@ const SIGNING_IN: &[&str] = &["login", "createToken", "refreshToken", "renewToke
 pub fn complete(document: &str) -> Result<String, serde_json::Error> {
     let mut spec: Value = serde_json::from_str(document)?;
     if let Some(paths) = spec["paths"].as_object_mut() {
-        for (path, operations) in paths {
-            for (method, operation) in operations.as_object_mut().into_iter().flatten() {
-                complete_operation(path, method == "get", operation);
-            }
+        let operations = paths.values_mut().filter_map(Value::as_object_mut).flatten();
+        for (method, operation) in operations {
+            complete_operation(method == "get", operation);
         }
     }
     close_bodies(&mut spec);
@@ -89,7 +88,7 @@ pub fn complete(document: &str) -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-fn complete_operation(path: &str, is_get: bool, operation: &mut Value) {
+fn complete_operation(is_get: bool, operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let has_parameter = |place: &str| {
         let parameters = operation["parameters"].as_array();
@@ -132,7 +131,7 @@ fn complete_operation(path: &str, is_get: bool, operation: &mut Value) {
     if id != "getHealth" {
         kinds.extend([INTERNAL, UNAVAILABLE]);
     }
-    if path.starts_with("/api") && operation.get("requestBody").is_some() {
+    if !is_get {
         kinds.push(OUTCOME_UNKNOWN);
     }
     if let Some(responses) = operation["responses"].as_object_mut() {
@@ -162,17 +161,32 @@ fn complete_operation(path: &str, is_get: bool, operation: &mut Value) {
     }
 }
 
-/// A body has no fields but those of its schema; the framework enforces this and does not say it.
+/// A body, and what is in it, has no fields but those of its schema; `body.rs` enforces this and the framework does
+/// not say it.
 fn close_bodies(spec: &mut Value) {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                found
+                    .extend(fields.get("$ref").and_then(Value::as_str).map(|to| to.trim_start_matches('#').to_owned()));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let mut pointers = Vec::new();
     let operations = spec["paths"].as_object().into_iter().flat_map(serde_json::Map::values);
     let operations = operations.filter_map(Value::as_object).flat_map(serde_json::Map::values);
-    let schemas = operations
-        .filter_map(|operation| operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str());
-    let pointers: Vec<_> = schemas.map(|reference| reference.trim_start_matches('#').to_owned()).collect();
-    for pointer in pointers {
-        if let Some(schema) = spec.pointer_mut(&pointer) {
+    operations.filter_map(|operation| operation.get("requestBody")).for_each(|body| references(body, &mut pointers));
+    while let Some(pointer) = pointers.pop() {
+        let Some(schema) = spec.pointer_mut(&pointer).filter(|schema| schema["additionalProperties"] != false) else {
+            continue;
+        };
+        if schema["type"] == "object" {
             schema["additionalProperties"] = Value::Bool(false);
         }
+        references(schema, &mut pointers);
     }
 }
 

@@ -152,6 +152,11 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// The row's version in the answer's tag.
+    pub fn version(&self) -> &str {
+        self.header("etag").trim_matches('"').split('.').next().unwrap_or_default()
+    }
+
     /// The messages for a field of a problem.
     pub fn errors(&self, field: &str) -> Vec<String> {
         let messages = self.body["errors"][field].as_array();
