@@ -19,7 +19,7 @@ function resolve(spec, schema) {
 
 /// `direction` is "request" where clients write it and "answer" where they read it.
 function compareSchema(before, after, a, b, direction, where, found, seen = new Set()) {
-  const key = `${where.length > 400}${a?.$ref ?? ""}|${b?.$ref ?? ""}`;
+  const key = `${a?.$ref}|${b?.$ref}`;
   if (a?.$ref && seen.has(key)) return;
   seen.add(key);
   [a, b] = [resolve(before, a), resolve(after, b)];
@@ -32,6 +32,8 @@ function compareSchema(before, after, a, b, direction, where, found, seen = new 
     for (const value of must) if (!have.includes(value)) found.push(`${where}: value ${value} is ${direction === "request" ? "gone" : "new"}`);
   }
   if (direction === "request") {
+    if (!a.enum && b.enum) found.push(`${where}: only some values are left`);
+    if (b.pattern && a.pattern !== b.pattern) found.push(`${where}: has another pattern`);
     for (const [limit, isTighter] of [["maximum", (x, y) => y < x], ["maxLength", (x, y) => y < x], ["maxItems", (x, y) => y < x], ["minimum", (x, y) => y > x], ["minLength", (x, y) => y > x]]) {
       if (b[limit] !== undefined && (a[limit] === undefined || isTighter(a[limit], b[limit]))) found.push(`${where}: ${limit} is tighter`);
     }

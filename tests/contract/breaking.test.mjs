@@ -26,6 +26,8 @@ const FAULTS = {
   "a field that may be null now": (copy) => (copy.components.schemas.Appointment.properties.reason.nullable = true),
   "a field that is required now": (copy) => copy.components.schemas.AppointmentInput.required.push("reason"),
   "a tighter limit": (copy) => (copy.components.schemas.AppointmentInput.properties.reason.maxLength = 10),
+  "a pattern": (copy) => (copy.components.schemas.AppointmentInput.properties.reason.pattern = "^[a-z]*$"),
+  "a list of values where all were taken": (copy) => (copy.components.schemas.AppointmentInput.properties.reason.enum = ["Follow-up"]),
   "another type": (copy) => (copy.components.schemas.Appointment.properties.id.type = "string"),
   "a new value of an answer": (copy) => copy.components.schemas.AppointmentStatus.enum.push("LOST"),
   "a value that is gone": (copy) => copy.components.schemas.AppointmentStatus.enum.pop(),

@@ -19,6 +19,7 @@ const FAULTS = {
     delete spec.paths["/api/patients"].get.description;
     delete spec.paths["/api/patients"].get.operationId;
   },
+  "version-lost": () => delete spec.openapi,
   "operation-lost": () => delete spec.paths["/api/slots"],
 };
 
