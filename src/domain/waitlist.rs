@@ -82,7 +82,7 @@ pub struct Entry {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
-    /// Counts the changes, from 1: the `ETag`.
+    /// Counts the changes, from 1; while something is offered, less than 0 and another for each offer.
     pub version: i64,
 }
 
