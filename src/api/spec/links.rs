@@ -17,6 +17,13 @@ const FIELDS: [(&str, &str, &str); 11] = [
     ("createUser", "createDoctor", "user"),
 ];
 
+/// What can be done with an appointment after a step: the step's operation, the next ones.
+const STEPS: [(&str, &[&str]); 3] = [
+    ("confirmAppointment", &["checkInAppointment", "rescheduleAppointment", "markAppointmentNoShow"]),
+    ("checkInAppointment", &["completeAppointment"]),
+    ("rescheduleAppointment", &["confirmAppointment"]),
+];
+
 /// Links each answer with a new row to what can be done with the row next.
 pub fn add(spec: &mut Value) {
     let Some(paths) = spec["paths"].as_object().cloned() else {
@@ -29,6 +36,8 @@ pub fn add(spec: &mut Value) {
         };
         let mut links = Map::new();
         // The operations on the row itself: their path goes on from the collection's, by one parameter.
+        let own = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let own: Map<_, _> = own.map(|name| (name.to_owned(), json!(format!("$request.path.{name}")))).collect();
         let of_row = paths.iter().filter(|(other, _)| other.starts_with(&format!("{path}/{{")));
         for (other, operation) in of_row.flat_map(|(other, methods)| {
             methods.as_object().into_iter().flat_map(Map::values).map(move |operation| (other, operation))
@@ -36,25 +45,34 @@ pub fn add(spec: &mut Value) {
             let Some((name, _)) = other[path.len() + 2..].split_once('}') else {
                 continue;
             };
-            if other.matches('{').count() == 1 {
-                links.insert(id(operation), link(operation, json!({ name: "$response.body#/id" })));
+            if other.matches('{').count() == own.len() + 1 {
+                let mut parameters = own.clone();
+                parameters.insert(name.to_owned(), json!("$response.body#/id"));
+                links.insert(id(operation), link(operation, parameters.into()));
             }
         }
         if !links.is_empty() {
             answer["links"] = Value::Object(links);
         }
     }
-    for (maker, operation, field) in FIELDS {
-        let operations = spec["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
-        let mut operations = operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
-        let Some(answer) = operations.find(|made_by| id(made_by) == maker) else {
-            continue;
-        };
-        answer["responses"]["201"]["links"][operation] = json!({
-            "operationId": operation,
-            "requestBody": { field: "$response.body#/id" },
-            "description": format!("The new row's id is `{field}` there."),
-        });
+    for operation in spec["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for operation in operation.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let of = id(operation);
+            for (_, next, field) in FIELDS.iter().filter(|(maker, ..)| *maker == of) {
+                operation["responses"]["201"]["links"][next] = json!({
+                    "operationId": next,
+                    "requestBody": { *field: "$response.body#/id" },
+                    "description": format!("The new row's id is `{field}` there."),
+                });
+            }
+            for next in STEPS.iter().filter(|(step, _)| *step == of).flat_map(|(_, next)| *next) {
+                operation["responses"]["200"]["links"][next] = json!({
+                    "operationId": next,
+                    "parameters": { "id": "$response.body#/id" },
+                    "description": "What can be done next.",
+                });
+            }
+        }
     }
 }
 
