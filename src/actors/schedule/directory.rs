@@ -115,15 +115,14 @@ impl Directory {
         self.entries().of.drain(..).map(|(_, entry)| entry).collect()
     }
 
-    pub(super) fn entry(&self, key: Key) -> Arc<Entry> {
+    /// The entry, and its actor if it has been activated, which has been told by now what it must know.
+    pub(super) fn entry(&self, key: Key) -> (Arc<Entry>, Option<ActorRef<Message>>) {
         let Limits { per_doctor, resident, .. } = self.0.limits;
         let mut entries = self.entries();
         if let Some(entry) = entries.of.get(&key) {
             entry.is_used.store(true, Ordering::Relaxed);
-            if let Some(actor) = entry.actor.get() {
-                entry.tell_if_outdated(actor);
-            }
-            return entry.clone();
+            let actor = entry.actor.get().inspect(|actor| entry.tell_if_outdated(actor));
+            return (entry.clone(), actor.cloned());
         }
         entries.make_room(resident);
         let entry = Entry {
@@ -132,7 +131,7 @@ impl Directory {
             actor: OnceCell::new(),
             permits: Arc::new(Semaphore::new(per_doctor)),
         };
-        entries.of.entry(key).or_insert(Arc::new(entry)).clone()
+        (entries.of.entry(key).or_insert(Arc::new(entry)).clone(), None)
     }
 
     /// Lets go of an actor that has ended or is about to.

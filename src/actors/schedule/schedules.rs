@@ -248,11 +248,14 @@ impl Schedules {
         let deadline = Instant::now() + limits.patience;
         loop {
             let overall = self.overall.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
-            let entry = self.directory.entry(key);
+            let (entry, active) = self.directory.entry(key);
             let of_doctor = entry.permits.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
             let (reply, replied) = oneshot::channel();
             let request = Request { wish, reply, deadline, _admission: [overall, of_doctor] };
-            let actor = self.activate(key, entry).await?;
+            let actor = match active {
+                Some(actor) => actor,
+                None => self.activate(key, entry).await?,
+            };
             match actor.cast(Message::Decide(Box::new(request))) {
                 Ok(()) => {}
                 Err(ractor::MessagingErr::SendErr(Message::Decide(returned))) if Instant::now() < deadline => {
@@ -271,11 +274,8 @@ impl Schedules {
         }
     }
 
-    /// The doctor's actor, from memory or from the database.
+    /// Activates a doctor's actor; of several who ask, one does.
     async fn activate(&self, key: Key, entry: Arc<Entry>) -> Result<ActorRef<Message>, ScheduleError> {
-        if let Some(actor) = entry.actor.get() {
-            return Ok(actor.clone());
-        }
         let schedules = self.clone();
         // To its end also where the caller goes away, so that nothing half made stays.
         let activating = tokio::spawn(async move {
