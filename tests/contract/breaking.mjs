@@ -3,6 +3,7 @@
 // Prints what breaks them, and fails unless the major version moved. Before 1.0.0 the minor version counts as major
 // (semver.org, item 4).
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 const METHODS = ["get", "put", "post", "delete", "patch"];
 
@@ -107,7 +108,7 @@ export function majorMoved(before, after) {
   return b[0] > a[0] || (a[0] === 0 && b[0] === 0 && b[1] > a[1]);
 }
 
-if (process.argv[1] === import.meta.filename) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [before, after] = process.argv.slice(2).map((path) => JSON.parse(readFileSync(path, "utf8")));
   const found = breaking(before, after);
   for (const line of found) console.log(`breaking: ${line}`);
