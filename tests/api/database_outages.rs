@@ -75,7 +75,7 @@ async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged(
         let database = app.database.clone();
         tokio::spawn(async move {
             let mut db = database.connect().await;
-            for _ in 0..30 {
+            for n in 1..=30 {
                 sqlx::query(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                      WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -83,7 +83,8 @@ async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged(
                 .execute(&mut db)
                 .await
                 .unwrap();
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                // Longer and longer, so that a slow machine books between the last of them.
+                tokio::time::sleep(Duration::from_millis(10 * n)).await;
             }
         })
     };
@@ -92,7 +93,7 @@ async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged(
         tokio::spawn(async move {
             let mut body = booking(doctor, patient, &format!("{:02}:{:02}", n / 4, n % 4 * 15));
             body["duration_minutes"] = 15.into();
-            tokio::time::sleep(Duration::from_millis(6 * n)).await;
+            tokio::time::sleep(Duration::from_millis(48 * n)).await;
             (n, admin.post("/api/appointments", body).await)
         })
     });
