@@ -44,7 +44,7 @@ pub enum Fetched<T: Row> {
     #[oai(status = 200)]
     Ok(
         One<T>,
-        /// The row's version, for `If-Match`.
+        /// The row's tag, for `If-Match` and `If-None-Match`.
         #[oai(header = "ETag")]
         String,
     ),
@@ -69,7 +69,7 @@ pub enum Created<T: Row> {
         /// Where the row is.
         #[oai(header = "Location")]
         String,
-        /// The row's version, for `If-Match`.
+        /// The row's tag, for `If-Match` and `If-None-Match`.
         #[oai(header = "ETag")]
         String,
         /// `true` where the row was made by an earlier request with the same `Idempotency-Key`.

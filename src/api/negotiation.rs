@@ -123,8 +123,8 @@ impl Coding {
     }
 }
 
-/// Compresses an answer whose body is worth it. Its tag stays: it names the row's version, which `If-Match` must know
-/// again.
+/// Compresses an answer whose body is worth it. Its tag stays: it names what is shown, however that is coded, and
+/// `If-Match` must know it again.
 ///
 /// # Errors
 /// Where the body cannot be read; those of this program are in memory.

@@ -28,7 +28,7 @@ use crate::{
 /// The header that names a request.
 pub(super) const HEADER: &str = "Idempotency-Key";
 /// How long a name may be.
-pub(super) const LONGEST: usize = 200;
+const LONGEST: usize = 200;
 
 /// What a request with an `Idempotency-Key` is recognised by. A password is not part of it: a digest that
 /// is quickly made would be kept beside the slow one.
@@ -38,7 +38,7 @@ pub(super) fn named(request: &Request, fields: &Map<String, Value>) -> Result<Op
     };
     let key = key.to_str().ok().filter(|key| (1..=LONGEST).contains(&key.len()));
     let Some(key) = key else {
-        let message = format!("Must be 1 to {} visible ASCII characters.", LONGEST);
+        let message = format!("Must be 1 to {LONGEST} visible ASCII characters.");
         return Err(Problem::invalid(FieldErrors::one(HEADER, message)));
     };
     let mut digest = digest::Context::new(&digest::SHA256);

@@ -179,8 +179,7 @@ impl Schedules {
         match &changed {
             Ok(changed) => {
                 for doctor in doctors(changed) {
-                    self.directory.refresh((clinic, doctor));
-                    self.directory.announce(clinic, Some(doctor));
+                    self.refresh(clinic, doctor);
                     self.directory.freed();
                 }
             }
@@ -206,9 +205,10 @@ impl Schedules {
         self.directory.announce(clinic, None);
     }
 
-    /// Has a doctor's calendar read before anything else is decided on it.
+    /// Has a doctor's calendar read, on every node, before anything else is decided on it here.
     pub(in crate::actors) fn refresh(&self, clinic: ClinicId, doctor: DoctorId) {
         self.directory.refresh((clinic, doctor));
+        self.directory.announce(clinic, Some(doctor));
     }
 
     /// Is told when time becomes free that somebody may wait for.
