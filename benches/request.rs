@@ -10,8 +10,7 @@ use clinicd::{
     domain::{
         AccountId, Caller, ClinicId, DoctorId, Interval, PatientId, Visibility,
         access::{Action, Resource},
-        appointments::Booking,
-        calendar::Terms,
+        appointments::{Booking, BookingRequest},
     },
     repository::bookings::Columns,
 };
@@ -40,7 +39,7 @@ fn policy(criterion: &mut Criterion) {
 fn tokens(criterion: &mut Criterion) {
     let key = TokenKeys::generate().expect("a key");
     let keys = || TokenKeys::new(std::slice::from_ref(&key)).expect("the keys");
-    let (now, known) = (Utc::now(), keys());
+    let (now, known) = (clinicd::clock::now(), keys());
     let token = known.issue(&caller(), now, Duration::hours(1)).expect("a token");
     let mut group = criterion.benchmark_group("a token");
     group.bench_function("seen before", |bencher| {
@@ -59,21 +58,20 @@ fn bookings(criterion: &mut Criterion) {
         let bookings: Vec<Booking> = (0..size)
             .map(|n| {
                 let during = Interval::starting(start + Duration::hours(n), Duration::minutes(30)).expect("a time");
-                Booking {
-                    reference: Uuid::now_v7(),
+                let request = BookingRequest {
                     caller: caller(),
                     bookable: Visibility::WHOLE_CLINIC,
                     doctor: DoctorId(n),
                     patient: PatientId(n),
-                    during,
+                    start: during.start(),
+                    length: None,
                     reason: "Follow-up after the operation".into(),
-                    terms: Terms { revision: 1, kept_free: during, most_on: None },
-                    series: None,
                     hold: None,
-                }
+                };
+                Booking { reference: Uuid::now_v7(), request, during, series: None }
             })
             .collect();
-        let bookings: Vec<&Booking> = bookings.iter().collect();
+        let bookings: Vec<(i32, &Booking)> = (1..).zip(&bookings).collect();
         group.throughput(Throughput::Elements(size as u64));
         group.bench_with_input(BenchmarkId::from_parameter(size), &bookings, |bencher, bookings| {
             bencher.iter(|| Columns::of(black_box(bookings)));

@@ -10,7 +10,7 @@ use poem::{
 
 use crate::{
     actors::{
-        repository::{self, Repository, peers::Peers},
+        repository::{self, Repository},
         schedule::{Limits, Schedules},
         waitlist::Waitlist,
     },
@@ -158,24 +158,15 @@ async fn join(
     })
     .await?;
     repository.ping().await?;
-    let (peers, news) = Peers::join(database.options()).await;
-    let schedules = Schedules::start(repository.clone(), peers, news, Limits::default()).await?;
+    let schedules = Schedules::start(repository.clone(), Limits::default()).await?;
     let hold = TimeDelta::minutes(settings.waitlist_hold_minutes.into());
-    let waitlist = Waitlist::start(repository.clone(), schedules.clone(), hold).await?;
+    let waitlist = Waitlist::start(repository.clone(), schedules.clone(), hold, database.options()).await?;
     let passwords = Passwords::new(hashing_permits())?;
     let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
     let gate = Gate::new(policy, repository.clone());
     Ok((
-        Parts {
-            authn,
-            gate,
-            repository,
-            schedules,
-            under_way: api::UnderWay::default(),
-            metrics: telemetry::metrics,
-            schema_version: schema_version(),
-        }
-        .into(),
+        Parts { authn, gate, repository, schedules, metrics: telemetry::metrics, schema_version: schema_version() }
+            .into(),
         waitlist,
     ))
 }

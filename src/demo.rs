@@ -1,6 +1,6 @@
 //! The demo clinic of an empty development database: made through the same services as everything else.
 
-use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
 use uuid::Uuid;
 
@@ -162,7 +162,7 @@ async fn make(services: &Services) -> Result<(), DemoError> {
     for (n, doctor) in DOCTORS.into_iter().enumerate() {
         doctors.push(employ(services, &admin, n, doctor, (n == 0).then_some(doctor_login)).await?);
     }
-    let today = zone::day_of(ZONE, Utc::now());
+    let today = zone::day_of(ZONE, crate::clock::now());
     // A congress in the coming week, a holiday after it, and Christmas.
     away(services, &admin, doctors[0], (next(today, Weekday::Thu), 1), "Congress").await?;
     away(services, &admin, doctors[3], (next(today, Weekday::Mon) + Days::new(7), 7), "Holiday").await?;
@@ -172,7 +172,7 @@ async fn make(services: &Services) -> Result<(), DemoError> {
     let mut patients = Vec::new();
     for (n, (first, last, year, day, gender)) in PATIENTS.into_iter().enumerate() {
         let date = NaiveDate::from_yo_opt(year, day);
-        let birth = BirthDate::told(date, None, Utc::now().date_naive()).map_err(DemoError::Fields)?;
+        let birth = BirthDate::told(date, None, crate::clock::now().date_naive()).map_err(DemoError::Fields)?;
         let details = PatientDetails {
             first_name: first.into(),
             last_name: last.into(),
@@ -277,7 +277,7 @@ async fn book(
     doctor: DoctorId,
     n: usize,
 ) -> Result<(), DemoError> {
-    let now = Utc::now();
+    let now = crate::clock::now();
     let calendar = services.schedules.calendar(staff.clinic, doctor).await?;
     let from = now + TimeDelta::days(1);
     let length = calendar.rules().slot;

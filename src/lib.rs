@@ -20,6 +20,7 @@ pub mod app;
 pub mod authn;
 pub mod authz;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod domain;

@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ fn cluster_runs(folder: &Folder) -> bool {
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let began = Instant::now();
+    let began = clinicd::clock::instant();
     while !condition() {
         assert!(began.elapsed() < Duration::from_secs(20), "{what}");
         std::thread::sleep(Duration::from_millis(50));

@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 /// What each layer may use of ours. Only `app`, `cli`, `demo` and `main` see all.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("api", &["authn", "authz", "actors", "domain"]),
-    ("authn", &["actors", "domain"]),
+    ("api", &["authn", "authz", "actors", "domain", "clock"]),
+    ("authn", &["actors", "domain", "clock"]),
     ("authz", &["actors", "domain"]),
-    ("actors", &["repository", "domain"]),
+    ("actors", &["repository", "domain", "clock"]),
     ("repository", &["domain"]),
     ("domain", &[]),
-    ("postgres", &[]),
+    ("clock", &[]),
+    ("postgres", &["clock"]),
     ("telemetry", &[]),
     ("config", &["authn"]),
 ];

@@ -1,36 +1,50 @@
 //! The waitlist actor: offers time that has become free to those who wait for it.
 //!
-//! What is due stands in the database, written with the change that freed the time or holds it, so that
-//! any node can deal with it and nothing is lost with one that ends. A time is offered by a hold: a
-//! booking that nobody sees until it is accepted, decided by the doctor's schedule like any other.
-//! Where two nodes deal with the same alarm, the constraints let one hold stand.
+//! What is due stands in the database, written with the change that freed the time or holds it, so that any node can deal
+//! with it and nothing is lost with one that ends. A node takes an alarm on, so that others leave it; should it not come
+//! to its end, the alarm is due again. A time is offered by a hold: a booking that nobody sees until it is accepted,
+//! decided by the doctor's schedule like any other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::{
     repository::{Error, Repository},
     schedule::{ScheduleError, Schedules},
 };
-use crate::domain::{
-    Interval,
-    appointments::BookingRequest,
-    calendar::Calendar,
-    waitlist::{Alarm, Entry, Hold},
+use crate::{
+    clock,
+    domain::{
+        ClinicId, Interval,
+        appointments::BookingRequest,
+        calendar::Calendar,
+        waitlist::{Alarm, Entry, Hold},
+    },
 };
 
 /// How long a node waits before it looks again, unless it is told that time became free.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How many alarms of one clinic a node deals with at a time: what holds one clinic up keeps no other waiting.
+const AT_A_TIME: usize = 4;
+/// How many times of a freed span are tried for one entry.
+const TRIES: usize = 10;
 
 /// The handle: ends the actor.
 #[derive(Clone)]
 pub struct Waitlist(ActorRef<Message>);
 
 impl Waitlist {
-    /// Starts to offer time. An offer is held for `hold`.
+    /// Starts to offer time. An offer is held for `hold`, at the latest until its time begins. Nodes tell each other when
+    /// time becomes free over a connection of `options`; without it they look once a second.
     ///
     /// # Errors
     /// Where the actor cannot be spawned.
@@ -38,20 +52,11 @@ impl Waitlist {
         repository: Repository,
         schedules: Schedules,
         hold: TimeDelta,
+        options: PgConnectOptions,
     ) -> Result<Self, ractor::SpawnErr> {
-        let freed = schedules.freed();
-        let offering = Arc::new(Offering { repository, schedules, hold });
+        let offering = Arc::new(Offering { repository, schedules, hold, at_work: Mutex::default() });
         let (actor, _) = Actor::spawn(None, WaitlistActor, offering).await?;
-        let told = actor.clone();
-        tokio::spawn(async move {
-            loop {
-                // A change says so before its transaction is seen by all; the next look is not far.
-                let _ = tokio::time::timeout(PAUSE, freed.notified()).await;
-                if told.cast(Message::Look).is_err() {
-                    return;
-                }
-            }
-        });
+        tokio::spawn(wake(actor.clone(), options));
         Ok(Self(actor))
     }
 
@@ -59,6 +64,34 @@ impl Waitlist {
     pub async fn drain(&self) {
         let _ = self.0.drain_and_wait(Some(Duration::from_secs(10))).await;
     }
+}
+
+/// Wakes the actor when time becomes free, and at every pause.
+async fn wake(actor: ActorRef<Message>, options: PgConnectOptions) {
+    let mut listener = None;
+    while actor.cast(Message::Look).is_ok() {
+        if listener.is_none() {
+            listener = timeout(PAUSE, listen(&options)).await.ok().and_then(Result::ok);
+        }
+        match &mut listener {
+            // A hint that is lost, with its connection or behind a pooler, costs a pause.
+            Some(listening) => {
+                if let Ok(Err(_) | Ok(None)) = timeout(PAUSE, listening.try_recv()).await {
+                    listener = None;
+                }
+            }
+            None => sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn listen(options: &PgConnectOptions) -> sqlx::Result<PgListener> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.ignore_pool_close_event(true);
+    listener.eager_reconnect(false);
+    listener.listen("clinicd_waitlist").await?;
+    Ok(listener)
 }
 
 /// What the actor is told.
@@ -98,10 +131,13 @@ impl Actor for WaitlistActor {
             }
         };
         for alarm in due {
-            // What fails stays due.
-            if let Err(error) = offering.deal_with(alarm).await {
-                tracing::warn!(%error, doctor = %alarm.doctor, "cannot offer a time to those who wait");
-            }
+            let Some(at_work) = AtWork::begin(offering, alarm.clinic) else { continue };
+            tokio::spawn(async move {
+                // What fails is due again later.
+                if let Err(error) = at_work.0.deal_with(alarm).await {
+                    tracing::warn!(%error, doctor = %alarm.doctor, "cannot offer a time to those who wait");
+                }
+            });
         }
         Ok(())
     }
@@ -112,14 +148,42 @@ struct Offering {
     repository: Repository,
     schedules: Schedules,
     hold: TimeDelta,
+    /// How many alarms of each clinic are dealt with now.
+    at_work: Mutex<HashMap<ClinicId, usize>>,
+}
+
+/// An alarm of a clinic that is dealt with until this is dropped.
+struct AtWork(Arc<Offering>, ClinicId);
+
+impl AtWork {
+    fn begin(offering: &Arc<Offering>, clinic: ClinicId) -> Option<Self> {
+        let mut at_work = offering.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = at_work.entry(clinic).or_default();
+        (*count < AT_A_TIME).then(|| {
+            *count += 1;
+            Self(offering.clone(), clinic)
+        })
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let mut at_work = self.0.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = at_work.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                at_work.remove(&self.1);
+            }
+        }
+    }
 }
 
 impl Offering {
     /// Frees what was held too long, and offers what is free to who has waited longest.
     async fn deal_with(&self, alarm: Alarm) -> Result<(), ScheduleError> {
-        self.repository.lapse_holds(alarm).await?;
-        // They may also have lapsed before, for somebody who was booked there, or with another doctor.
-        self.schedules.refresh(alarm.clinic, alarm.doctor);
+        if !self.repository.take_on(alarm).await? {
+            return Ok(());
+        }
         let calendar = match self.schedules.calendar(alarm.clinic, alarm.doctor).await {
             Ok(calendar) => Some(calendar),
             // The doctor was deleted.
@@ -134,10 +198,10 @@ impl Offering {
                 }
             }
         }
-        Ok(self.repository.silence(alarm).await?)
+        Ok(self.repository.forget_alarm(alarm).await?)
     }
 
-    /// Holds the first of the free times that suits the entry. Answers what was held.
+    /// Holds the first of the free times that suits the entry and its patient. Answers what was held.
     async fn offer(
         &self,
         alarm: Alarm,
@@ -145,9 +209,10 @@ impl Offering {
         free: &[Interval],
         calendar: &Calendar,
     ) -> Result<Option<Interval>, ScheduleError> {
-        for span in free {
-            let now = Utc::now();
-            let Some(fit) = entry.wanted.first_fit(span, calendar, now) else { continue };
+        let busy = self.repository.patient_busy(alarm.clinic, entry.patient, alarm.during).await?;
+        let now = clock::now();
+        let fits = free.iter().flat_map(|span| entry.wanted.fits(span, calendar, &busy, now));
+        for fit in fits.take(TRIES).collect::<Vec<_>>() {
             let request = BookingRequest {
                 caller: entry.caller(alarm.clinic, Uuid::now_v7()),
                 bookable: Entry::BOOKABLE,
@@ -156,11 +221,11 @@ impl Offering {
                 start: fit.start(),
                 length: Some(fit.length()),
                 reason: entry.reason.clone(),
-                hold: Some(Hold { entry: entry.id, until: now + self.hold }),
+                hold: Some(Hold { entry: entry.id, length: self.hold }),
             };
             match self.schedules.book(request).await {
                 Ok(held) => return Ok(Some(held.during)),
-                // Taken meanwhile, or the patient is busy then.
+                // Taken meanwhile, or the patient is busy by now.
                 Err(ScheduleError::Refused(_)) => {}
                 Err(ScheduleError::Repository(Error::NotFound)) => return Ok(None),
                 Err(error) => return Err(error),

@@ -84,9 +84,7 @@ impl ClinicApi {
         let patch = body.0;
         let services = services.clone();
         to_the_end(async move {
-            let zone_changes = patch.time_zone.is_some();
-            let clinic = caller.0.clinic;
-            let changed = services
+            let (row, is_another_zone) = services
                 .repository
                 .update_clinic(&caller.0, expected, move |stored| {
                     Ok(ClinicDetails {
@@ -97,12 +95,15 @@ impl ClinicApi {
                         },
                     })
                 })
-                .await;
-            // Its doctors' days are read in its zone.
-            let changed = if zone_changes { services.schedules.after_of_clinic(clinic, changed)? } else { changed? };
-            let version = changed.row.version;
-            let appointments_outside = changed.outside.into_iter().map(OutsideView::from).collect();
-            let view = ChangedClinicView { clinic: changed.row.into(), appointments_outside };
+                .await?;
+            // Its doctors' days are read in its zone. After the change, so that nobody who books waits for it.
+            let outside = match is_another_zone {
+                true => services.repository.outside_of_clinic(row.id, None).await?,
+                false => Vec::new(),
+            };
+            let version = row.version;
+            let appointments_outside = outside.into_iter().map(OutsideView::from).collect();
+            let view = ChangedClinicView { clinic: row.into(), appointments_outside };
             Ok(Fetched::of(version, view))
         })
         .await

@@ -148,15 +148,14 @@ impl Closures {
             return Err(FieldErrors::one("last_day", message).into());
         }
         let reason = tidy(&body.0.reason.unwrap_or_default());
-        let (changing, days) = (services.clone(), ClosedDays { first, last });
+        let (changing, clinic, days) = (services.clone(), caller.0.clinic, ClosedDays { first, last });
         let made = services.once(caller.0, body.1, move |caller| {
-            to_the_end(async move {
-                let entered = changing.repository.create_closure(&caller, days, reason).await;
-                let entered = changing.schedules.after_of_clinic(caller.clinic, entered)?;
-                Ok(entered)
-            })
+            to_the_end(async move { Ok(changing.repository.create_closure(&caller, days, reason).await?) })
         });
-        Ok(made.await?.entered("/api/clinic/closures", |made| made.row.id.0))
+        let made = made.await?;
+        // After the change, so that nobody who books waits for it.
+        let outside = services.repository.outside_of_clinic(clinic, Some(days)).await?;
+        Ok(made.map(|row| Changed { row, outside }).entered("/api/clinic/closures", |made| made.row.id.0))
     }
 
     /// Take a closure back
@@ -171,8 +170,7 @@ impl Closures {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
         let services = services.clone();
         to_the_end(async move {
-            let deleted = services.repository.delete_closure(&caller.0, ClosureId(id.0)).await;
-            services.schedules.after_of_clinic(caller.0.clinic, deleted)?;
+            services.repository.delete_closure(&caller.0, ClosureId(id.0)).await?;
             Ok(NoContent::Done)
         })
         .await

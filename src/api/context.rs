@@ -8,7 +8,6 @@ use poem_openapi::{SecurityScheme, Tags, auth::Bearer};
 use super::{
     outside::current_request,
     problem::{self, Problem},
-    retry::UnderWay,
 };
 use crate::{
     actors::{repository::Repository, schedule::Schedules},
@@ -49,8 +48,6 @@ pub struct Parts {
     pub repository: Repository,
     /// The schedule actors.
     pub schedules: Schedules,
-    /// The requests with an `Idempotency-Key` that are under way.
-    pub under_way: UnderWay,
     /// What is measured, in Prometheus' text format.
     pub metrics: fn() -> String,
     /// The newest migration that the database must have; asked by `/readyz`.

@@ -153,7 +153,7 @@ impl Invitations {
             email: body.0.email.map(|email| login_name(&email)),
             role: body.0.role,
             token_hash: secret.hash,
-            expires_at: Utc::now() + LIFETIME,
+            expires_at: crate::clock::now() + LIFETIME,
         };
         let invitation = services.repository.create_invitation(&caller.0, new).await?;
         Ok(Invited::Created(Json(NewInvitationView {

@@ -41,7 +41,6 @@ use poem_openapi::OpenApiService;
 pub use context::{Parts, Services};
 use negotiation::Methods;
 use problem::Problem;
-pub use retry::UnderWay;
 
 type Operations = (
     auth::Auth,

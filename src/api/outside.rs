@@ -1,7 +1,7 @@
 //! The outermost layer: request ids, the framework's own errors as problems, headers, and one line of
 //! log a request.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use poem::{
     Endpoint, IntoResponse, Request, Response,
@@ -60,7 +60,7 @@ impl<E: Endpoint> Endpoint for Outside<E> {
 
 impl<E: Endpoint> Outside<E> {
     async fn answer(&self, request: Request, id: Uuid) -> poem::Result<Response> {
-        let began = Instant::now();
+        let began = crate::clock::instant();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let is_api = path.starts_with("/api");

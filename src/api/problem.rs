@@ -16,7 +16,7 @@ use super::{
 use crate::{
     actors::{
         repository::{Conflict, Error as RepositoryError},
-        schedule::{Refused, ScheduleError},
+        schedule::ScheduleError,
     },
     authn::{AuthnError, PasswordError},
     authz::Denied,
@@ -25,6 +25,7 @@ use crate::{
         calendar::Violation,
         fields::{FieldErrors, NON_FIELD},
         lifecycle::Status,
+        proposal::Refusal,
         series::Skipped,
     },
 };
@@ -105,6 +106,11 @@ impl Problem {
     pub fn with_error(mut self, field: &str, message: impl Into<String>) -> Self {
         self.errors.add(field, message);
         self
+    }
+
+    /// Whether what was asked may have been done, or may yet be.
+    pub fn leaves_outcome_open(&self) -> bool {
+        [OUTCOME_UNKNOWN, INTERNAL].contains(&self.kind)
     }
 
     /// An error that its client can do nothing about; it is logged.
@@ -205,7 +211,6 @@ impl From<Conflict> for Problem {
             Conflict::KeyOfAnother => {
                 Self::new(KEY_OF_ANOTHER, "This Idempotency-Key was used for another request within a day.")
             }
-            Conflict::ScheduleChanged => RepositoryError::TryAgain.into(),
             Conflict::NoOffer => Self::new(
                 NO_OFFER,
                 "Nothing is held for this entry now: no time was freed yet, or the offer has expired.",
@@ -246,16 +251,19 @@ impl From<Violation> for Problem {
 }
 
 /// All broken rules are listed; the problem is of the kind of the first.
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<Refusal> for Problem {
+    fn from(refused: Refusal) -> Self {
         let mut violations = refused.violations.iter().copied();
-        let mut problem = Self::from(violations.next().unwrap_or(Violation::SlotTaken));
+        let Some(first) = violations.next() else {
+            return RepositoryError::TryAgain.into();
+        };
+        let mut problem = Self::from(first);
         for violation in violations {
             let told = told(violation);
             problem.errors.add(told.field, told.detail);
         }
         if problem.kind != INVALID {
-            let Refused { conflicts, next_slots, .. } = refused;
+            let Refusal { conflicts, next_slots, .. } = refused;
             problem.booking = Some(Box::new(Instead { conflicts, next_slots, occurrences: None }));
         }
         problem

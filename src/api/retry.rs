@@ -3,16 +3,13 @@
 //! What it brought about is kept in the transaction of the change, so that no crash and no lost answer
 //! comes between the two. A refusal changes nothing and is not kept.
 
-use std::{
-    collections::HashSet,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use poem::Request;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{
     context::{Services, to_the_end},
@@ -21,14 +18,17 @@ use super::{
     rows::{One, Row},
 };
 use crate::{
-    actors::repository::{Conflict, Error},
-    domain::{AccountId, Caller, ClinicId, access::Retry, fields::FieldErrors},
+    actors::repository::{Claim, Conflict, Error},
+    domain::{Caller, access::Retry, fields::FieldErrors},
 };
 
 /// The header that names a request.
 pub(super) const HEADER: &str = "Idempotency-Key";
 /// How long a name may be.
 const LONGEST: usize = 200;
+/// How long the outcome of a request is waited for that was sent with the same key: the pauses between looks, in
+/// milliseconds, some five seconds in all.
+const PAUSES: [u64; 14] = [10, 20, 40, 80, 150, 250, 300, 400, 500, 500, 600, 700, 700, 750];
 
 /// What a request with an `Idempotency-Key` is recognised by. A password is not part of it: a digest that
 /// is quickly made would be kept beside the slow one.
@@ -46,30 +46,8 @@ pub(super) fn named(request: &Request, fields: &Map<String, Value>) -> Result<Op
     for (name, value) in fields.iter().filter(|(name, _)| *name != "password") {
         digest.update(format!("{name}={value}\n").as_bytes());
     }
-    Ok(Some(Retry { key: key.to_owned(), fingerprint: digest.finish().as_ref().to_vec() }))
-}
-
-/// The keys whose requests are under way on this node.
-#[derive(Clone, Default)]
-pub struct UnderWay(Arc<Mutex<HashSet<Name>>>);
-
-type Name = (ClinicId, AccountId, String);
-
-/// A key that is under way until this is dropped.
-struct Busy(UnderWay, Name);
-
-impl UnderWay {
-    fn enter(&self, caller: &Caller, retry: &Retry) -> Option<Busy> {
-        let name = (caller.clinic, caller.account, retry.key.clone());
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.insert(name.clone()).then(|| Busy(self.clone(), name))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
+    let fingerprint = digest.finish().as_ref().to_vec();
+    Ok(Some(Retry { key: key.to_owned(), fingerprint, claim: Uuid::now_v7() }))
 }
 
 /// What a request brought about, and whether that was earlier.
@@ -83,6 +61,11 @@ impl<T> Once<T> {
     /// What was done just now.
     pub(super) fn new(outcome: T) -> Self {
         Self { outcome, replayed: None }
+    }
+
+    /// With something made of the outcome.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Once<U> {
+        Once { outcome: make(self.outcome), replayed: self.replayed }
     }
 
     /// The answer with a new row of that collection; `id_and_version` reads the two.
@@ -105,10 +88,13 @@ impl<T> Once<T> {
 }
 
 impl Services {
-    /// Does work that creates something; where the caller sent a key, once for that key.
+    /// Does work that creates something; where the caller sent a key, once for that key, on all nodes together.
+    ///
+    /// Whoever sends a key again while its outcome is open waits for that outcome. An attempt that is refused gives its key
+    /// up before that is told: so a refusal is never told of a key for which something was, or may yet be, done.
     ///
     /// # Errors
-    /// What the work meets; 409 where the same key is under way; 422 where it was used for another request.
+    /// What the work meets; 409 where the outcome stays open; 422 where the key was used for another request.
     pub(super) async fn once<T, W>(
         &self,
         caller: Caller,
@@ -122,28 +108,48 @@ impl Services {
         let Some(retry) = retry else {
             return Ok(Once::new(work(caller).await?));
         };
-        let Some(busy) = self.under_way.enter(&caller, &retry) else {
-            return Err(Error::Conflict(Conflict::KeyUsed).into());
-        };
         let services = self.clone();
-        // A client that goes away does not end it: whoever sends it again must find it done or under way.
+        // The key is held with the work: a client that goes away does not end it.
         to_the_end(async move {
-            let _busy = busy;
-            let replay = |outcome| Ok(Once { outcome, replayed: Some("true".to_owned()) });
-            if let Some(kept) = services.repository.find_kept(&caller, retry.clone()).await? {
-                return replay(kept);
+            if let Some(kept) = services.claim(&caller, &retry).await? {
+                return Ok(kept);
             }
             let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..caller.clone() };
             match work(keyed).await {
                 Ok(outcome) => Ok(Once::new(outcome)),
-                // Perhaps because another node has just done it.
-                Err(problem) => match services.repository.find_kept(&caller, retry).await {
-                    Ok(Some(kept)) => replay(kept),
-                    Err(error @ Error::Conflict(_)) => Err(error.into()),
-                    Ok(None) | Err(_) => Err(problem),
+                // The key stays claimed: who sends it again waits until the outcome is known.
+                Err(problem) if problem.leaves_outcome_open() => Err(problem),
+                Err(problem) => match services.repository.give_up_key(&caller, &retry).await {
+                    Ok(true) => Err(problem),
+                    // Another attempt has taken it over: what that brings about is the answer.
+                    Ok(false) => services.claim(&caller, &retry).await?.ok_or_else(key_in_use),
+                    // Nothing was done, and it cannot be said that nothing will be.
+                    Err(_) => Err(Error::OutcomeUnknown.into()),
                 },
             }
         })
         .await
     }
+
+    /// Claims a key, or answers what it brought about. Waits for an attempt that is under way.
+    async fn claim<T>(&self, caller: &Caller, retry: &Retry) -> Result<Option<Once<T>>, Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            match self.repository.claim_key(caller, retry).await? {
+                Claim::Taken => return Ok(None),
+                Claim::Kept(outcome) => return Ok(Some(Once { outcome, replayed: Some("true".to_owned()) })),
+                Claim::UnderWay => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
+                    None => return Err(key_in_use()),
+                },
+            }
+        }
+    }
+}
+
+fn key_in_use() -> Problem {
+    Error::Conflict(Conflict::KeyUsed).into()
 }

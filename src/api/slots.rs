@@ -127,7 +127,7 @@ impl Slots {
     ) -> Result<Found<Vec<AvailableSlot>>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
         let doctor = DoctorId(id.0);
-        let now = Utc::now();
+        let now = crate::clock::now();
         let (from, to) = span(from.0, to.0, now)?;
         if !seen.whole_clinic {
             services.repository.find_doctor(&caller.0, doctor, seen).await?;
@@ -162,7 +162,8 @@ impl Slots {
         let calendar = services.schedules.calendar(caller.0.clinic, doctor).await.map_err(not_found)?;
         let length = duration_minutes.0.map_or(calendar.rules().slot, TimeDelta::minutes);
         let during = Interval::starting(at.0, length).ok_or_else(|| out_of_years("at"))?;
-        let broken = calendar.violations(&during, None, Utc::now());
+        let now = crate::clock::now();
+        let broken = calendar.violations(&during, None, now);
         let on_slot_grid = calendar.is_on_grid(at.0);
         let rules = Violation::OF_CALENDAR.into_iter().map(|rule| {
             let allowed = !broken.contains(&rule);
@@ -174,7 +175,7 @@ impl Slots {
             offered: broken.is_empty() && on_slot_grid,
             on_slot_grid,
             rules: rules.collect(),
-            conflicts: calendar.conflicts(&during, None).into_iter().map(SlotView::from).collect(),
+            conflicts: calendar.conflicts(&during, None, now).into_iter().map(SlotView::from).collect(),
         })))
     }
 
@@ -203,7 +204,7 @@ impl Slots {
         limit: Query<Option<i64>>,
     ) -> Result<Found<Vec<AvailableSlot>>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
-        let now = Utc::now();
+        let now = crate::clock::now();
         let (from, to) = span(from.0, to.0, now)?;
         let limit = limit.0.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL_SLOTS);
         let specialization = filter_text("specialization", specialization.0)?;

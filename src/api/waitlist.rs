@@ -26,7 +26,7 @@ use crate::domain::{
     access::{Action, Resource},
     appointments::Appointment,
     fields::{FieldErrors, NON_FIELD, kept_day, tidy, tidy_optional},
-    waitlist::{Entry, EntryStatus, NewEntry, Sought, Wanted},
+    waitlist::{Acceptance, Entry, EntryStatus, NewEntry, Sought, Wanted},
 };
 
 /// Operations on the waitlist.
@@ -288,7 +288,7 @@ impl Waitlist {
 
     /// Take the time that is held
     ///
-    /// It becomes an appointment of the entry's patient.
+    /// It becomes an appointment of the entry's patient, if no rule stands against it by now.
     #[oai(path = "/:id/accept", method = "post", operation_id = "acceptWaitlistOffer")]
     async fn accept(
         &self,
@@ -308,9 +308,11 @@ impl Waitlist {
         let reach = services.admit(&caller.0, Action::Update, Resource::Waitlist).await?;
         let expected = expected_version(if_match.0.as_ref())?;
         let retry = retry::named(request, &Map::new())?;
-        let (id, repository) = (WaitlistEntryId(id.0), services.repository.clone());
+        let (entry, accepting) = (WaitlistEntryId(id.0), services.clone());
         let accepted = services.once(caller.0, retry, move |caller| async move {
-            Ok::<Appointment, Problem>(repository.accept_offer(&caller, id, reach, expected).await?)
+            let doctor = accepting.repository.find_offer(&caller, entry, reach).await?.doctor;
+            let acceptance = Acceptance { caller, entry, doctor, reach, expected };
+            Ok::<Appointment, Problem>(accepting.schedules.accept(acceptance).await?)
         });
         Ok(accepted.await?.created("/api/appointments", |row| (row.id.0, row.version)))
     }
@@ -333,8 +335,7 @@ impl Waitlist {
         let expected = expected_version(if_match.0.as_ref())?;
         let (services, id) = (services.clone(), WaitlistEntryId(id.0));
         to_the_end(async move {
-            let freed = services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await;
-            services.schedules.after(caller.0.clinic, freed, |freed| *freed)?;
+            services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await?;
             Ok(NoContent::Done)
         })
         .await

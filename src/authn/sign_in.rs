@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
 use uuid::Uuid;
 
 use super::{Lifetimes, PasswordError, Passwords, Secret, TokenKeys, split_invitation_token, standings::Standings};
@@ -120,7 +119,7 @@ impl Authn {
     /// [`AuthnError::InvalidToken`] for a bad token, and for one whose membership has ended or has another
     /// role by now: a refresh gives one that holds.
     pub async fn authenticate(&self, token: &str, request: Uuid) -> Result<Caller> {
-        let bearer = self.keys.verify(token, Utc::now()).ok_or(AuthnError::InvalidToken)?;
+        let bearer = self.keys.verify(token, crate::clock::now()).ok_or(AuthnError::InvalidToken)?;
         let standing = self.standings.find(bearer.clinic, bearer.account).await?;
         let standing = standing
             .filter(|standing| standing.is_active && standing.role == bearer.role)
@@ -210,7 +209,7 @@ impl Authn {
     /// [`AuthnError::InvalidToken`]; a token that was used before ends its session.
     pub async fn refresh(&self, token: &str, request: Uuid) -> Result<SignedIn> {
         let successor = secret()?;
-        let expires_at = Utc::now() + self.lifetimes.refresh;
+        let expires_at = crate::clock::now() + self.lifetimes.refresh;
         let caller = self
             .repository
             .continue_session(Secret::hash_of(token), successor.hash.clone(), expires_at, request)
@@ -242,7 +241,7 @@ impl Authn {
 
     async fn begin(&self, account: Account, caller: Caller) -> Result<SignedIn> {
         let refresh = secret()?;
-        let expires_at = Utc::now() + self.lifetimes.refresh;
+        let expires_at = crate::clock::now() + self.lifetimes.refresh;
         self.standings.forget(caller.clinic);
         self.repository.begin_session(&caller, refresh.hash.clone(), expires_at).await?;
         self.signed_in(account, caller, refresh)
@@ -251,7 +250,7 @@ impl Authn {
     fn signed_in(&self, account: Account, caller: Caller, refresh: Secret) -> Result<SignedIn> {
         let access = self
             .keys
-            .issue(&caller, Utc::now(), self.lifetimes.access)
+            .issue(&caller, crate::clock::now(), self.lifetimes.access)
             .map_err(|error| AuthnError::Internal(error.to_string()))?;
         Ok(SignedIn { access, refresh: refresh.text, expires_in: self.lifetimes.access.num_seconds(), account, caller })
     }

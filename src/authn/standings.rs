@@ -45,7 +45,7 @@ impl Standings {
         {
             return Ok(standing.clone());
         }
-        let asked = Instant::now();
+        let asked = crate::clock::instant();
         let changes = self.changes.load(Ordering::Acquire);
         let standing = self.repository.find_standing(clinic, account).await?;
         let mut known = self.known();

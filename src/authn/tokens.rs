@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn claims() -> Value {
-        let now = Utc::now().timestamp();
+        let now = crate::clock::now().timestamp();
         json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": "5", "clinic": 3, "role": "staff", "typ": "access",
             "jti": Uuid::now_v7(), "iat": now, "nbf": now, "exp": now + 60,
@@ -209,15 +209,15 @@ mod tests {
     #[test]
     fn a_token_says_whom_it_is_for() {
         let (keys, _) = keys();
-        let token = keys.issue(&caller(), Utc::now(), TimeDelta::minutes(60)).unwrap();
+        let token = keys.issue(&caller(), crate::clock::now(), TimeDelta::minutes(60)).unwrap();
         let bearer = Bearer { account: AccountId(5), clinic: ClinicId(3), role: "staff".into() };
-        assert_eq!(keys.verify(&token, Utc::now()), Some(bearer));
+        assert_eq!(keys.verify(&token, crate::clock::now()), Some(bearer));
     }
 
     #[test]
     fn a_token_that_is_remembered_is_forgotten_when_it_expires() {
         let (keys, _) = keys();
-        let now = Utc::now();
+        let now = crate::clock::now();
         let token = keys.issue(&caller(), now, TimeDelta::minutes(60)).unwrap();
         assert!(keys.verify(&token, now).is_some());
         assert!(keys.verify(&token, now + TimeDelta::minutes(59)).is_some());
@@ -231,18 +231,18 @@ mod tests {
     fn every_claim_is_required() {
         let (keys, key) = keys();
         let header = keys.header.clone();
-        assert!(keys.verify(&sign(&header, &claims(), &key), Utc::now()).is_some());
+        assert!(keys.verify(&sign(&header, &claims(), &key), crate::clock::now()).is_some());
         for name in ["iss", "aud", "sub", "clinic", "role", "typ", "jti", "iat", "nbf", "exp"] {
             let mut without = claims();
             without.as_object_mut().unwrap().remove(name);
-            assert_eq!(keys.verify(&sign(&header, &without, &key), Utc::now()), None, "without {name}");
+            assert_eq!(keys.verify(&sign(&header, &without, &key), crate::clock::now()), None, "without {name}");
         }
     }
 
     #[test]
     fn a_wrong_claim_is_refused() {
         let (keys, key) = keys();
-        let now = Utc::now().timestamp();
+        let now = crate::clock::now().timestamp();
         for (name, wrong) in [
             ("iss", json!("other")),
             ("aud", json!("other")),
@@ -253,7 +253,7 @@ mod tests {
         ] {
             let mut claims = claims();
             claims[name] = wrong;
-            assert_eq!(keys.verify(&sign(&keys.header, &claims, &key), Utc::now()), None, "{name}");
+            assert_eq!(keys.verify(&sign(&keys.header, &claims, &key), crate::clock::now()), None, "{name}");
         }
     }
 
@@ -262,17 +262,17 @@ mod tests {
         let (keys, _) = keys();
         let stranger = TokenKeys::generate().unwrap();
         assert_eq!(
-            keys.verify(&sign(&keys.header, &claims(), &stranger), Utc::now()),
+            keys.verify(&sign(&keys.header, &claims(), &stranger), crate::clock::now()),
             None,
             "another key under our kid"
         );
         let mut header = keys.header.clone();
         header.kid = None;
-        assert_eq!(keys.verify(&sign(&header, &claims(), &stranger), Utc::now()), None, "no kid");
+        assert_eq!(keys.verify(&sign(&header, &claims(), &stranger), crate::clock::now()), None, "no kid");
         let mut header = Header::new(Algorithm::HS256);
         header.kid = keys.header.kid.clone();
         let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(b"guess")).unwrap();
-        assert_eq!(keys.verify(&forged, Utc::now()), None, "another algorithm");
-        assert_eq!(keys.verify("not.a.token", Utc::now()), None);
+        assert_eq!(keys.verify(&forged, crate::clock::now()), None, "another algorithm");
+        assert_eq!(keys.verify("not.a.token", crate::clock::now()), None);
     }
 }

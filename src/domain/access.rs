@@ -30,6 +30,8 @@ pub struct Retry {
     pub key: String,
     /// Tells it from another request: a digest of its method, path and body.
     pub fingerprint: Vec<u8>,
+    /// Names this attempt: only the attempt that has claimed the key last may keep an outcome for it.
+    pub claim: Uuid,
 }
 
 /// Which rows of a clinic a caller may know of: the meaning of a policy's scope for one caller.

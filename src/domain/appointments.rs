@@ -6,9 +6,7 @@ use uuid::Uuid;
 
 use super::{
     AccountId, AppointmentId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, SeriesId, Visibility,
-    calendar::{Terms, Violation},
-    lifecycle::Status,
-    waitlist::Hold,
+    calendar::Violation, lifecycle::Status, waitlist::Hold,
 };
 
 /// The shortest appointment, in minutes.
@@ -70,29 +68,24 @@ pub struct BookingRequest {
     pub hold: Option<Hold>,
 }
 
-/// A booking that its doctor's schedule has accepted, ready to be written.
+impl BookingRequest {
+    /// The time that is asked for, where a doctor's slots have that length; `None` where it leaves the years that are kept.
+    pub fn during(&self, slot: Duration) -> Option<Interval> {
+        Interval::starting(self.start, self.length.unwrap_or(slot))
+    }
+}
+
+/// A booking, ready to be written if its doctor's calendar is still what it was decided by.
 #[derive(Debug, Clone)]
 pub struct Booking {
     /// Names this booking before it has an id, so that an outcome that was lost can be read back.
     pub reference: Uuid,
-    /// Who asks.
-    pub caller: Caller,
-    /// Which patients the caller may book.
-    pub bookable: Visibility,
-    /// With whom.
-    pub doctor: DoctorId,
-    /// For whom.
-    pub patient: PatientId,
+    /// What was asked.
+    pub request: BookingRequest,
     /// When.
     pub during: Interval,
-    /// Why.
-    pub reason: String,
-    /// What its schedule found it free by.
-    pub terms: Terms,
     /// The series that it belongs to.
     pub series: Option<SeriesId>,
-    /// Whether it is held for somebody who waits.
-    pub hold: Option<Hold>,
 }
 
 /// A change of an appointment that its caller may see, in terms of what it shall be afterwards.
@@ -108,6 +101,8 @@ pub struct Amendment {
     pub status: Status,
     /// The reason that it shall have.
     pub reason: String,
+    /// Names the change, so that an outcome that was lost can be read back.
+    pub reference: Uuid,
 }
 
 impl Amendment {
@@ -121,29 +116,14 @@ impl Amendment {
         self.status.is_active() && (self.during != self.current.during || !self.current.status.is_active())
     }
 
+    /// Whether the change alters what the doctor's calendar shows.
+    pub fn changes_calendar(&self) -> bool {
+        self.takes_time() || self.frees_time()
+    }
+
     /// The clinic it happens in.
     pub fn clinic(&self) -> ClinicId {
         self.caller.clinic
-    }
-}
-
-/// Why a booking or a move did not come about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// Every rule that it broke.
-    pub violations: Vec<Violation>,
-    /// The times that stood in the way.
-    pub conflicts: Vec<Interval>,
-    /// When the patient is busy elsewhere, so that these times are not offered instead.
-    pub patient_busy: Vec<Interval>,
-}
-
-impl Refusal {
-    /// Joins what another look found.
-    pub fn merge(&mut self, other: Self) {
-        self.violations.extend(other.violations);
-        self.conflicts.extend(other.conflicts);
-        self.patient_busy.extend(other.patient_busy);
     }
 }
 

@@ -11,6 +11,7 @@ pub mod interval;
 pub mod lifecycle;
 pub mod mappings;
 pub mod patients;
+pub mod proposal;
 pub mod schedules;
 pub mod series;
 pub mod users;

@@ -92,6 +92,21 @@ impl Identified for Entry {
     }
 }
 
+/// A wish to take what an entry is offered.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    /// Who asks.
+    pub caller: Caller,
+    /// For which entry.
+    pub entry: WaitlistEntryId,
+    /// Whose time it was seen to be offered.
+    pub doctor: DoctorId,
+    /// Within which entries the caller may accept.
+    pub reach: Visibility,
+    /// The version that the entry must still have.
+    pub expected: Option<i64>,
+}
+
 /// A time of a doctor that those who wait may be offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alarm {
@@ -110,21 +125,28 @@ pub struct Alarm {
 pub struct Hold {
     /// For which entry.
     pub entry: WaitlistEntryId,
-    /// Until when.
-    pub until: DateTime<Utc>,
+    /// For how long at most: a hold ends at the latest when its time begins.
+    pub length: Duration,
 }
 
 impl Wanted {
-    /// The first time within `free` that suits, and that the calendar allows: the free time's own
-    /// start, or a start of the slot grid.
-    pub fn first_fit(&self, free: &Interval, calendar: &Calendar, now: DateTime<Utc>) -> Option<Interval> {
+    /// The times within `free` that suit, that the calendar allows and that overlap none of `busy`: the free time's own
+    /// start, then the starts of the slot grid.
+    pub fn fits<'a>(
+        &'a self,
+        free: &'a Interval,
+        calendar: &'a Calendar,
+        busy: &'a [Interval],
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = Interval> + 'a {
         let length = self.length.unwrap_or(calendar.rules().slot);
-        let search = Search { from: free.start(), to: free.end(), length, also_busy: &[], ignored: None, now };
-        let own = Interval::starting(free.start(), length);
-        let own = own.filter(|slot| calendar.violations(slot, None, now).is_empty());
+        let search = Search { from: free.start(), to: free.end(), length, also_busy: busy, ignored: None, now };
+        let own = Interval::starting(free.start(), length).filter(|slot| {
+            calendar.violations(slot, None, now).is_empty() && !busy.iter().any(|busy| busy.overlaps(slot))
+        });
         own.into_iter()
-            .chain(calendar.free(search))
-            .find(|slot| slot.end() <= free.end() && self.suits(calendar, slot.start()))
+            .chain(calendar.free(search).filter(move |slot| Some(*slot) != own))
+            .filter(|slot| slot.end() <= free.end() && self.suits(calendar, slot.start()))
     }
 
     fn suits(&self, calendar: &Calendar, start: DateTime<Utc>) -> bool {
@@ -168,7 +190,7 @@ mod tests {
         let rules = Rules::unset(Tz::UTC, Duration::minutes(30));
         let calendar = Calendar::new(rules, [(AppointmentId(1), span("10:00", "10:20"))]);
         let freed = span("10:00", "11:30");
-        let fit = |wanted: Wanted| wanted.first_fit(&freed, &calendar, now);
+        let fit = |wanted: Wanted| wanted.fits(&freed, &calendar, &[], now).next();
         assert_eq!(fit(wanted("00:00", "23:59")), Some(span("10:30", "11:00")));
         assert_eq!(fit(wanted("10:45", "23:59")), Some(span("11:00", "11:30")));
         assert_eq!(fit(wanted("11:01", "23:59")), None);
@@ -186,6 +208,6 @@ mod tests {
         let now = "2030-01-01T00:00:00Z".parse().unwrap();
         let calendar = Calendar::new(Rules::unset(Tz::UTC, Duration::minutes(30)), []);
         let freed = span("10:10", "10:40");
-        assert_eq!(wanted("00:00", "23:59").first_fit(&freed, &calendar, now), Some(freed));
+        assert_eq!(wanted("00:00", "23:59").fits(&freed, &calendar, &[], now).next(), Some(freed));
     }
 }

@@ -1,6 +1,6 @@
 //! Local time in a zone, and the instants that it stands for.
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Duration, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// The instant of a local time. One that does not exist takes the offset before the gap, one that
@@ -15,6 +15,12 @@ pub fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
         let before = zone.from_local_datetime(&local.checked_sub_signed(gone_back)?).latest()?;
         before.to_utc().checked_add_signed(gone_back)
     })
+}
+
+/// As [`instant`], but of a local time that exists twice the one in this offset, if one is.
+pub fn instant_in(zone: Tz, local: NaiveDateTime, offset: FixedOffset) -> Option<DateTime<Utc>> {
+    let last = zone.from_local_datetime(&local).latest().filter(|at| at.offset().fix() == offset);
+    last.map(|at| at.to_utc()).or_else(|| instant(zone, local))
 }
 
 /// The instant at which a local day begins.
@@ -54,6 +60,27 @@ mod tests {
     fn a_local_time_that_exists_twice_is_the_first() {
         let new_york = Tz::America__New_York;
         assert_eq!(instant(new_york, local("2026-11-01T01:30:00")), Some(utc("2026-11-01T05:30:00Z")));
+    }
+
+    #[test]
+    fn of_two_local_times_the_one_in_the_offset_is_taken() {
+        let (new_york, twice) = (Tz::America__New_York, local("2026-11-01T01:30:00"));
+        for (hours, expected) in [(-4, "05:30"), (-5, "06:30"), (0, "05:30")] {
+            let offset = FixedOffset::east_opt(hours * 3600).unwrap();
+            let expected = utc(&format!("2026-11-01T{expected}:00Z"));
+            assert_eq!(instant_in(new_york, twice, offset), Some(expected), "{hours}");
+        }
+    }
+
+    #[test]
+    fn a_local_time_and_its_offset_stand_for_one_instant() {
+        for zone in [Tz::America__New_York, Tz::Europe__Dublin, Tz::Africa__Casablanca, Tz::Australia__Lord_Howe] {
+            for quarter in 0..(4 * 24 * 400) {
+                let at = utc("2017-01-01T00:00:00Z") + Duration::minutes(15 * quarter);
+                let local = at.with_timezone(&zone);
+                assert_eq!(instant_in(zone, local.naive_local(), local.offset().fix()), Some(at), "{zone}");
+            }
+        }
     }
 
     #[test]

@@ -9,32 +9,42 @@ use super::{
 };
 use crate::domain::{ClinicId, DoctorId, Interval, PatientId, waitlist::Alarm};
 
-/// Says that a doctor's time has become free, where anybody waits for such.
+/// Says that a doctor's time has become free, where anybody waits for such. Nodes are told, so that they look sooner;
+/// nothing depends on it.
 pub async fn ring(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, freed: &Interval) -> Result<()> {
     sqlx::query!(
-        "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during)
-         SELECT $1, $2, $3
-         WHERE upper($3::tstzrange) > now()
-           AND EXISTS (
-               SELECT FROM waitlist_entries w JOIN doctors d ON d.clinic_id = w.clinic_id AND d.id = $2
-               WHERE w.clinic_id = $1 AND w.status = 'WAITING'
-                 AND (w.doctor_id = $2 OR lower(w.specialization) = lower(d.specialization))
-           )",
+        "WITH rung AS (
+             INSERT INTO waitlist_alarms (clinic_id, doctor_id, during)
+             SELECT $1, $2, $3
+             WHERE upper($3::tstzrange) > now()
+               AND EXISTS (
+                   SELECT FROM waitlist_entries w JOIN doctors d ON d.clinic_id = w.clinic_id AND d.id = $2
+                   WHERE w.clinic_id = $1 AND w.status = 'WAITING'
+                     AND (w.doctor_id = $2 OR lower(w.specialization) = lower(d.specialization))
+               )
+             RETURNING id
+         )
+         SELECT pg_notify('clinicd_waitlist', '')::text AS told FROM rung",
         clinic.0,
         doctor.0,
         range(freed),
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
     Ok(())
 }
 
-/// What is due in any clinic. Asked outside of all clinics, where no other row can be seen.
+/// What is due in any clinic, a few of each. Asked outside of all clinics, where no other row can be seen.
 pub async fn due(db: &mut PgConnection) -> Result<Vec<Alarm>> {
     let rows = sqlx::query!(
         r#"SELECT clinic_id, id, doctor_id, during AS "during!: PgRange<DateTime<Utc>>"
-         FROM waitlist_alarms
-         WHERE due_at <= now()
+         FROM (
+             SELECT clinic_id, id, doctor_id, during, due_at,
+                 row_number() OVER (PARTITION BY clinic_id ORDER BY due_at, id) AS place
+             FROM waitlist_alarms
+             WHERE due_at <= now()
+         ) AS due
+         WHERE place <= 8
          ORDER BY due_at, id
          LIMIT 100"#,
     )
@@ -51,9 +61,25 @@ pub async fn due(db: &mut PgConnection) -> Result<Vec<Alarm>> {
     alarms.collect()
 }
 
-/// Frees the doctor's holds in a span that have expired. Answers whether there were any.
-pub async fn lapse_of_doctor(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
-    let lapsed = sqlx::query!(
+/// Takes an alarm on, unless another node has: it is due again later, should this node not come to its end.
+pub async fn take_on(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
+    let taken = sqlx::query!(
+        "UPDATE waitlist_alarms SET due_at = now() + interval '30 seconds'
+         WHERE clinic_id = $1
+           AND id = (
+               SELECT id FROM waitlist_alarms
+               WHERE clinic_id = $1 AND id = $2 AND due_at <= now()
+               FOR UPDATE SKIP LOCKED
+           )",
+        alarm.clinic.0,
+        alarm.id,
+    );
+    Ok(taken.execute(db).await?.rows_affected() > 0)
+}
+
+/// Frees the doctor's holds in a span that have ended. No calendar changes by it: copies know when holds end.
+pub async fn lapse_of_doctor(db: &mut PgConnection, alarm: &Alarm) -> Result<()> {
+    sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND doctor_id = $2 AND during && $3 AND status = 'SCHEDULED' AND held_until <= now()",
         alarm.clinic.0,
@@ -62,11 +88,11 @@ pub async fn lapse_of_doctor(db: &mut PgConnection, alarm: &Alarm) -> Result<boo
     )
     .execute(db)
     .await?;
-    Ok(lapsed.rows_affected() > 0)
+    Ok(())
 }
 
-/// Frees the expired holds of a doctor and of a patient that overlap `during`, so that they do not stand
-/// in the way of who comes before they were tidied. Answers whether there were any.
+/// Frees the ended holds of a doctor and of a patient that overlap `during`, so that they do not stand
+/// in the way of who comes before the alarm is dealt with. Answers whether there were any.
 pub async fn lapse(
     db: &mut PgConnection,
     clinic: ClinicId,
@@ -89,7 +115,7 @@ pub async fn lapse(
 }
 
 /// Forgets an alarm that has been dealt with.
-pub async fn silence(db: &mut PgConnection, alarm: &Alarm) -> Result<()> {
+pub async fn delete(db: &mut PgConnection, alarm: &Alarm) -> Result<()> {
     sqlx::query!("DELETE FROM waitlist_alarms WHERE clinic_id = $1 AND id = $2", alarm.clinic.0, alarm.id)
         .execute(db)
         .await?;

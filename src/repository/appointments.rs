@@ -1,24 +1,29 @@
 //! SQL of appointments. An appointment is `own` to its patient's owner and `assigned` to its doctor's
 //! login. New ones are written by [`bookings`](super::bookings).
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, postgres::types::PgRange};
 use uuid::Uuid;
 
 use super::{
-    Conflict, Error, Page, Result, alarms,
-    audit::{self, Event, Outcome},
-    bookings, history,
+    Error, Page, Result, alarms,
+    audit::{self, Event, Outcome as Audited},
+    calendars::{self, Question},
+    changes::{self, Basis, Holding, Outcome},
+    history,
 };
 use crate::domain::{
     AccountId, AppointmentId, Caller, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Amendment, Appointment, AppointmentFilter},
-    calendar::Terms,
+    calendar::{CalendarCopy, SpanChange, Stamp},
     lifecycle::Status,
+    proposal::{Proposal, Refusal},
 };
 
 /// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id is a condition, and what is held is not seen")]
+#[expect(dead_code, reason = "clinic_id is a condition, what is held is not seen, the stamp is the calendar's")]
 pub(super) struct AppointmentRow {
     pub(super) clinic_id: i64,
     pub(super) id: i64,
@@ -35,6 +40,7 @@ pub(super) struct AppointmentRow {
     pub(super) series_id: Option<i64>,
     pub(super) waitlist_entry_id: Option<i64>,
     pub(super) held_until: Option<DateTime<Utc>>,
+    pub(super) calendar_version: i64,
 }
 
 impl AppointmentRow {
@@ -155,21 +161,71 @@ pub async fn find_all(db: &mut PgConnection, clinic: ClinicId, ids: &[i64]) -> R
     .collect()
 }
 
-/// Changes an appointment from the version that the amendment was made of. Where it takes time, that
-/// was found free by `terms`.
+/// Changes an appointment from the version that the amendment was made of. What takes time is decided by the calendar,
+/// which the transaction holds.
 ///
 /// # Errors
-/// [`Error::Stale`] where it has another version by now; [`Conflict`] where its new time is taken or
-/// the schedule is bound by other rules by now; [`Error::NotFound`] where its doctor or patient was
-/// deleted and it would take time.
-pub async fn amend(db: &mut PgConnection, amendment: &Amendment, terms: Option<&Terms>) -> Result<Appointment> {
-    if let Some(terms) = terms {
-        admit(&mut *db, amendment, terms).await?;
+/// [`Error::Stale`] where it has another version by now; [`Error::NotFound`] where its patient was deleted and it would
+/// take time.
+pub async fn amend(db: &mut PgConnection, amendment: &Amendment, basis: &Basis) -> Result<Outcome<Appointment>> {
+    let (clinic, current) = (amendment.clinic(), &amendment.current);
+    if !amendment.changes_calendar() {
+        let row = update(db, amendment, None).await?;
+        return Ok(Outcome::Done { row, copy: None, stamp: Stamp::default() });
     }
+    let (before, copy) = if amendment.takes_time() {
+        let copy = match changes::hold_up_to_date(&mut *db, clinic, current.doctor, basis).await? {
+            Holding::BySomebody => return Ok(Outcome::Held),
+            Holding::Gone => return Ok(Outcome::Refused(Refusal::no_such_doctor())),
+            Holding::UpToDate(copy) => copy,
+        };
+        let asked = Question {
+            clinic,
+            doctor: current.doctor,
+            patient: current.patient,
+            bookable: Visibility::WHOLE_CLINIC,
+            proposal: Proposal { during: amendment.during, ignored: Some(current.id) },
+        };
+        // A request that was overtaken is told so, whatever else stands against it by now.
+        expect_current(&mut *db, amendment).await?;
+        match changes::weigh(&mut *db, asked, &copy, basis.now).await? {
+            None => return Ok(Outcome::Held),
+            Some(refusal) if !refusal.violations.is_empty() => return Ok(Outcome::Refused(refusal)),
+            Some(_) => {}
+        }
+        (copy.versions, Some(copy))
+    } else {
+        match calendars::hold(&mut *db, clinic, current.doctor, basis.waits).await? {
+            Some(found) => (found, None::<CalendarCopy>),
+            None => return Ok(Outcome::Held),
+        }
+    };
+    let version = calendars::advance(&mut *db, clinic, current.doctor).await?;
+    let row = update(&mut *db, amendment, Some(version)).await?;
+    if amendment.frees_time() {
+        alarms::ring(db, clinic, current.doctor, &current.during).await?;
+    }
+    let change =
+        SpanChange { appointment: row.id, during: row.during, is_active: row.status.is_active(), held_until: None };
+    Ok(Outcome::Done { row, copy, stamp: changes::stamp(before, version, vec![change]) })
+}
+
+async fn expect_current(db: &mut PgConnection, amendment: &Amendment) -> Result<()> {
+    let version = sqlx::query_scalar!(
+        "SELECT version FROM appointments WHERE clinic_id = $1 AND id = $2",
+        amendment.clinic().0,
+        amendment.current.id.0,
+    );
+    if version.fetch_one(db).await? == amendment.current.version { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// Writes an amendment, with its event; `stamp` is the calendar's version, where it changes what that shows.
+async fn update(db: &mut PgConnection, amendment: &Amendment, stamp: Option<i64>) -> Result<Appointment> {
     let amended = sqlx::query_as!(
         AppointmentRow,
         "UPDATE appointments
-         SET during = $4, status = $5, reason = $6, updated_at = now(), version = version + 1
+         SET during = $4, status = $5, reason = $6, updated_at = now(), version = version + 1,
+             calendar_version = COALESCE($7, calendar_version)
          WHERE clinic_id = $1 AND id = $2 AND version = $3
          RETURNING *",
         amendment.clinic().0,
@@ -178,41 +234,36 @@ pub async fn amend(db: &mut PgConnection, amendment: &Amendment, terms: Option<&
         range(&amendment.during),
         amendment.status.name(),
         amendment.reason,
+        stamp,
     )
     .fetch_optional(&mut *db)
     .await?;
     let amended = amended.ok_or(Error::Stale)?.checked()?;
-    history::record(&mut *db, &amendment.caller, &amendment.current, &amended).await?;
-    if amendment.frees_time() {
-        let (doctor, freed) = (amendment.current.doctor, amendment.current.during);
-        alarms::ring(db, amendment.clinic(), doctor, &freed).await?;
-    }
+    history::record(db, &amendment.caller, &amendment.current, &amended, Some(amendment.reference)).await?;
     Ok(amended)
 }
 
-/// Sees that an amendment's new time may be written, and keeps it so until the commit: neither the
-/// doctor nor the patient is deleted, and the doctor's rules stay those that it was found free by.
-async fn admit(db: &mut PgConnection, amendment: &Amendment, terms: &Terms) -> Result<()> {
-    let (clinic, doctor, patient) = (amendment.clinic(), amendment.current.doctor, amendment.current.patient);
-    let is_limited = terms.limit(&amendment.during);
-    if is_limited {
-        bookings::lock_doctors(&mut *db, clinic, &[doctor.0]).await?;
+/// Whether an amendment was committed by a transaction whose outcome was lost, and the appointment as it stands now. Waits
+/// until that transaction has ended: it held the appointment.
+///
+/// # Errors
+/// [`Error::OutcomeUnknown`] where a change without an event was overtaken by another.
+pub async fn settle(db: &mut PgConnection, amendment: &Amendment) -> Result<Option<Appointment>> {
+    let row = sqlx::query_as!(
+        AppointmentRow,
+        "SELECT * FROM appointments WHERE clinic_id = $1 AND id = $2 FOR UPDATE",
+        amendment.clinic().0,
+        amendment.current.id.0,
+    );
+    let row = row.fetch_one(&mut *db).await?.checked()?;
+    if row.version == amendment.current.version {
+        return Ok(None);
     }
-    let revision = sqlx::query_scalar!(
-        "SELECT d.rules_revision
-         FROM patients p JOIN doctors d ON d.clinic_id = p.clinic_id
-         WHERE p.clinic_id = $1 AND p.id = $2 AND d.id = $3 AND p.deleted_at IS NULL AND d.deleted_at IS NULL
-         FOR SHARE OF d FOR KEY SHARE OF p",
-        clinic.0,
-        patient.0,
-        doctor.0,
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    alarms::lapse(&mut *db, clinic, doctor, patient, &amendment.during).await?;
-    let is_outdated = revision != terms.revision
-        || (is_limited && bookings::is_crowded(db, clinic, doctor, terms, amendment.current.id).await?);
-    if is_outdated { Err(Error::Conflict(Conflict::ScheduleChanged)) } else { Ok(()) }
+    let is_told = (amendment.current.status, amendment.current.during) != (amendment.status, amendment.during);
+    match is_told {
+        true => Ok(history::has(db, amendment.clinic(), row.id, amendment.reference).await?.then_some(row)),
+        false => Err(Error::OutcomeUnknown),
+    }
 }
 
 /// Whose appointments in the future.
@@ -260,8 +311,24 @@ pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) 
     Ok(found)
 }
 
-/// Cancels the active appointments that have not ended, and answers the doctors whose time that frees.
-pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future) -> Result<Vec<DoctorId>> {
+/// The doctors with whom there are active appointments that have not ended, by id.
+pub async fn future_doctors(db: &mut PgConnection, clinic: ClinicId, whose: Future) -> Result<Vec<i64>> {
+    let doctors = sqlx::query_scalar!(
+        "SELECT DISTINCT doctor_id FROM appointments
+         WHERE clinic_id = $1
+           AND (doctor_id = $2 OR patient_id = $3)
+           AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+           AND upper(during) > now()
+         ORDER BY doctor_id",
+        clinic.0,
+        whose.doctor(),
+        whose.patient(),
+    );
+    Ok(doctors.fetch_all(db).await?)
+}
+
+/// Cancels the active appointments that have not ended. The transaction holds their doctors' calendars.
+pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future) -> Result<()> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments
          WHERE clinic_id = $1
@@ -276,46 +343,49 @@ pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future
     )
     .fetch_all(&mut *db)
     .await?;
-    let cancelled = cancel_all(db, caller, &ids).await?;
-    let mut doctors: Vec<_> = cancelled.iter().map(|appointment| appointment.doctor).collect();
-    doctors.sort();
-    doctors.dedup();
-    Ok(doctors)
+    cancel_all(db, caller, &ids).await?;
+    Ok(())
 }
 
-/// Cancels appointments that the transaction has locked, each with its events.
+/// Cancels appointments that the transaction has locked, each with its events. It holds their doctors' calendars, and
+/// advances them.
 pub async fn cancel_all(db: &mut PgConnection, caller: &Caller, ids: &[i64]) -> Result<Vec<Appointment>> {
+    let before = sqlx::query_as!(
+        AppointmentRow,
+        "SELECT * FROM appointments WHERE clinic_id = $1 AND id = ANY($2) ORDER BY lower(during), id",
+        caller.clinic.0,
+        ids,
+    );
+    let mut versions = BTreeMap::new();
     let mut cancelled = Vec::with_capacity(ids.len());
-    for id in ids {
-        let before = sqlx::query_as!(
-            AppointmentRow,
-            "SELECT * FROM appointments WHERE clinic_id = $1 AND id = $2",
-            caller.clinic.0,
-            id,
-        )
-        .fetch_one(&mut *db)
-        .await?
-        .checked()?;
+    for before in before.fetch_all(&mut *db).await? {
+        let (clinic, before) = (caller.clinic, before.checked()?);
+        let version = match versions.get(&before.doctor) {
+            Some(version) => *version,
+            None => calendars::advance(&mut *db, clinic, before.doctor).await?,
+        };
+        versions.insert(before.doctor, version);
         let after = sqlx::query_as!(
             AppointmentRow,
             "UPDATE appointments
-             SET status = 'CANCELLED', updated_at = now(), version = version + 1
+             SET status = 'CANCELLED', updated_at = now(), version = version + 1, calendar_version = $3
              WHERE clinic_id = $1 AND id = $2
              RETURNING *",
-            caller.clinic.0,
-            id,
+            clinic.0,
+            before.id.0,
+            version,
         )
         .fetch_one(&mut *db)
         .await?
         .checked()?;
-        history::record(&mut *db, caller, &before, &after).await?;
-        alarms::ring(&mut *db, caller.clinic, after.doctor, &after.during).await?;
+        history::record(&mut *db, caller, &before, &after, None).await?;
+        alarms::ring(&mut *db, clinic, after.doctor, &after.during).await?;
         let event = Event {
             caller: caller.clone(),
             action: "transition",
             resource: "appointments",
-            resource_id: Some(*id),
-            outcome: Outcome::Done,
+            resource_id: Some(before.id.0),
+            outcome: Audited::Done,
         };
         audit::record(&mut *db, &event).await?;
         cancelled.push(after);

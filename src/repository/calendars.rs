@@ -1,4 +1,9 @@
-//! Reads a doctor's calendar: what a schedule actor starts from.
+//! SQL of versioned calendars: reads them, brings copies up to date, and holds them for a transaction that changes them.
+//!
+//! Lock order, for everything that takes more than one row: the clinic's version, the doctors' versions by id, the
+//! idempotency key, patients, then everything else.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 use serde::{Deserialize, Serialize};
@@ -6,13 +11,14 @@ use sqlx::{PgConnection, postgres::types::PgRange, types::Json};
 
 use super::{
     Error, Result,
-    appointments::{self, interval},
+    appointments::{self, interval, range},
     stored_zone,
 };
 use crate::domain::{
-    AppointmentId, ClinicId, DoctorId,
+    AppointmentId, ClinicId, DoctorId, PatientId, Visibility,
     appointments::Outside,
-    calendar::{Calendar, ClosedDays, Hours, Rules, Window},
+    calendar::{Calendar, CalendarCopy, ClosedDays, Hours, Rules, SpanChange, Versions, Window},
+    proposal::{PatientSide, Proposal},
 };
 
 /// A window as `working_hours.windows` keeps it.
@@ -52,18 +58,252 @@ impl HoursRow {
     }
 }
 
-/// The doctor's rules, and the active appointments that have not long been over. Holds that have
-/// expired are free.
+/// A copy of a calendar, which shows a state with these versions.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// The doctor's clinic.
+    pub clinic: ClinicId,
+    /// Whose calendar.
+    pub doctor: DoctorId,
+    /// Which state.
+    pub versions: Versions,
+}
+
+/// Asks what a patient stands against a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// The patient's clinic.
+    pub clinic: ClinicId,
+    /// With whom the time is wanted.
+    pub doctor: DoctorId,
+    /// For whom.
+    pub patient: PatientId,
+    /// Which patients the caller may book.
+    pub bookable: Visibility,
+    /// Which time.
+    pub proposal: Proposal,
+}
+
+/// What a calendar has become since a known state of it.
+#[derive(Debug)]
+pub enum Since {
+    /// These appointments were changed, up to a state with these versions.
+    Changed(Versions, Vec<SpanChange>),
+    /// Its rules were changed too: it is to be read whole.
+    Rules,
+    /// There is no such calendar.
+    Gone,
+}
+
+/// What calendars have become, and what patients stand against proposals, in the order of what is asked. One round trip
+/// and one moment (the function `read_calendars` of the migrations).
+pub async fn read(
+    db: &mut PgConnection,
+    known: &[Known],
+    questions: &[Question],
+) -> Result<(Vec<Since>, Vec<PatientSide>)> {
+    fn column<T, C>(of: &[T], value: impl Fn(&T) -> C) -> Vec<C> {
+        of.iter().map(value).collect()
+    }
+    let rows = sqlx::query!(
+        r#"SELECT calendar, question, clinic_id AS "clinic_id!", version, clinic_version, is_whole, is_known, ids,
+             during AS "during: Vec<PgRange<DateTime<Utc>>>", is_active,
+             held_until AS "held_until: Vec<Option<DateTime<Utc>>>"
+         FROM read_calendars($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
+        &column(known, |known| known.clinic.0),
+        &column(known, |known| known.doctor.0),
+        &column(known, |known| known.versions.doctor),
+        &column(known, |known| known.versions.clinic),
+        &column(questions, |asked| asked.clinic.0),
+        &column(questions, |asked| asked.doctor.0),
+        &column(questions, |asked| asked.patient.0),
+        &column(questions, |asked| range(&asked.proposal.during)),
+        &column(questions, |asked| asked.bookable.whole_clinic),
+        &column(questions, |asked| asked.bookable.owner_id()) as &[Option<i64>],
+        &column(questions, |asked| asked.bookable.doctor_id()) as &[Option<i64>],
+        &column(questions, |asked| asked.proposal.ignored.map_or(0, |id| id.0)),
+    )
+    .fetch_all(db)
+    .await?;
+    let place = |number: Option<i32>| number.and_then(|number| usize::try_from(number - 1).ok());
+    let mut since: Vec<_> = known.iter().map(|_| Since::Gone).collect();
+    let mut sides = vec![PatientSide::default(); questions.len()];
+    for row in rows {
+        let times = row.during.unwrap_or_default();
+        let times = times.iter().map(interval).collect::<Result<Vec<_>>>()?;
+        let (calendar, question) = (place(row.calendar), place(row.question));
+        if let Some((side, asked)) = question.and_then(|at| Some((sides.get_mut(at)?, questions.get(at)?))) {
+            of_clinic(asked.clinic, row.clinic_id)?;
+            *side = PatientSide { is_known: row.is_known == Some(true), busy: times };
+        } else if let Some((since, asked)) = calendar.and_then(|at| Some((since.get_mut(at)?, known.get(at)?))) {
+            of_clinic(asked.clinic, row.clinic_id)?;
+            let versions = row.version.zip(row.clinic_version).map(|(doctor, clinic)| Versions { doctor, clinic });
+            let versions = versions.ok_or_else(|| Error::Corrupt("a calendar without versions".into()))?;
+            let (ids, active) = (row.ids.unwrap_or_default(), row.is_active.unwrap_or_default());
+            let held = row.held_until.unwrap_or_default();
+            let changes = ids.into_iter().zip(times).zip(active).zip(held);
+            let changes = changes.map(|(((id, during), is_active), held_until)| SpanChange {
+                appointment: AppointmentId(id),
+                during,
+                is_active,
+                held_until,
+            });
+            let is_whole = row.is_whole != Some(false);
+            *since = if is_whole { Since::Rules } else { Since::Changed(versions, changes.collect()) };
+        }
+    }
+    Ok((since, sides))
+}
+
+/// A row of a statement over several clinics must be of the clinic that it is handed to.
+pub(super) fn of_clinic(asked: ClinicId, found: i64) -> Result<()> {
+    if asked.0 == found { Ok(()) } else { Err(Error::Corrupt("a row of another clinic".into())) }
+}
+
+/// Brings a copy up to date; `None` where the doctor is not there any more.
+pub async fn catch_up(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctor: DoctorId,
+    copy: CalendarCopy,
+) -> Result<Option<CalendarCopy>> {
+    let known = Known { clinic, doctor, versions: copy.versions };
+    let since = read(&mut *db, &[known], &[]).await?.0.pop().unwrap_or(Since::Gone);
+    resolve(db, known, copy, since).await
+}
+
+/// A copy as it is by what became of its calendar; where the rules changed, it is read whole, in its clinic's context.
+pub async fn resolve(
+    db: &mut PgConnection,
+    known: Known,
+    mut copy: CalendarCopy,
+    since: Since,
+) -> Result<Option<CalendarCopy>> {
+    match since {
+        Since::Changed(versions, changes) => {
+            copy.catch_up(versions, &changes);
+            Ok(Some(copy))
+        }
+        Since::Rules => match load(db, known.clinic, known.doctor).await {
+            Ok(copy) => Ok(Some(copy)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        },
+        Since::Gone => Ok(None),
+    }
+}
+
+/// Holds a doctor's calendar until the transaction ends, so that nobody else changes it; answers its versions. Waits for
+/// whoever holds it, or, without `waits`, answers `None` where somebody does.
 ///
-/// One statement, so that rules and appointments are of one moment.
+/// # Errors
+/// [`Error::NotFound`] where there never was such a doctor; [`Error::TryAgain`] where the wait took too long.
+pub async fn hold(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, waits: bool) -> Result<Option<Versions>> {
+    let of_clinic = sqlx::query_scalar!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", clinic.0);
+    let if_free = sqlx::query_scalar!(
+        "SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE SKIP LOCKED",
+        clinic.0,
+    );
+    let found =
+        if waits { of_clinic.fetch_optional(&mut *db).await? } else { if_free.fetch_optional(&mut *db).await? };
+    let Some(of_clinic) = found else { return Ok(None) };
+    let of_doctor = sqlx::query_scalar!(
+        "SELECT version FROM calendar_versions WHERE clinic_id = $1 AND doctor_id = $2 FOR NO KEY UPDATE",
+        clinic.0,
+        doctor.0,
+    );
+    let if_free = sqlx::query_scalar!(
+        "SELECT version FROM calendar_versions WHERE clinic_id = $1 AND doctor_id = $2 FOR NO KEY UPDATE SKIP LOCKED",
+        clinic.0,
+        doctor.0,
+    );
+    let found = if waits { Some(of_doctor.fetch_one(db).await?) } else { if_free.fetch_optional(db).await? };
+    Ok(found.map(|version| Versions { doctor: version, clinic: of_clinic }))
+}
+
+/// Holds the calendars of several doctors, in the order of locks.
+pub async fn hold_all(db: &mut PgConnection, clinic: ClinicId, doctors: &[i64]) -> Result<()> {
+    sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", clinic.0)
+        .fetch_optional(&mut *db)
+        .await?;
+    sqlx::query!(
+        "SELECT version FROM calendar_versions
+         WHERE clinic_id = $1 AND doctor_id = ANY($2)
+         ORDER BY doctor_id
+         FOR NO KEY UPDATE",
+        clinic.0,
+        doctors,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
+/// Adds to the version of a doctor's calendar, and answers it: the stamp of the appointments that the transaction changes.
+pub async fn advance(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<i64> {
+    let version = sqlx::query_scalar!(
+        "UPDATE calendar_versions SET version = version + 1 WHERE clinic_id = $1 AND doctor_id = $2 RETURNING version",
+        clinic.0,
+        doctor.0,
+    );
+    Ok(version.fetch_one(db).await?)
+}
+
+/// Adds to the version of a doctor's calendar because its rules change, and answers it.
+pub async fn advance_rules(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<i64> {
+    let version = sqlx::query_scalar!(
+        "UPDATE calendar_versions SET version = version + 1, rules_version = version + 1
+         WHERE clinic_id = $1 AND doctor_id = $2
+         RETURNING version",
+        clinic.0,
+        doctor.0,
+    );
+    Ok(version.fetch_one(db).await?)
+}
+
+/// Keeps every calendar of a clinic as it is until the transaction ends.
+pub async fn hold_clinic(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
+    sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR NO KEY UPDATE", clinic.0)
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
+/// Adds to the version of what binds all doctors of a clinic.
+pub async fn advance_clinic(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
+    sqlx::query!("UPDATE clinic_versions SET version = version + 1 WHERE clinic_id = $1", clinic.0).execute(db).await?;
+    Ok(())
+}
+
+/// The version of a doctor's rules: the `ETag` of the working hours.
+pub async fn rules_version(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<i64> {
+    let version = sqlx::query_scalar!(
+        "SELECT rules_version FROM calendar_versions WHERE clinic_id = $1 AND doctor_id = $2",
+        clinic.0,
+        doctor.0,
+    );
+    Ok(version.fetch_one(db).await?)
+}
+
+/// A doctor's calendar: the rules, and the active appointments that have not long been over.
 ///
 /// # Errors
 /// [`Error::NotFound`] where the clinic has no such doctor.
-pub async fn load(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<Calendar> {
-    let loaded = sqlx::query!(
-        r#"SELECT d.is_active, d.slot_minutes, COALESCE(d.time_zone, c.time_zone) AS "time_zone!",
+pub async fn load(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<CalendarCopy> {
+    let loaded = load_all(db, clinic, &[doctor.0]).await?.pop();
+    loaded.map(|(_, copy)| copy).ok_or(Error::NotFound)
+}
+
+/// The calendars of these doctors, as far as they are there. One statement, so that all of each is of one moment.
+pub async fn load_all(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctors: &[i64],
+) -> Result<Vec<(DoctorId, CalendarCopy)>> {
+    let rows = sqlx::query!(
+        r#"SELECT d.id, d.is_active, d.slot_minutes, COALESCE(d.time_zone, c.time_zone) AS "time_zone!",
              d.buffer_before_minutes, d.buffer_after_minutes, d.max_appointments_per_day,
-             d.min_notice_minutes, d.max_horizon_days, d.rules_revision,
+             d.min_notice_minutes, d.max_horizon_days, v.version, cv.version AS clinic_version,
              (
                  SELECT jsonb_agg(to_jsonb(h) ORDER BY h.effective_from)
                  FROM working_hours h
@@ -79,55 +319,77 @@ pub async fn load(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> 
                  FROM clinic_closures z
                  WHERE z.clinic_id = d.clinic_id AND z.last_day > now() - interval '3 days'
              ) AS "closed: Json<Vec<(NaiveDate, NaiveDate)>>",
-             taken.ids, taken.times AS "times: Vec<PgRange<DateTime<Utc>>>"
+             taken.ids, taken.times AS "times: Vec<PgRange<DateTime<Utc>>>",
+             taken.held AS "held: Vec<Option<DateTime<Utc>>>"
          FROM doctors d
          JOIN clinics c ON c.clinic_id = d.clinic_id
+         JOIN clinic_versions cv ON cv.clinic_id = d.clinic_id
+         JOIN calendar_versions v ON v.clinic_id = d.clinic_id AND v.doctor_id = d.id
          CROSS JOIN LATERAL (
-             SELECT array_agg(a.id ORDER BY a.id) AS ids, array_agg(a.during ORDER BY a.id) AS times
+             SELECT array_agg(a.id ORDER BY a.id) AS ids, array_agg(a.during ORDER BY a.id) AS times,
+                 array_agg(a.held_until ORDER BY a.id) AS held
              FROM appointments a
              WHERE a.clinic_id = d.clinic_id AND a.doctor_id = d.id
                AND a.status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
                AND (a.held_until IS NULL OR a.held_until > now())
                AND a.during && tstzrange(now() - interval '2 days', NULL)
          ) AS taken
-         WHERE d.clinic_id = $1 AND d.id = $2 AND d.deleted_at IS NULL"#,
+         WHERE d.clinic_id = $1 AND d.id = ANY($2) AND d.deleted_at IS NULL"#,
         clinic.0,
-        doctor.0,
+        doctors,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
     let minutes = |minutes: i32| Duration::minutes(minutes.into());
-    let hours = loaded.hours.map(|hours| hours.0).unwrap_or_default();
-    let time_off = loaded.time_off.unwrap_or_default();
-    let closed = loaded.closed.map(|closed| closed.0).unwrap_or_default();
-    let rules = Rules {
-        is_active: loaded.is_active,
-        slot: minutes(loaded.slot_minutes),
-        zone: stored_zone(&loaded.time_zone)?,
-        buffer_before: minutes(loaded.buffer_before_minutes),
-        buffer_after: minutes(loaded.buffer_after_minutes),
-        most_a_day: loaded.max_appointments_per_day.and_then(|most| most.try_into().ok()),
-        notice: minutes(loaded.min_notice_minutes),
-        horizon_days: loaded.max_horizon_days.and_then(|days| days.try_into().ok()),
-        hours: hours.into_iter().map(HoursRow::checked).collect::<Result<_>>()?,
-        time_off: time_off.iter().map(interval).collect::<Result<_>>()?,
-        closed: closed.into_iter().map(|(first, last)| ClosedDays { first, last }).collect(),
-        revision: loaded.rules_revision,
-    };
-    let ids = loaded.ids.unwrap_or_default().into_iter().map(AppointmentId);
-    let times = loaded.times.unwrap_or_default();
-    let times = times.iter().map(interval).collect::<Result<Vec<_>>>()?;
-    Ok(Calendar::new(rules, ids.zip(times)))
+    let mut copies = Vec::with_capacity(rows.len());
+    for row in rows {
+        let hours = row.hours.map(|hours| hours.0).unwrap_or_default();
+        let time_off = row.time_off.unwrap_or_default();
+        let closed = row.closed.map(|closed| closed.0).unwrap_or_default();
+        let rules = Rules {
+            is_active: row.is_active,
+            slot: minutes(row.slot_minutes),
+            zone: stored_zone(&row.time_zone)?,
+            buffer_before: minutes(row.buffer_before_minutes),
+            buffer_after: minutes(row.buffer_after_minutes),
+            most_a_day: row.max_appointments_per_day.and_then(|most| most.try_into().ok()),
+            notice: minutes(row.min_notice_minutes),
+            horizon_days: row.max_horizon_days.and_then(|days| days.try_into().ok()),
+            hours: hours.into_iter().map(HoursRow::checked).collect::<Result<_>>()?,
+            time_off: time_off.iter().map(interval).collect::<Result<_>>()?,
+            closed: closed.into_iter().map(|(first, last)| ClosedDays { first, last }).collect(),
+        };
+        let ids: Vec<_> = row.ids.unwrap_or_default().into_iter().map(AppointmentId).collect();
+        let times = row.times.unwrap_or_default();
+        let times = times.iter().map(interval).collect::<Result<Vec<_>>>()?;
+        let mut calendar = Calendar::new(rules, ids.iter().copied().zip(times));
+        for (id, until) in ids.into_iter().zip(row.held.unwrap_or_default()) {
+            until.into_iter().for_each(|until| calendar.hold(id, until));
+        }
+        let versions = Versions { doctor: row.version, clinic: row.clinic_version };
+        copies.push((DoctorId(row.id), CalendarCopy::new(calendar, versions)));
+    }
+    Ok(copies)
 }
 
-/// The appointments to come that the doctor's rules would not allow now.
-pub async fn outside(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<Vec<Outside>> {
-    let mut broken = load(&mut *db, clinic, doctor).await?.outside(Utc::now());
-    let ids: Vec<i64> = broken.iter().map(|(id, _)| id.0).collect();
+/// The upcoming appointments of these doctors that their rules would not allow now.
+pub async fn outside(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctors: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Vec<Outside>> {
+    let copies = load_all(&mut *db, clinic, doctors).await?;
+    let broken = copies.iter().flat_map(|(_, copy)| copy.calendar.outside(now));
+    let mut broken: HashMap<_, _> = broken.collect();
+    if broken.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = broken.keys().map(|id| id.0).collect();
     let rows = appointments::find_all(db, clinic, &ids).await?;
     let found = rows.into_iter().filter_map(|appointment| {
-        let at = broken.iter().position(|(id, _)| *id == appointment.id)?;
-        Some(Outside { appointment, violations: broken.swap_remove(at).1 })
+        let violations = broken.remove(&appointment.id)?;
+        Some(Outside { appointment, violations })
     });
     Ok(found.collect())
 }

@@ -67,7 +67,7 @@ pub async fn update(
     expected: Option<i64>,
     change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors>,
 ) -> Result<Clinic> {
-    let stored = sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1 FOR UPDATE", clinic.0)
+    let stored = sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1 FOR NO KEY UPDATE", clinic.0)
         .fetch_one(&mut *db)
         .await?
         .checked()?;

@@ -34,6 +34,18 @@ pub async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result
     Ok(())
 }
 
+/// Gives up soon on rows that somebody else holds: for the rest of the transaction.
+pub async fn give_up_soon(db: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql("SET LOCAL lock_timeout = '250ms'").execute(db).await?;
+    Ok(())
+}
+
+/// Lets the commit of this transaction be answered before it is durable.
+pub async fn need_not_be_durable(db: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql("SET LOCAL synchronous_commit = off").execute(db).await?;
+    Ok(())
+}
+
 /// The newest migration that was applied; 0 where there is none.
 ///
 /// Not checked at compile time: the table is made by the migrator, not by a migration.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, appointments, containing, expect_version, stored_zone};
+use super::{Conflict, Error, Page, Result, appointments, calendars, containing, expect_version, stored_zone};
 use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, Visibility,
     doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
@@ -12,7 +12,7 @@ use crate::domain::{
 };
 
 /// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id and deleted_at are conditions, the revision is the calendar's")]
+#[expect(dead_code, reason = "clinic_id and deleted_at are conditions")]
 struct DoctorRow {
     clinic_id: i64,
     id: i64,
@@ -38,7 +38,6 @@ struct DoctorRow {
     buffer_after_minutes: i32,
     min_notice_minutes: i32,
     max_horizon_days: Option<i32>,
-    rules_revision: i64,
 }
 
 impl DoctorRow {
@@ -184,10 +183,10 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: DoctorId, seen: V
     .checked()
 }
 
-/// Keeps the row as it is until the transaction ends. A booking's share of the row waits for this.
+/// Keeps the row as it is until the transaction ends.
 pub async fn lock(db: &mut PgConnection, clinic: ClinicId, id: DoctorId) -> Result<()> {
     sqlx::query!(
-        "SELECT id FROM doctors WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE",
+        "SELECT id FROM doctors WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
         clinic.0,
         id.0,
     )
@@ -196,7 +195,7 @@ pub async fn lock(db: &mut PgConnection, clinic: ClinicId, id: DoctorId) -> Resu
     Ok(())
 }
 
-/// Changes a doctor that the caller may see by `change`.
+/// Changes a doctor that the caller may see by `change`. The transaction advances the calendar, which the rules are of.
 pub async fn update(
     db: &mut PgConnection,
     clinic: ClinicId,
@@ -205,9 +204,11 @@ pub async fn update(
     expected: Option<i64>,
     change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors>,
 ) -> Result<Doctor> {
+    calendars::hold(&mut *db, clinic, id, true).await?;
     lock(db, clinic, id).await?;
     let stored = find(db, clinic, id, seen).await?;
     expect_version(expected, stored.version)?;
+    calendars::advance_rules(&mut *db, clinic, id).await?;
     let details = change(stored.details)?;
     sqlx::query_as!(
         DoctorRow,
@@ -216,8 +217,7 @@ pub async fn update(
              email = $8, phone_number = $9, gender = $10, years_of_experience = $11, office_address = $12,
              max_appointments_per_day = $13, slot_minutes = $14, time_zone = $15, is_active = $16,
              buffer_before_minutes = $17, buffer_after_minutes = $18, min_notice_minutes = $19,
-             max_horizon_days = $20, updated_at = now(), version = version + 1,
-             rules_revision = rules_revision + 1
+             max_horizon_days = $20, updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2
          RETURNING *",
         clinic.0,
@@ -257,6 +257,7 @@ pub async fn delete(
     cancel_appointments: bool,
 ) -> Result<()> {
     let clinic = caller.clinic;
+    calendars::hold(&mut *db, clinic, id, true).await?;
     lock(db, clinic, id).await?;
     let stored = find(db, clinic, id, seen).await?;
     expect_version(expected, stored.version)?;
@@ -265,6 +266,7 @@ pub async fn delete(
         return Err(Error::Conflict(Conflict::HasFutureAppointments));
     }
     appointments::cancel_future(db, caller, future).await?;
+    calendars::advance_rules(&mut *db, clinic, id).await?;
     sqlx::query!(
         "UPDATE doctors SET deleted_at = now(), updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2",

@@ -60,8 +60,6 @@ pub enum Conflict {
     LastAdministrator,
     /// The invitation has been accepted.
     AlreadyAccepted,
-    /// The doctor's schedule is bound by other rules, or fuller, than when the time was found free.
-    ScheduleChanged,
     /// Nothing is held for the one who waits.
     NoOffer,
     /// The one who waited has an appointment.

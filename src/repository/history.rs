@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, postgres::types::PgRange};
+use uuid::Uuid;
 
 use super::{
     Error, Page, Result,
@@ -40,16 +41,22 @@ impl EventRow {
     }
 }
 
-/// Records a change of an appointment's status or time.
-pub async fn record(db: &mut PgConnection, caller: &Caller, before: &Appointment, after: &Appointment) -> Result<()> {
+/// Records a change of an appointment's status or time, by the reference of the change if it has one.
+pub async fn record(
+    db: &mut PgConnection,
+    caller: &Caller,
+    before: &Appointment,
+    after: &Appointment,
+    reference: Option<Uuid>,
+) -> Result<()> {
     if (before.status, before.during) == (after.status, after.during) {
         return Ok(());
     }
     sqlx::query!(
         "INSERT INTO appointment_events (
-             clinic_id, appointment_id, account_id, from_status, to_status, from_during, to_during
+             clinic_id, appointment_id, account_id, from_status, to_status, from_during, to_during, reference
          )
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         caller.clinic.0,
         after.id.0,
         caller.account.0,
@@ -57,10 +64,24 @@ pub async fn record(db: &mut PgConnection, caller: &Caller, before: &Appointment
         after.status.name(),
         range(&before.during),
         range(&after.during),
+        reference,
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Whether an appointment has an event of the change with that reference.
+pub async fn has(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, reference: Uuid) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM appointment_events WHERE clinic_id = $1 AND appointment_id = $2 AND reference = $3
+         ) AS "found!""#,
+        clinic.0,
+        id.0,
+        reference,
+    );
+    Ok(found.fetch_one(db).await?)
 }
 
 /// What was done to an appointment, newest first; the last is its booking, which has the id 0.

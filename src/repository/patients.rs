@@ -3,9 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, appointments, containing, expect_version};
+use super::{Conflict, Error, Page, Result, appointments, calendars, containing, expect_version};
 use crate::domain::{
-    AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility,
+    AccountId, Caller, ClinicId, PatientId, Visibility,
     fields::FieldErrors,
     patients::{BirthDate, Gender, Patient, PatientDetails, PatientFilter},
 };
@@ -161,10 +161,10 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: PatientId, seen: 
     .checked()
 }
 
-/// Keeps the row as it is until the transaction ends. A booking's share of the row waits for this.
+/// Keeps the row as it is until the transaction ends. Nobody books with the patient meanwhile.
 async fn lock(db: &mut PgConnection, clinic: ClinicId, id: PatientId) -> Result<()> {
     sqlx::query!(
-        "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE",
+        "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
         clinic.0,
         id.0,
     )
@@ -250,8 +250,6 @@ pub async fn transfer(
 
 /// Deletes a patient softly: history stays, reads no longer find the row. Active appointments in the
 /// future are cancelled with it where `cancel_appointments` says so, and otherwise stand against it.
-///
-/// Answers the doctors whose time was freed.
 pub async fn delete(
     db: &mut PgConnection,
     caller: &Caller,
@@ -259,16 +257,21 @@ pub async fn delete(
     seen: Visibility,
     expected: Option<i64>,
     cancel_appointments: bool,
-) -> Result<Vec<DoctorId>> {
-    let clinic = caller.clinic;
+) -> Result<()> {
+    let (clinic, future) = (caller.clinic, appointments::Future::OfPatient(id));
+    // Calendars are held before patients are; who is booked in between makes this start again.
+    let doctors = appointments::future_doctors(&mut *db, clinic, future).await?;
+    calendars::hold_all(&mut *db, clinic, &doctors).await?;
     lock(db, clinic, id).await?;
+    if appointments::future_doctors(&mut *db, clinic, future).await?.iter().any(|doctor| !doctors.contains(doctor)) {
+        return Err(Error::TryAgain);
+    }
     let stored = find(db, clinic, id, seen).await?;
     expect_version(expected, stored.version)?;
-    let future = appointments::Future::OfPatient(id);
     if !cancel_appointments && appointments::has_future(db, clinic, future).await? {
         return Err(Error::Conflict(Conflict::HasFutureAppointments));
     }
-    let freed = appointments::cancel_future(db, caller, future).await?;
+    appointments::cancel_future(db, caller, future).await?;
     sqlx::query!(
         "UPDATE patients SET deleted_at = now(), updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2",
@@ -277,5 +280,5 @@ pub async fn delete(
     )
     .execute(db)
     .await?;
-    Ok(freed)
+    Ok(())
 }

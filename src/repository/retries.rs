@@ -1,61 +1,129 @@
-//! SQL of what requests with an `Idempotency-Key` brought about.
+//! SQL of requests with an `Idempotency-Key`: who works for a key, and what that brought about.
+//!
+//! An attempt claims its key before it works. The work keeps its outcome by the claim, in its own transaction: so the
+//! work of an attempt whose claim ran out and was taken over fails, wherever that attempt was paused meanwhile.
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{Conflict, Error, Result};
-use crate::domain::{AccountId, Caller, access::Retry};
+use crate::domain::{Caller, access::Retry};
 
-/// Keeps what a request brought about, where it may be sent again. Belongs into the transaction of the
-/// change: either both are there or neither.
+/// For how long nobody else may work for a key, in seconds. A claim is given up as soon as its attempt was refused.
+const CLAIMED_SECONDS: f64 = 30.0;
+
+/// What a key is found to be.
+#[derive(Debug)]
+pub enum Claim<T> {
+    /// It is claimed by this attempt now.
+    Taken,
+    /// An attempt has brought this about.
+    Kept(T),
+    /// Another attempt works for it, or its outcome is not known yet.
+    UnderWay,
+}
+
+/// Claims a key for an attempt. Keys older than a day are free again.
 ///
 /// # Errors
-/// [`Conflict::KeyUsed`] where the key has been used within a day: the change must not be made again.
-pub async fn keep(db: &mut PgConnection, caller: &Caller, outcome: &impl Serialize) -> Result<()> {
-    let Some(retry) = &caller.retry else { return Ok(()) };
-    let outcome = serde_json::to_value(outcome).map_err(|error| Error::Corrupt(error.to_string()))?;
+/// [`Conflict::KeyOfAnother`] where the key is that of another request.
+pub async fn claim<T: DeserializeOwned>(db: &mut PgConnection, caller: &Caller, retry: &Retry) -> Result<Claim<T>> {
     let (clinic, account) = (caller.clinic.0, caller.account.0);
-    sqlx::query!(
+    let expired = sqlx::query!(
         "DELETE FROM idempotency_keys
          WHERE clinic_id = $1 AND account_id = $2 AND created_at < now() - interval '1 day'",
         clinic,
         account,
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO idempotency_keys (clinic_id, account_id, key, fingerprint, outcome) VALUES ($1, $2, $3, $4, $5)",
+    );
+    expired.execute(&mut *db).await?;
+    // Looked at first, so that nobody who waits locks the row of who works.
+    let found = sqlx::query!(
+        r#"SELECT fingerprint, outcome, claimed_until < now() AS has_run_out
+         FROM idempotency_keys WHERE clinic_id = $1 AND account_id = $2 AND key = $3"#,
+        clinic,
+        account,
+        retry.key,
+    );
+    match found.fetch_optional(&mut *db).await? {
+        Some(found) if found.fingerprint != retry.fingerprint => {
+            return Err(Error::Conflict(Conflict::KeyOfAnother));
+        }
+        Some(found) => match found.outcome {
+            Some(outcome) => {
+                let kept = serde_json::from_value(outcome).map(Claim::Kept);
+                return kept.map_err(|error| Error::Corrupt(error.to_string()));
+            }
+            None if found.has_run_out != Some(true) => return Ok(Claim::UnderWay),
+            None => {}
+        },
+        None => {}
+    }
+    let taken = sqlx::query_scalar!(
+        "INSERT INTO idempotency_keys AS k (clinic_id, account_id, key, fingerprint, claim, claimed_until)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+         ON CONFLICT (clinic_id, account_id, key) DO UPDATE
+         SET claim = EXCLUDED.claim, claimed_until = EXCLUDED.claimed_until, created_at = now()
+         WHERE k.outcome IS NULL AND k.claimed_until < now() AND k.fingerprint = EXCLUDED.fingerprint
+         RETURNING k.key",
         clinic,
         account,
         retry.key,
         &retry.fingerprint,
-        outcome,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+        retry.claim,
+        CLAIMED_SECONDS,
+    );
+    let is_taken = taken.fetch_optional(db).await?.is_some();
+    Ok(if is_taken { Claim::Taken } else { Claim::UnderWay })
 }
 
-/// What the same request has brought about within a day.
+/// Whether a key is still claimed by this attempt.
+pub async fn is_claimed(db: &mut PgConnection, caller: &Caller, retry: &Retry) -> Result<bool> {
+    let claimed = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM idempotency_keys
+             WHERE clinic_id = $1 AND account_id = $2 AND key = $3 AND claim = $4 AND outcome IS NULL
+         ) AS "claimed!""#,
+        caller.clinic.0,
+        caller.account.0,
+        retry.key,
+        retry.claim,
+    );
+    Ok(claimed.fetch_one(db).await?)
+}
+
+/// Keeps what an attempt brought about, where it has a key. Belongs into the transaction of the change: either both are
+/// there or neither.
 ///
 /// # Errors
-/// [`Conflict::KeyOfAnother`] where the key was used for another request.
-pub async fn find<T: DeserializeOwned>(db: &mut PgConnection, caller: &Caller, retry: &Retry) -> Result<Option<T>> {
-    let AccountId(account) = caller.account;
+/// [`Conflict::KeyUsed`] where the attempt's claim was taken over: the change must not be made.
+pub async fn keep(db: &mut PgConnection, caller: &Caller, outcome: &impl Serialize) -> Result<()> {
+    let Some(retry) = &caller.retry else { return Ok(()) };
+    let outcome = serde_json::to_value(outcome).map_err(|error| Error::Corrupt(error.to_string()))?;
     let kept = sqlx::query!(
-        "SELECT fingerprint, outcome FROM idempotency_keys
-         WHERE clinic_id = $1 AND account_id = $2 AND key = $3 AND created_at >= now() - interval '1 day'",
+        "UPDATE idempotency_keys SET outcome = $5
+         WHERE clinic_id = $1 AND account_id = $2 AND key = $3 AND claim = $4 AND outcome IS NULL",
         caller.clinic.0,
-        account,
+        caller.account.0,
         retry.key,
-    )
-    .fetch_optional(db)
-    .await?;
-    let Some(kept) = kept else { return Ok(None) };
-    if kept.fingerprint != retry.fingerprint {
-        return Err(Error::Conflict(Conflict::KeyOfAnother));
+        retry.claim,
+        outcome,
+    );
+    match kept.execute(db).await?.rows_affected() {
+        0 => Err(Error::Conflict(Conflict::KeyUsed)),
+        _ => Ok(()),
     }
-    let outcome: Value = kept.outcome;
-    serde_json::from_value(outcome).map(Some).map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+/// Gives a claim up, because its attempt was refused and changed nothing. Answers whether it was still this attempt's:
+/// only then the refusal may be told.
+pub async fn give_up(db: &mut PgConnection, caller: &Caller, retry: &Retry) -> Result<bool> {
+    let deleted = sqlx::query!(
+        "DELETE FROM idempotency_keys
+         WHERE clinic_id = $1 AND account_id = $2 AND key = $3 AND claim = $4 AND outcome IS NULL",
+        caller.clinic.0,
+        caller.account.0,
+        retry.key,
+        retry.claim,
+    );
+    Ok(deleted.execute(db).await?.rows_affected() > 0)
 }

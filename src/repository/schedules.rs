@@ -1,6 +1,6 @@
 //! SQL of what a doctor's schedule is bound by: working hours, time off, and the clinic's closures.
 //!
-//! Whoever changes it holds the doctor's row, so that no booking is written by the rules of before.
+//! Whoever changes it advances the versions of the calendars that it is of.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgConnection, postgres::types::PgRange, types::Json};
@@ -57,31 +57,6 @@ impl From<ClosureRow> for Closure {
             created_at: row.created_at,
         }
     }
-}
-
-/// Counts a change of what a doctor's schedule is bound by.
-pub async fn count_change(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<()> {
-    sqlx::query!(
-        "UPDATE doctors SET rules_revision = rules_revision + 1 WHERE clinic_id = $1 AND id = $2",
-        clinic.0,
-        doctor.0,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Counts a change of what all of a clinic's schedules are bound by.
-pub async fn count_change_of_all(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
-    sqlx::query!(
-        "UPDATE doctors SET rules_revision = rules_revision + 1
-         WHERE clinic_id = $1
-           AND id IN (SELECT id FROM doctors WHERE clinic_id = $1 AND deleted_at IS NULL ORDER BY id FOR UPDATE)",
-        clinic.0,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
 }
 
 /// Sets the hours that hold from a day on; `None` unsets them from then on.

@@ -1,19 +1,22 @@
 //! SQL of series of appointments.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Error, Result, alarms,
+    Error, Result,
     appointments::{self, AppointmentRow},
-    bookings::{self, Written},
+    batches::{self, Batch, BatchWritten, Written},
+    calendars,
+    changes::{self, Basis, Holding, Outcome},
     retries,
 };
 use crate::domain::{
-    AccountId, Caller, ClinicId, DoctorId, PatientId, SeriesId, Visibility,
-    appointments::{Appointment, Refusal},
-    series::{BookedSeries, NewSeries, Series, Skipped},
+    AccountId, Caller, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
+    appointments::{Appointment, Booking, BookingRequest},
+    calendar::Violation,
+    series::{BookedSeries, Series, SeriesRefusal, SeriesRequest, Skipped},
 };
 
 struct SeriesRow {
@@ -45,59 +48,85 @@ impl SeriesRow {
     }
 }
 
-/// What became of a series, once the transaction commits.
-#[derive(Debug, Clone)]
-pub enum SeriesWritten {
-    /// It has its rows.
-    Booked(BookedSeries),
-    /// It has none, because of these times.
-    Refused(Vec<Skipped>),
-    /// It has none: the schedule is bound by other rules, or fuller, than when the times were found free.
-    Outdated,
+/// Decides and writes a series with its appointments: all of them or, where it skips conflicts, those that can be.
+/// One that was written before (its acknowledgement was lost) is found by its reference.
+///
+/// # Errors
+/// What is wrong with its rule or its patient.
+pub async fn write(
+    db: &mut PgConnection,
+    reference: Uuid,
+    request: &SeriesRequest,
+    basis: &Basis,
+) -> Result<Outcome<BookedSeries, SeriesRefusal>> {
+    let (clinic, doctor) = (request.caller.clinic, request.doctor);
+    let copy = match changes::hold_up_to_date(&mut *db, clinic, doctor, basis).await? {
+        Holding::BySomebody => return Ok(Outcome::Held),
+        Holding::Gone => return Ok(Outcome::Refused(SeriesRefusal::NoSuchDoctor)),
+        Holding::UpToDate(copy) => copy,
+    };
+    let rules = copy.calendar.rules();
+    let length = request.length.unwrap_or(rules.slot);
+    let times = request.repeat.times(rules.zone, request.first, length)?;
+    sqlx::raw_sql("SAVEPOINT series").execute(&mut *db).await?;
+    let row = insert(&mut *db, reference, request, length).await?;
+    let bookings = times.into_iter().map(|during| occurrence(request, SeriesId(row.id), during));
+    let mut batch = Batch { clinic, doctor, copy, bookings: bookings.collect() };
+    let done = batches::decide_and_write(&mut *db, &mut batch, basis.now).await?;
+    let BatchWritten::Done { written, copy, stamp } = done else { return Err(Error::TryAgain) };
+    let (mut booked, mut skipped) = (Vec::new(), Vec::new());
+    for (booking, written) in batch.bookings.iter().zip(written) {
+        let during = booking.during;
+        match written {
+            Written::Booked(appointment) => booked.push(appointment),
+            Written::Refused(refusal) => skipped.push(Skipped { during, violations: refusal.violations }),
+            // Another of the series takes the time.
+            Written::Again => skipped.push(Skipped { during, violations: vec![Violation::SlotTaken] }),
+            Written::Held | Written::OutOfYears | Written::KeyLost => return Err(Error::TryAgain),
+        }
+    }
+    if booked.is_empty() || !(skipped.is_empty() || request.skip_conflicts) {
+        sqlx::raw_sql("ROLLBACK TO SAVEPOINT series").execute(&mut *db).await?;
+        return Ok(Outcome::Refused(SeriesRefusal::Times(skipped)));
+    }
+    let row = BookedSeries { series: row.with(booked), skipped };
+    retries::keep(db, &request.caller, &row).await?;
+    Ok(Outcome::Done { row, copy: Some(copy.unwrap_or(batch.copy)), stamp })
 }
 
-/// Writes a series with its appointments: all of them or, where it skips conflicts, those that can be.
-/// One that was written before (its acknowledgement was lost) is found by its reference.
-pub async fn write(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) -> Result<SeriesWritten> {
-    if let Some(earlier) = find_by_reference(&mut *db, clinic, series.reference).await? {
-        return Ok(SeriesWritten::Booked(BookedSeries { series: earlier, skipped: series.skipped.clone() }));
+fn occurrence(request: &SeriesRequest, series: SeriesId, during: Interval) -> Booking {
+    Booking {
+        reference: Uuid::now_v7(),
+        request: BookingRequest {
+            caller: request.caller.clone(),
+            bookable: request.bookable,
+            doctor: request.doctor,
+            patient: request.patient,
+            start: during.start(),
+            length: Some(during.length()),
+            reason: request.reason.clone(),
+            hold: None,
+        },
+        during,
+        series: Some(series),
     }
-    sqlx::raw_sql("SAVEPOINT series").execute(&mut *db).await?;
-    let row = insert(&mut *db, clinic, series).await?;
-    let mut of_series = series.bookings.clone();
-    for booking in &mut of_series {
-        booking.series = Some(SeriesId(row.id));
-    }
-    let mut outcomes = bookings::write(&mut *db, &of_series).await?;
-    let (mut booked, mut skipped, mut is_outdated) = (Vec::new(), series.skipped.clone(), false);
-    for booking in &of_series {
-        match outcomes.remove(&booking.reference) {
-            Some(Written::Booked(appointment)) => booked.push(appointment),
-            Some(Written::Refused(Refusal { violations, .. })) => {
-                skipped.push(Skipped { during: booking.during, violations });
-            }
-            Some(Written::Outdated) | None => is_outdated = true,
-        }
-    }
-    skipped.sort_by_key(|skipped| skipped.during);
-    let is_refused = booked.is_empty() || (!skipped.is_empty() && !series.skip_conflicts);
-    if is_outdated || is_refused {
-        sqlx::raw_sql("ROLLBACK TO SAVEPOINT series").execute(&mut *db).await?;
-        if is_outdated {
-            // Also undone: that expired holds were freed, which would be in the way again.
-            for booking in &series.bookings {
-                alarms::lapse(&mut *db, clinic, series.doctor, series.patient, &booking.during).await?;
-            }
-        }
-        return Ok(if is_outdated { SeriesWritten::Outdated } else { SeriesWritten::Refused(skipped) });
-    }
-    let booked = BookedSeries { series: row.with(booked), skipped };
-    retries::keep(db, &series.caller, &booked).await?;
-    Ok(SeriesWritten::Booked(booked))
+}
+
+/// The series that was written under a reference by a transaction whose outcome was lost.
+pub async fn settle(db: &mut PgConnection, reference: Uuid, request: &SeriesRequest) -> Result<Option<Series>> {
+    let clinic = request.caller.clinic;
+    // It held the calendar until it ended.
+    calendars::hold(&mut *db, clinic, request.doctor, true).await?;
+    find_by_reference(db, clinic, reference).await
 }
 
 /// For any patient of the clinic: whether the caller may have them, the series' own appointments say.
-async fn insert(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) -> Result<SeriesRow> {
+async fn insert(
+    db: &mut PgConnection,
+    reference: Uuid,
+    request: &SeriesRequest,
+    length: Duration,
+) -> Result<SeriesRow> {
     let row = sqlx::query_as!(
         SeriesRow,
         "INSERT INTO appointment_series (
@@ -107,15 +136,15 @@ async fn insert(db: &mut PgConnection, clinic: ClinicId, series: &NewSeries) -> 
          FROM patients p
          WHERE p.clinic_id = $1 AND p.id = $4 AND p.deleted_at IS NULL
          RETURNING id, doctor_id, patient_id, rrule, first_start, duration_minutes, reason, created_by, created_at",
-        clinic.0,
-        series.reference,
-        series.doctor.0,
-        series.patient.0,
-        series.rrule,
-        series.first,
-        i32::try_from(series.length.num_minutes()).unwrap_or(i32::MAX),
-        series.reason,
-        series.caller.account.0,
+        request.caller.clinic.0,
+        reference,
+        request.doctor.0,
+        request.patient.0,
+        request.repeat.text(),
+        request.first,
+        i32::try_from(length.num_minutes()).unwrap_or(i32::MAX),
+        request.reason,
+        request.caller.account.0,
     )
     .fetch_optional(db)
     .await?;
@@ -167,8 +196,8 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: SeriesId, seen: V
     Ok(row.with(appointments.into_iter().map(AppointmentRow::checked).collect::<Result<_>>()?))
 }
 
-/// Cancels an appointment of a series and those of the series that follow it, as far as they can be:
-/// what is checked in, over or cancelled already stays as it is.
+/// Cancels an appointment of a series and those of the series that follow it, as far as they can be: what is checked
+/// in, over or cancelled already stays as it is. The transaction holds the doctor's calendar.
 pub async fn cancel_from(
     db: &mut PgConnection,
     caller: &Caller,

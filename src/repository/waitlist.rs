@@ -7,12 +7,16 @@ use sqlx::PgConnection;
 use super::{
     Conflict, Error, Page, Result, alarms,
     appointments::{AppointmentRow, range},
-    expect_version,
+    calendars::{self, Question},
+    changes::{self, Basis, Holding, Outcome},
+    expect_version, retries,
 };
 use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, WaitlistEntryId,
     appointments::Appointment,
-    waitlist::{Alarm, Entry, EntryStatus, NewEntry, Sought, Wanted},
+    calendar::SpanChange,
+    proposal::{Proposal, Refusal},
+    waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, Wanted},
 };
 
 /// An entry with the hold that it is offered, if any.
@@ -233,48 +237,84 @@ async fn with_holds(db: &mut PgConnection, clinic: ClinicId, rows: Vec<EntryRow>
     Ok(entries)
 }
 
-/// Takes what an entry is offered: the hold becomes an appointment.
+/// The doctor and the time that an entry is offered now, if any.
 ///
 /// # Errors
 /// [`Conflict::NoOffer`] where nothing is held for it now; [`Conflict::OfferAccepted`] where that was taken before.
-pub async fn accept(
-    db: &mut PgConnection,
-    caller: &Caller,
-    id: WaitlistEntryId,
-    seen: Visibility,
-    expected: Option<i64>,
-) -> Result<Appointment> {
-    lock(&mut *db, caller.clinic, id).await?;
-    let entry = find(&mut *db, caller.clinic, id, seen).await?;
-    expect_version(expected, entry.version)?;
-    if entry.status == EntryStatus::Accepted {
-        return Err(Error::Conflict(Conflict::OfferAccepted));
+pub fn offered(entry: &Entry) -> Result<&Appointment> {
+    match (&entry.offer, entry.status) {
+        (_, EntryStatus::Accepted) => Err(Error::Conflict(Conflict::OfferAccepted)),
+        (Some((held, _)), _) => Ok(held),
+        (None, _) => Err(Error::Conflict(Conflict::NoOffer)),
     }
+}
+
+/// Takes what an entry is offered with a doctor: the hold becomes an appointment, if no rule stands against it by now.
+///
+/// # Errors
+/// Those of [`offered`]; [`Error::Stale`] where the entry has another version.
+pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis) -> Result<Outcome<Appointment>> {
+    let Acceptance { caller, entry: id, doctor, reach, expected } = accepting;
+    let copy = match changes::hold_up_to_date(&mut *db, caller.clinic, *doctor, basis).await? {
+        Holding::BySomebody => return Ok(Outcome::Held),
+        Holding::Gone => return Ok(Outcome::Refused(Refusal::no_such_doctor())),
+        Holding::UpToDate(copy) => copy,
+    };
+    lock(&mut *db, caller.clinic, *id).await?;
+    let entry = find(&mut *db, caller.clinic, *id, *reach).await?;
+    expect_version(*expected, entry.version)?;
+    let held = offered(&entry)?;
+    if held.doctor != *doctor {
+        return Err(Error::TryAgain);
+    }
+    let asked = Question {
+        clinic: caller.clinic,
+        doctor: held.doctor,
+        patient: held.patient,
+        bookable: Visibility::WHOLE_CLINIC,
+        proposal: Proposal { during: held.during, ignored: Some(held.id) },
+    };
+    match changes::weigh(&mut *db, asked, &copy, basis.now).await? {
+        None => return Ok(Outcome::Held),
+        Some(refusal) if !refusal.violations.is_empty() => return Ok(Outcome::Refused(refusal)),
+        Some(_) => {}
+    }
+    let version = calendars::advance(&mut *db, caller.clinic, *doctor).await?;
     let accepted = sqlx::query_as!(
         AppointmentRow,
         "UPDATE appointments
-         SET held_until = NULL, created_by = $3, created_at = now(), updated_at = now(), version = version + 1
-         WHERE clinic_id = $1 AND waitlist_entry_id = $2 AND status = 'SCHEDULED' AND held_until > now()
+         SET held_until = NULL, created_by = $3, created_at = now(), updated_at = now(), version = version + 1,
+             calendar_version = $4
+         WHERE clinic_id = $1 AND id = $2 AND status = 'SCHEDULED' AND held_until > now()
          RETURNING *",
         caller.clinic.0,
-        id.0,
+        held.id.0,
         caller.account.0,
+        version,
     )
     .fetch_optional(&mut *db)
     .await?;
-    let accepted = accepted.ok_or(Error::Conflict(Conflict::NoOffer))?.checked()?;
-    set_status(db, caller.clinic, id, "ACCEPTED").await?;
-    Ok(accepted)
+    let row = accepted.ok_or(Error::Conflict(Conflict::NoOffer))?.checked()?;
+    set_status(&mut *db, caller.clinic, *id, "ACCEPTED").await?;
+    retries::keep(db, caller, &row).await?;
+    let change = SpanChange { appointment: row.id, during: row.during, is_active: true, held_until: None };
+    let stamp = changes::stamp(copy.versions, version, vec![change]);
+    Ok(Outcome::Done { row, copy: Some(copy), stamp })
 }
 
-/// Takes an entry back, and answers the doctor whose time was held for it, if any.
+/// Takes an entry back, and frees the time that was held for it, if any.
 pub async fn withdraw(
     db: &mut PgConnection,
     caller: &Caller,
     id: WaitlistEntryId,
     seen: Visibility,
     expected: Option<i64>,
-) -> Result<Option<DoctorId>> {
+) -> Result<()> {
+    // The calendar is held before the entry is; what is offered in between makes this start again.
+    let doctor = find(&mut *db, caller.clinic, id, seen).await?.offer.map(|(held, _)| held.doctor);
+    if let Some(doctor) = doctor {
+        calendars::hold(&mut *db, caller.clinic, doctor, true).await?;
+    }
     lock(&mut *db, caller.clinic, id).await?;
     let entry = find(&mut *db, caller.clinic, id, seen).await?;
     expect_version(expected, entry.version)?;
@@ -285,17 +325,22 @@ pub async fn withdraw(
         return Err(Error::Conflict(Conflict::OfferAccepted));
     }
     set_status(&mut *db, caller.clinic, id, "WITHDRAWN").await?;
-    let Some((held, _)) = entry.offer else { return Ok(None) };
+    let Some((held, _)) = entry.offer else { return Ok(()) };
+    if doctor != Some(held.doctor) {
+        return Err(Error::TryAgain);
+    }
+    let stamp = calendars::advance(&mut *db, caller.clinic, held.doctor).await?;
     sqlx::query!(
-        "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
+        "UPDATE appointments
+         SET status = 'CANCELLED', updated_at = now(), version = version + 1, calendar_version = $3
          WHERE clinic_id = $1 AND id = $2",
         caller.clinic.0,
         held.id.0,
+        stamp,
     )
     .execute(&mut *db)
     .await?;
-    alarms::ring(db, caller.clinic, held.doctor, &held.during).await?;
-    Ok(Some(held.doctor))
+    alarms::ring(db, caller.clinic, held.doctor, &held.during).await
 }
 
 async fn lock(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{Days, Utc};
+use chrono::Days;
 use serde_json::{Value, json};
 
 use crate::support::{Session, TestApp, TestDatabase, settings};
@@ -21,7 +21,7 @@ async fn demo() -> (TestApp, Session) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_clinic_has_useful_slots_breaks_and_time_off() {
     let (_app, admin) = demo().await;
-    let (from, to) = (Utc::now(), Utc::now() + Days::new(14));
+    let (from, to) = (clinicd::clock::now(), clinicd::clock::now() + Days::new(14));
     let asked = format!("from={}&to={}", from.format("%FT%TZ"), to.format("%FT%TZ"));
     let all = admin.get(&format!("/api/slots?{asked}")).await.expect(200);
     let slots = all.body.as_array().unwrap();

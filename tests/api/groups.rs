@@ -125,8 +125,11 @@ async fn bookings_of_one_group_count_against_the_days_capacity_one_after_the_oth
     admin.post("/api/appointments/check", booking(doctor, patients[0], "06:00")).await.expect(200);
     let mut db = app.database.connect().await;
     let insert = format!(
-        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
-         VALUES ({}, gen_random_uuid(), {doctor}, {}, '[2031-03-05 07:00Z, 2031-03-05 07:30Z)', {})",
+        "WITH stamp AS (
+             UPDATE calendar_versions SET version = version + 1 WHERE doctor_id = {doctor} RETURNING version
+         )
+         INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
+         SELECT {}, gen_random_uuid(), {doctor}, {}, '[2031-03-05 07:00Z, 2031-03-05 07:30Z)', {}, version FROM stamp",
         admin.clinic, patients[0], admin.id,
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut db).await.unwrap();

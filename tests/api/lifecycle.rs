@@ -123,9 +123,9 @@ async fn the_history_of_a_deleted_doctor_can_be_put_right() {
     // An appointment of yesterday, which nobody has closed yet.
     let mut db = app.database.connect().await;
     let past: i64 = sqlx::query_scalar(
-        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
+        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
          VALUES ($1, gen_random_uuid(), $2, $3,
-                 tstzrange(now() - interval '1 day', now() - interval '1 day' + interval '30 minutes'), $4)
+                 tstzrange(now() - interval '1 day', now() - interval '1 day' + interval '30 minutes'), $4, 1)
          RETURNING id",
     )
     .bind(admin.clinic)

@@ -21,11 +21,12 @@ fn statements() -> BTreeMap<String, usize> {
     statements.collect()
 }
 
-/// The statement of each function that reads or writes rows of clinics, as a prepared one: their arguments are what
-/// it unnests.
+/// The statement of each function that reads or writes rows of clinics, as a prepared one: what it unnests are its
+/// parameters.
 async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usize> {
-    let functions: Vec<(String, String, Vec<String>)> = sqlx::query_as(
-        "SELECT p.proname::text, p.prosrc, array(SELECT t::regtype::text FROM unnest(p.proargtypes) AS t)
+    let functions: Vec<(String, String, Vec<String>, Vec<String>)> = sqlx::query_as(
+        "SELECT p.proname::text, p.prosrc, array(SELECT t::regtype::text FROM unnest(p.proargtypes) AS t),
+             p.proargnames[:p.pronargs]
          FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
          WHERE p.pronamespace = 'public'::regnamespace AND l.lanname = 'plpgsql' AND p.proretset",
     )
@@ -33,13 +34,21 @@ async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usiz
     .await
     .unwrap();
     let names: BTreeSet<_> = functions.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, BTreeSet::from(["book", "find_patients", "patient_pages"]));
-    let statement = |(_, body, types): (String, String, Vec<String>)| {
+    assert_eq!(names, BTreeSet::from(["book", "find_patients", "patient_pages", "read_calendars"]));
+    let statement = |(_, body, types, names): (String, String, Vec<String>, Vec<String>)| {
         let statement = body.split_once("RETURN QUERY").and_then(|(_, rest)| rest.rsplit_once(';'));
-        let (before, rest) = statement.expect("RETURN QUERY …; END").0.split_once("unnest(").expect("its arguments");
-        let (_, after) = rest.split_once(')').expect("its arguments");
-        let arguments: Vec<_> = types.iter().enumerate().map(|(n, ty)| format!("${}::{ty}", n + 1)).collect();
-        (format!("{before}unnest({}){after}", arguments.join(", ")), types.len())
+        let mut parts = statement.expect("RETURN QUERY …; END").0.split("unnest(");
+        let mut prepared = parts.next().expect("what comes before").to_owned();
+        for part in parts {
+            let (arguments, after) = part.split_once(')').expect("its arguments");
+            let parameter = |argument: &str| {
+                let n = names.iter().position(|name| name == argument.trim()).expect("a parameter");
+                format!("${}::{}", n + 1, types[n])
+            };
+            let arguments: Vec<_> = arguments.split(',').map(parameter).collect();
+            prepared += &format!("unnest({}){after}", arguments.join(", "));
+        }
+        (prepared, types.len())
     };
     functions.into_iter().map(statement).collect()
 }

@@ -135,9 +135,10 @@ async fn a_request_that_is_under_way_is_told_so_and_its_client_may_go() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");
+    admin.post("/api/appointments/check", body.clone()).await.expect(200);
     let mut db = app.database.connect().await;
     let mut held = db.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE appointments IN ACCESS EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE appointments IN SHARE MODE").execute(&mut *held).await.unwrap();
     // The client gives up, and its request goes on.
     let gone = keyed(&admin, "/api/appointments", "k", &body);
     assert!(tokio::time::timeout(Duration::from_millis(500), gone).await.is_err());

@@ -1,11 +1,11 @@
-//! The schedule actors: refusals from memory, passivation, failure, bounded admission.
+//! The schedule actors: pending writes, passivation, failure, bounded admission.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, TimeZone, Utc};
 use clinicd::{
     actors::{
-        repository::{self, Error, Repository, peers::Peers},
+        repository::{self, Error, Repository},
         schedule::{Limits, ScheduleError, Schedules},
     },
     domain::{
@@ -22,8 +22,7 @@ async fn actors(app: &TestApp, limits: Limits) -> (Repository, Schedules) {
     let database = Database::open(Some(&app.database.url), "unused".as_ref()).await.unwrap();
     let settings = repository::Settings { options: database.options(), workers: 2, booking_writers: 1 };
     let repository = Repository::start(settings).await.unwrap();
-    let (peers, news) = Peers::join(database.options()).await;
-    let schedules = Schedules::start(repository.clone(), peers, news, limits).await.unwrap();
+    let schedules = Schedules::start(repository.clone(), limits).await.unwrap();
     (repository, schedules)
 }
 
@@ -47,7 +46,7 @@ fn request(admin: &Session, doctor: i64, patient: i64, hour: u32) -> BookingRequ
     }
 }
 
-/// A clinic with a doctor and a patient, made by a program that has stopped since: the actors are alone.
+/// A clinic with a doctor and a patient, made by a program that has stopped since.
 async fn filled() -> (TestApp, Session, i64, i64) {
     let (app, admin, doctors, patient) = filled_with(1).await;
     (app, admin, doctors[0], patient)
@@ -66,45 +65,32 @@ async fn filled_with(count: usize) -> (TestApp, Session, Vec<i64>, i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_is_refused_from_memory_without_the_database() {
+async fn nobody_is_refused_because_of_a_write_that_is_not_committed() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
-    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
-    admin.new_appointment(doctor, patient, "10:00").await;
-
-    // The table is locked against everybody: what is answered now is answered from memory.
-    let mut db = app.database.connect().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE appointments IN ACCESS EXCLUSIVE MODE").execute(&mut db).await.unwrap();
-    let refused = admin.post("/api/appointments", booking(doctor, patient, "10:00"));
-    let refused = tokio::time::timeout(Duration::from_secs(4), refused).await.expect("an answer from memory");
-    let refused = refused.expect_problem(409, "slot-taken");
-    assert_eq!(refused.body["next_slots"].as_array().unwrap().len(), 3);
-    sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pending_write_occupies_its_time_until_its_outcome_is_known() {
-    let app = TestApp::start().await;
-    let admin = app.founder("ada").await;
-    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
-    // The schedule is in memory before the table is locked.
+    let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
     admin.new_appointment(doctor, patient, "08:00").await;
 
     let mut db = app.database.connect().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE appointments IN SHARE MODE").execute(&mut db).await.unwrap();
-    let pending = {
+    let book = |patient| {
         let admin = admin.clone();
         tokio::spawn(async move { admin.post("/api/appointments", booking(doctor, patient, "10:00")).await })
     };
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!pending.is_finished(), "the write waits for the lock");
-    admin.post("/api/appointments", booking(doctor, patient, "10:00")).await.expect_problem(409, "slot-taken");
+    let pending = [book(patient), book(other)];
+    // What is committed is told meanwhile.
+    admin.post("/api/appointments", booking(doctor, other, "08:00")).await.expect_problem(409, "slot-taken");
+    assert!(pending.iter().all(|pending| !pending.is_finished()), "both wait for the lock");
     sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
-    pending.await.unwrap().expect(201);
+    let mut answers = Vec::new();
+    for pending in pending {
+        answers.push(pending.await.unwrap());
+    }
+    crate::booking_races::assert_one_winner(&answers);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_the_database_refuses_frees_its_claim() {
+async fn a_booking_that_fails_leaves_its_time_free() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -113,16 +99,16 @@ async fn a_write_that_the_database_refuses_frees_its_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_write_past_the_schedule_is_refused_by_the_database_and_learnt() {
+async fn the_constraint_holds_against_who_writes_without_a_stamp() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
     admin.new_appointment(doctor, patient, "08:00").await;
-    // Another program, which knows nothing of schedules, takes a time.
+    // Another program, which knows nothing of versions, takes a time.
     let mut db = app.database.connect().await;
     sqlx::query(
-        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
-         VALUES ($1, gen_random_uuid(), $2, $3, '[2031-03-05 10:00+00, 2031-03-05 10:30+00)', $4)",
+        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
+         VALUES ($1, gen_random_uuid(), $2, $3, '[2031-03-05 10:00+00, 2031-03-05 10:30+00)', $4, 1)",
     )
     .bind(admin.clinic)
     .bind(doctor)
@@ -133,10 +119,8 @@ async fn what_others_write_past_the_schedule_is_refused_by_the_database_and_lear
     .unwrap();
     let refused = admin.post("/api/appointments", booking(doctor, patient, "10:00")).await;
     let refused = refused.expect_problem(409, "slot-taken");
-    // What is offered instead goes by what was learnt.
-    assert_eq!(refused.body["next_slots"][0]["start"], "2031-03-05T10:30:00+00:00");
-    let again = admin.post("/api/appointments", booking(doctor, patient, "09:45")).await.expect(409);
-    assert_eq!(again.body["next_slots"][0]["start"], "2031-03-05T10:30:00+00:00");
+    assert_eq!(refused.body["conflicts"][0]["start"], "2031-03-05T10:00:00+00:00");
+    assert_eq!(app.database.overlapping_pairs().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +139,7 @@ async fn an_idle_schedule_leaves_memory_and_loses_nothing() {
     assert_eq!(schedules.resident(), 0, "an idle schedule is passivated");
     let refused = schedules.book(request(&admin, doctor, patient, 10)).await;
     let Err(ScheduleError::Refused(refused)) = refused else { panic!("{refused:?}") };
-    assert_eq!(refused.violations, [Violation::SlotTaken]);
+    assert_eq!(refused.violations, [Violation::SlotTaken, Violation::PatientBusy]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,9 +187,6 @@ async fn an_activation_that_nobody_waits_for_any_more_leaves_nothing_behind() {
         asking.abort();
     }
     assert_eq!(schedules.resident(), 2, "both are being read");
-    // What changes meanwhile is not lost on the one that comes.
-    schedules.after(clinic, Ok(()), |()| [DoctorId(doctor)]).unwrap();
-    assert_eq!(schedules.resident(), 2);
     sqlx::raw_sql("COMMIT").execute(&mut db).await.unwrap();
     for _ in 0..100 {
         if schedules.resident() == 1 {

@@ -51,6 +51,67 @@ async fn a_series_is_booked_at_the_doctors_wall_clock_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_series_from_the_second_of_a_doubled_hour_starts_there() {
+    let (_app, admin, doctor, patient) = clinic().await;
+    let zone = json!({ "time_zone": "America/New_York" });
+    admin.patch(&format!("/api/doctors/{doctor}/scheduling"), zone).await.expect(200);
+    // On 2031-11-02 New York has 01:30 at 05:30Z and at 06:30Z.
+    for (first, patient) in [("06:30", patient), ("05:30", admin.new_patient().await)] {
+        let mut body = series(doctor, patient, "FREQ=DAILY;COUNT=1");
+        body["appointment_datetime"] = format!("2031-11-02T{first}:00Z").into();
+        let booked = admin.post("/api/appointment-series", body).await.expect(201);
+        assert_eq!(starts(&booked.body), [format!("2031-11-02T{first}")]);
+    }
+    let mut body = series(doctor, patient, "FREQ=DAILY;COUNT=2");
+    body["appointment_datetime"] = "2031-11-02T06:00:00Z".into();
+    let booked = admin.post("/api/appointment-series", body).await.expect(201);
+    assert_eq!(starts(&booked.body), ["2031-11-02T06:00", "2031-11-03T06:00"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_keeps_the_microseconds_of_its_first_start() {
+    let (_app, admin, doctor, patient) = clinic().await;
+    let mut body = series(doctor, patient, "FREQ=DAILY;COUNT=2");
+    body["appointment_datetime"] = "2031-03-05T10:00:00.123456789Z".into();
+    let booked = admin.post("/api/appointment-series", body).await.expect(201);
+    let read = admin.get(booked.header("location")).await.expect(200);
+    for answer in [booked, read] {
+        let booked: Vec<_> = answer.body["appointments"].as_array().unwrap().iter().collect();
+        assert_eq!(booked.len(), 2);
+        assert_eq!(booked[0]["appointment_datetime"], "2031-03-05T10:00:00.123456+00:00");
+        assert_eq!(booked[1]["appointment_datetime"], "2031-03-06T10:00:00.123456+00:00");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_that_leaves_the_kept_years_is_refused_as_a_whole() {
+    let (app, admin, doctor, patient) = clinic().await;
+    let mut body = series(doctor, patient, "");
+    body["appointment_datetime"] = "2200-12-29T10:00:00Z".into();
+    for skip in [false, true] {
+        for rule in ["FREQ=DAILY;COUNT=5", "FREQ=DAILY;UNTIL=22010105"] {
+            (body["rrule"], body["skip_conflicts"]) = (rule.into(), skip.into());
+            let refused = admin.post("/api/appointment-series", body.clone()).await.expect_problem(422, "invalid");
+            let sentence = "Only the first 3 appointments fit into the years 1900 to 2200: end the rule by COUNT=3.";
+            assert_eq!(refused.errors("rrule"), [sentence], "{rule}");
+        }
+    }
+    assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 0);
+    body["rrule"] = "FREQ=DAILY;COUNT=3".into();
+    let booked = admin.post("/api/appointment-series", body).await.expect(201);
+    assert_eq!(starts(&booked.body), ["2200-12-29T10:00", "2200-12-30T10:00", "2200-12-31T10:00"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_with_both_count_and_until_is_refused() {
+    let (app, admin, doctor, patient) = clinic().await;
+    let body = series(doctor, patient, "FREQ=DAILY;COUNT=2;UNTIL=20310331");
+    let refused = admin.post("/api/appointment-series", body).await.expect_problem(422, "invalid");
+    assert_eq!(refused.errors("rrule"), ["A rule ends by COUNT or by UNTIL, not by both: leave one out."]);
+    assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_or_nothing_lists_each_conflict_and_skipping_books_the_rest() {
     let (app, admin, doctor, patient) = clinic().await;
     let elsewhere = admin.new_doctor().await;

@@ -89,21 +89,6 @@ async fn a_search_is_at_most_31_days_and_its_ends_are_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_goes_by_memory_and_asks_no_table() {
-    let app = TestApp::start().await;
-    let admin = app.founder("ada").await;
-    let doctor = working_doctor(&admin, "Cardiology", "09:00", "12:00").await;
-    let path = format!("/api/doctors/{doctor}/slots?from=2031-03-05T00:00:00Z");
-    let before = admin.get(&path).await.expect(200);
-    let mut db = app.database.connect().await;
-    let lock = "BEGIN; LOCK TABLE appointments, doctors, working_hours, time_off IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(lock).execute(&mut db).await.unwrap();
-    let locked = tokio::time::timeout(std::time::Duration::from_secs(4), admin.get(&path)).await;
-    assert_eq!(locked.expect("an answer from memory").expect(200).body, before.body);
-    sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_time_that_is_not_offered_is_explained_rule_by_rule() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;

@@ -42,7 +42,9 @@ async fn accept(admin: &Session, entry: i64) -> Answer {
 /// Lets every hold expire now, as if its time had passed.
 async fn expire_holds(database: &TestDatabase) {
     let mut db = database.connect().await;
-    let expire = "UPDATE appointments SET held_until = now() - interval '1 second' WHERE held_until IS NOT NULL;
+    let expire = "UPDATE calendar_versions SET version = version + 1;
+                  UPDATE appointments a SET held_until = now() - interval '1 second', calendar_version = v.version
+                  FROM calendar_versions v WHERE v.doctor_id = a.doctor_id AND held_until IS NOT NULL;
                   UPDATE waitlist_alarms SET due_at = now()";
     sqlx::raw_sql(expire).execute(&mut db).await.unwrap();
 }

@@ -1,90 +1,145 @@
-//! The booking writer: all bookings that are queued when its connection is free are one transaction.
+//! The booking writer: the batches of all doctors that are queued when its connection is free are one transaction.
 
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
 use super::{
-    Context, Error, Result, Written,
+    Context, Error, Repository, Result,
     connection::Connection,
-    grouping::{Kind, Pending},
+    grouping::{Answering, Kind, Pending},
 };
-use crate::{domain::appointments::Booking, repository::bookings};
+use crate::{
+    clock,
+    repository::{
+        batches::{self, Batch, BatchWritten},
+        calendars, context,
+    },
+};
 
-/// How often a booking is tried again after a deadlock or a lost outcome.
-const ATTEMPTS: u32 = 5;
+/// How long until a lost outcome is looked for, and then looked for again, in milliseconds.
+pub(super) const LOOKS: [u64; 5] = [20, 100, 500, 2000, 4000];
 
-/// Bookings, written in groups; a doctor's always by the same writer.
+/// Batches of bookings, written in groups; a doctor's always by the same writer.
 pub(super) struct Bookings;
 
 impl Kind for Bookings {
     const NAME: &'static str = "bookings";
     const LARGEST: usize = 64;
-    type Item = Booking;
-    type Answer = Written;
+    type Item = Batch;
+    type Answer = BatchWritten;
     type Memory = ();
 
     async fn work(connection: &mut Connection, (): &mut (), mut group: Vec<Pending<Self>>) {
-        // Both sides of a deadlock would otherwise take the same rows in different orders.
-        group.sort_by_key(|(booking, _)| (booking.caller.clinic, booking.doctor, booking.during));
-        let (bookings, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let outcomes = settle(connection, &bookings, false).await;
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            let _ = answer.send(outcome);
-        }
-    }
-}
-
-/// Writes a batch until the outcome of each booking is known. Writing one again finds what an earlier
-/// attempt wrote, by its reference, and waits for an attempt that the server is still at.
-async fn settle(connection: &mut Connection, batch: &[Booking], mut may_have_happened: bool) -> Vec<Result<Written>> {
-    let mut pause = Duration::from_millis(20);
-    for attempt in 1..=ATTEMPTS {
-        let error = match commit(connection, batch.to_vec()).await {
-            Ok(outcomes) => return outcomes.into_iter().map(Ok).collect(),
-            Err(error) => error,
-        };
-        let (clinic, last) = (batch[0].caller.clinic, batch[batch.len() - 1].caller.clinic);
-        match error {
-            Error::Unavailable if !may_have_happened => break,
-            Error::OutcomeUnknown => may_have_happened = true,
-            // Whoever is in the way of one clinic must not keep the others waiting.
-            Error::TryAgain if attempt > 1 && clinic != last => {
-                let clinics = batch.chunk_by(|a, b| a.caller.clinic == b.caller.clinic);
-                return settle_apart(connection, clinics, may_have_happened).await;
+        // The order of locks.
+        group.sort_by_key(|(batch, _)| (batch.clinic, batch.doctor));
+        let (batches, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        match write(connection, &batches).await {
+            Ok(written) => answer(batches, answers, written.into_iter().map(Ok).collect()),
+            // Others need not wait while it is looked for.
+            Err(Error::OutcomeUnknown) => {
+                let mut fresh = connection.another();
+                tokio::spawn(async move {
+                    let mut settled = Vec::with_capacity(batches.len());
+                    for batch in &batches {
+                        settled.push(settle(&mut fresh, batch).await);
+                    }
+                    answer(batches, answers, settled);
+                });
             }
-            Error::TryAgain | Error::Unavailable => {}
-            // What one booking did wrong must not fail the others: each goes alone.
-            _ if batch.len() > 1 => return settle_apart(connection, batch.chunks(1), may_have_happened).await,
-            error => return vec![Err(error)],
-        }
-        if attempt < ATTEMPTS {
-            tokio::time::sleep(pause).await;
-            pause *= 4;
+            Err(Error::Unavailable) => {
+                let unavailable = batches.iter().map(|_| Err(Error::Unavailable)).collect();
+                answer(batches, answers, unavailable);
+            }
+            // What one did wrong, or whoever is in its way, must not fail the others.
+            Err(_) => {
+                for (batch, to) in batches.into_iter().zip(answers) {
+                    let written = write_alone(connection, &batch).await;
+                    answer(vec![batch], vec![to], vec![written]);
+                }
+            }
         }
     }
-    let unsettled = || if may_have_happened { Error::OutcomeUnknown } else { Error::Unavailable };
-    batch.iter().map(|_| Err(unsettled())).collect()
 }
 
-/// Writes the parts of a batch one after the other.
-async fn settle_apart<'a>(
-    connection: &mut Connection,
-    parts: impl Iterator<Item = &'a [Booking]>,
-    may_have_happened: bool,
-) -> Vec<Result<Written>> {
-    let mut outcomes = Vec::new();
-    for part in parts {
-        outcomes.extend(Box::pin(settle(connection, part, may_have_happened)).await);
+/// Answers once nothing here shares the calendars any more: who is answered changes them.
+fn answer(batches: Vec<Batch>, answers: Vec<Answering<Bookings>>, written: Vec<Result<BatchWritten>>) {
+    drop(batches);
+    for (answer, written) in answers.into_iter().zip(written) {
+        let _ = answer.send(written);
     }
-    outcomes
 }
 
-/// Writes bookings as one transaction, each clinic's under its own context, and answers them in order.
-async fn commit(connection: &mut Connection, batch: Vec<Booking>) -> Result<Vec<Written>> {
-    let order: Vec<_> = batch.iter().map(|booking| booking.reference).collect();
-    let mut outcomes = connection
-        .transact(Context::Global, move |db| async move { bookings::write(db, &batch).await }.boxed())
-        .await?;
-    order.iter().map(|reference| outcomes.remove(reference).ok_or(Error::OutcomeUnknown)).collect()
+async fn write(connection: &mut Connection, batches: &[Batch]) -> Result<Vec<BatchWritten>> {
+    let mut batches = batches.to_vec();
+    let now = clock::now();
+    connection
+        .transact(Context::Global, move |db| async move { batches::write(db, &mut batches, now).await }.boxed())
+        .await
+}
+
+async fn write_alone(connection: &mut Connection, batch: &Batch) -> Result<BatchWritten> {
+    match write(connection, std::slice::from_ref(batch)).await {
+        Ok(mut written) => written.pop().ok_or(Error::OutcomeUnknown),
+        Err(Error::TryAgain) => Ok(BatchWritten::Held),
+        Err(Error::OutcomeUnknown) => settle(&mut connection.another(), batch).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Finds out what was committed by a transaction whose outcome was lost.
+async fn settle(connection: &mut Connection, batch: &Batch) -> Result<BatchWritten> {
+    for pause in LOOKS {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let batch = batch.clone();
+        let settled = connection.transact(Context::Global, move |db| {
+            async move {
+                context::give_up_soon(&mut *db).await?;
+                batches::settle(db, &batch).await
+            }
+            .boxed()
+        });
+        if let Ok(settled) = settled.await {
+            return Ok(settled);
+        }
+    }
+    Err(Error::OutcomeUnknown)
+}
+
+impl Repository {
+    /// Writes a batch of bookings, with those of other doctors.
+    pub(crate) async fn book(&self, batch: Batch) -> Result<BatchWritten> {
+        self.bookings.ask(batch.doctor.0, batch).await
+    }
+
+    /// Writes a batch apart from others. Whoever holds its calendar is waited for not at all or, with `waits`, for a moment.
+    pub(crate) async fn book_apart(&self, batch: Batch, waits: bool) -> Result<BatchWritten> {
+        let _permit = match waits {
+            true => Some(self.patient_changes.acquire().await.map_err(|_| Error::Unavailable)?),
+            false => None,
+        };
+        let attempt = batch.clone();
+        let written = self.transact(Context::Clinic(batch.clinic), move |db| {
+            async move {
+                context::give_up_soon(&mut *db).await?;
+                if waits {
+                    calendars::hold(&mut *db, attempt.clinic, attempt.doctor, true).await?;
+                }
+                let written = batches::write(db, &mut [attempt], clock::now()).await?;
+                written.into_iter().next().ok_or(Error::TryAgain)
+            }
+            .boxed()
+        });
+        match written.await {
+            Err(Error::TryAgain) => Ok(BatchWritten::Held),
+            Err(Error::OutcomeUnknown) => {
+                self.settled(Context::Clinic(batch.clinic), move |db| {
+                    let batch = batch.clone();
+                    async move { batches::settle(db, &batch).await }.boxed()
+                })
+                .await
+            }
+            written => written,
+        }
+    }
 }

@@ -2,16 +2,15 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Repository, Result, schedules::outside_of_clinic};
+use super::{Context, Repository, Result};
 use crate::{
     domain::{
-        Caller, ClinicId,
+        Caller, ClinicId, Identified,
         access::{Action, Resource},
         clinics::{Clinic, ClinicDetails},
         fields::FieldErrors,
-        schedules::Changed,
     },
-    repository::{clinics, schedules},
+    repository::{calendars, clinics},
 };
 
 impl Repository {
@@ -26,27 +25,38 @@ impl Repository {
         self.read(Context::Clinic(clinic), move |db| clinics::find(db, clinic).boxed()).await
     }
 
-    /// Changes the caller's clinic by `change`, if it has the expected version.
+    /// Changes the caller's clinic by `change`, if it has the expected version. Answers also whether its zone is another.
     pub async fn update_clinic(
         &self,
         caller: &Caller,
         expected: Option<i64>,
         change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors> + Send + 'static,
-    ) -> Result<Changed<Clinic>> {
+    ) -> Result<(Clinic, bool)> {
         let clinic = caller.clinic;
-        self.write(caller, Action::Update, Resource::Clinic, move |db| {
+        let changed = self.write(caller, Action::Update, Resource::Clinic, move |db| {
             async move {
+                // Held first: the doctors who have no zone of their own are read in the clinic's.
+                calendars::hold_clinic(&mut *db, clinic).await?;
                 let before = clinics::find(&mut *db, clinic).await?.details.time_zone;
                 let row = clinics::update(&mut *db, clinic, expected, change).await?;
-                if row.details.time_zone == before {
-                    return Ok(Changed { row, outside: Vec::new() });
+                let is_another = row.details.time_zone != before;
+                if is_another {
+                    calendars::advance_clinic(db, clinic).await?;
                 }
-                // The doctors who have no zone of their own are read in the clinic's.
-                schedules::count_change_of_all(&mut *db, clinic).await?;
-                Ok(Changed { row, outside: outside_of_clinic(db, clinic, None).await? })
+                Ok(OfClinic(row, is_another))
             }
             .boxed()
-        })
-        .await
+        });
+        let OfClinic(row, is_another) = changed.await?;
+        Ok((row, is_another))
+    }
+}
+
+/// A changed clinic, and whether its zone is another.
+struct OfClinic(Clinic, bool);
+
+impl Identified for OfClinic {
+    fn id(&self) -> i64 {
+        self.0.id()
     }
 }

@@ -2,7 +2,10 @@
 //! replaced, and a transaction is answered only after its commit.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,9 +25,21 @@ const WORK: Duration = Duration::from_secs(15);
 /// After how long without use a connection is tried before work is given to it.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Where connections go, and how often one of them broke: each of the others is then tried before it is used again.
+pub(super) struct Target {
+    options: PgConnectOptions,
+    breaks: AtomicU64,
+}
+
+impl Target {
+    pub(super) fn new(options: PgConnectOptions) -> Arc<Self> {
+        Arc::new(Self { options, breaks: AtomicU64::new(0) })
+    }
+}
+
 /// One PostgreSQL connection and what is known of its state.
 pub(crate) struct Connection {
-    options: Arc<PgConnectOptions>,
+    target: Arc<Target>,
     open: Option<Open>,
     /// How often it was opened.
     times_opened: u64,
@@ -34,16 +49,18 @@ struct Open {
     db: PgConnection,
     context: Option<Context>,
     last_used: Instant,
+    /// Breaks of others that were seen.
+    breaks: u64,
 }
 
 impl Connection {
-    pub(super) fn new(options: Arc<PgConnectOptions>) -> Self {
-        Self { options, open: None, times_opened: 0 }
+    pub(super) fn new(target: Arc<Target>) -> Self {
+        Self { target, open: None, times_opened: 0 }
     }
 
     /// Another connection to the same place, not yet open.
     pub(super) fn another(&self) -> Self {
-        Self::new(self.options.clone())
+        Self::new(self.target.clone())
     }
 
     /// How often it was opened: what is remembered of a database lasts as long as the connection to it.
@@ -79,8 +96,9 @@ impl Connection {
 
     /// The connection, open, alive and in that context.
     async fn ready(&mut self, context: Context) -> Result<&mut PgConnection> {
+        let breaks = self.target.breaks.load(Ordering::Relaxed);
         if let Some(open) = &mut self.open
-            && open.last_used.elapsed() > IDLE
+            && (open.last_used.elapsed() > IDLE || open.breaks != breaks)
             && !matches!(timeout(CONNECT, open.db.ping()).await, Ok(Ok(())))
         {
             self.open = None;
@@ -90,7 +108,8 @@ impl Connection {
             self.times_opened += 1;
         }
         let open = self.open.as_mut().ok_or(Error::Unavailable)?;
-        open.last_used = Instant::now();
+        open.last_used = crate::clock::instant();
+        open.breaks = breaks;
         if open.context != Some(context) {
             open.context = None;
             if let Err(error) = context::set(&mut open.db, context, false).await {
@@ -104,12 +123,12 @@ impl Connection {
 
     async fn connect(&self) -> Result<Open> {
         let connecting = async {
-            let mut db = PgConnection::connect_with(&self.options).await?;
+            let mut db = PgConnection::connect_with(&self.target.options).await?;
             sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await?;
             Ok::<_, sqlx::Error>(db)
         };
         match timeout(CONNECT, connecting).await {
-            Ok(Ok(db)) => Ok(Open { db, context: None, last_used: Instant::now() }),
+            Ok(Ok(db)) => Ok(Open { db, context: None, last_used: crate::clock::instant(), breaks: 0 }),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot connect to the database");
                 Err(Error::Unavailable)
@@ -123,7 +142,10 @@ impl Connection {
 
     fn close_if_broken<T>(&mut self, result: &Result<T>) {
         match result {
-            Err(error) if error.breaks_connection() => self.open = None,
+            Err(error) if error.breaks_connection() => {
+                self.target.breaks.fetch_add(1, Ordering::Relaxed);
+                self.open = None;
+            }
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 
 use super::{Context, Deleted, Page, Repository, Result};
 use crate::{
+    clock,
     domain::{
         Caller, DoctorId, Visibility,
         access::{Action, Resource},
@@ -58,7 +59,7 @@ impl Repository {
         self.write(caller, Action::Update, Resource::Doctors, move |db| {
             async move {
                 let row = doctors::update(&mut *db, clinic, id, seen, expected, change).await?;
-                Ok(Changed { row, outside: calendars::outside(db, clinic, id).await? })
+                Ok(Changed { row, outside: calendars::outside(db, clinic, &[id.0], clock::now()).await? })
             }
             .boxed()
         })
@@ -78,7 +79,7 @@ impl Repository {
         let deleted = self.write(caller, Action::Delete, Resource::Doctors, move |db| {
             async move {
                 doctors::delete(db, &by, id, seen, expected, cancel_appointments).await?;
-                Ok(Deleted { id: id.0, outcome: () })
+                Ok(Deleted(id.0))
             }
             .boxed()
         });

@@ -9,13 +9,18 @@ use std::{
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::oneshot;
 
-use super::{Error, Result, connection::Connection};
+use super::{
+    Error, Result,
+    connection::{Connection, Target},
+};
+use crate::clock;
 
 /// An item that waits to be worked on, and who waits for it.
-pub(super) type Pending<K> = (<K as Kind>::Item, oneshot::Sender<Result<<K as Kind>::Answer>>);
+pub(super) type Pending<K> = (<K as Kind>::Item, Answering<K>);
+/// Who waits for an answer.
+pub(super) type Answering<K> = oneshot::Sender<Result<<K as Kind>::Answer>>;
 
 /// What is worked on in groups.
 pub(super) trait Kind: Send + Sync + Sized + 'static {
@@ -49,10 +54,10 @@ impl<K: Kind> Clone for Grouping<K> {
 }
 
 impl<K: Kind> Grouping<K> {
-    pub(super) async fn start(options: Arc<PgConnectOptions>, count: usize) -> Result<Self, ractor::SpawnErr> {
+    pub(super) async fn start(target: Arc<Target>, count: usize) -> Result<Self, ractor::SpawnErr> {
         let mut actors = Vec::with_capacity(count);
         for _ in 0..count.max(1) {
-            let connection = Connection::new(options.clone());
+            let connection = Connection::new(target.clone());
             actors.push(Actor::spawn(None, GroupActor(PhantomData::<K>), connection).await?.0);
         }
         Ok(Self(actors.into()))
@@ -62,7 +67,7 @@ impl<K: Kind> Grouping<K> {
     pub(super) async fn ask(&self, key: i64, item: K::Item) -> Result<K::Answer> {
         let (answer, outcome) = oneshot::channel();
         let actor = &self.0[key.unsigned_abs() as usize % self.0.len()];
-        let message = Message::Ask(Box::new((item, answer)), Instant::now());
+        let message = Message::Ask(Box::new((item, answer)), clock::instant());
         actor.cast(message).map_err(|_| Error::Unavailable)?;
         outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
     }

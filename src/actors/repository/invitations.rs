@@ -34,7 +34,7 @@ impl Repository {
         let deleted = self.write(caller, Action::Delete, Resource::Invitations, move |db| {
             async move {
                 invitations::delete(db, clinic, id).await?;
-                Ok(Deleted { id: id.0, outcome: () })
+                Ok(Deleted(id.0))
             }
             .boxed()
         });

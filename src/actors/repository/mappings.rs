@@ -72,7 +72,7 @@ impl Repository {
         let deleted = self.write(caller, Action::Delete, Resource::Mappings, move |db| {
             async move {
                 mappings::delete(db, clinic, id, seen, expected).await?;
-                Ok(Deleted { id: id.0, outcome: () })
+                Ok(Deleted(id.0))
             }
             .boxed()
         });

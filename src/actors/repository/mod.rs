@@ -7,6 +7,8 @@
 mod accounts;
 mod appointments;
 mod booking_writer;
+mod calendar_reader;
+mod changes;
 mod clinics;
 mod connection;
 mod doctors;
@@ -16,7 +18,6 @@ mod mappings;
 mod patient_pages;
 mod patient_reader;
 mod patients;
-pub mod peers;
 mod queue;
 mod retries;
 mod schedules;
@@ -27,10 +28,7 @@ mod users;
 mod waitlist;
 mod worker;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use ractor::{
@@ -41,7 +39,7 @@ use sqlx::{PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{Semaphore, oneshot};
 
 pub use crate::repository::{
-    Conflict, Error, Page, Result, bookings::Written, context::Context, series::SeriesWritten, signing_keys::SigningKey,
+    Conflict, Error, Page, Result, context::Context, retries::Claim, signing_keys::SigningKey,
 };
 use crate::{
     domain::{
@@ -55,7 +53,9 @@ use crate::{
 };
 pub use accounts::Entry;
 use booking_writer::Bookings;
-use connection::Connection;
+use calendar_reader::Calendars;
+pub(crate) use calendar_reader::{Asked, Fresh, Read};
+use connection::{Connection, Target};
 use grouping::Grouping;
 use patient_pages::PatientPages;
 use patient_reader::Patients;
@@ -65,8 +65,10 @@ use worker::{RepositoryWorker, Work};
 
 /// How many pieces of work may wait for a worker.
 const QUEUE_LIMIT: usize = 1024;
-/// How many connections read single patients, and as many pages of them.
+/// How many connections read calendars, as many single patients, and as many pages of them.
 const READERS: usize = 2;
+/// How many changes at once wait for calendars that somebody holds: the other workers are left to those that need not.
+const PATIENT_CHANGES: usize = 2;
 /// How long a piece of work may wait before it is dropped undone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -77,9 +79,12 @@ type Workers = ActorRef<FactoryMessage<Context, Work>>;
 pub struct Repository {
     workers: Workers,
     bookings: Grouping<Bookings>,
+    calendars: Grouping<Calendars>,
     patients: Grouping<Patients>,
     patient_pages: Grouping<PatientPages>,
     waiting: Arc<Semaphore>,
+    /// Those changes at once that wait for a calendar that somebody holds.
+    patient_changes: Arc<Semaphore>,
 }
 
 /// How the repository connects.
@@ -93,40 +98,27 @@ pub struct Settings {
     pub booking_writers: usize,
 }
 
-/// A deleted row's id, for the audit trail, with what the deletion brought about.
-pub(crate) struct Deleted<T> {
-    id: i64,
-    outcome: T,
-}
+/// A deleted row's id, for the audit trail.
+pub(crate) struct Deleted(i64);
 
-impl<T> Identified for Deleted<T> {
+impl Identified for Deleted {
     fn id(&self) -> i64 {
-        self.id
+        self.0
     }
 }
 
-/// Tries work until its outcome is known, as far as that can be. The work is told whether an earlier outcome was lost:
-/// then only success says anything of it.
-///
-/// # Errors
-/// Those of the work; [`Error::OutcomeUnknown`] from the first lost outcome on.
-async fn settled<T, W>(mut work: impl FnMut(bool) -> W) -> Result<T>
+/// Tries work again where another transaction was in its way.
+async fn tried_again<T, W>(mut work: impl FnMut() -> W) -> Result<T>
 where
     W: Future<Output = Result<T>>,
 {
-    let mut pauses = [50, 400].into_iter().map(Duration::from_millis);
-    let mut is_lost = false;
-    loop {
-        let error = match work(is_lost).await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        is_lost |= matches!(error, Error::OutcomeUnknown);
-        match pauses.next() {
-            Some(pause) if is_lost || matches!(error, Error::TryAgain) => tokio::time::sleep(pause).await,
-            _ => return Err(if is_lost { Error::OutcomeUnknown } else { error }),
+    for pause in [10, 50, 250].map(Duration::from_millis) {
+        match work().await {
+            Err(Error::TryAgain) => tokio::time::sleep(pause).await,
+            done => return done,
         }
     }
+    work().await
 }
 
 impl Repository {
@@ -136,12 +128,12 @@ impl Repository {
     /// Where an actor cannot be spawned.
     pub async fn start(settings: Settings) -> Result<Self, ractor::SpawnErr> {
         // Who is kept waiting by one row of a group keeps the whole group waiting.
-        let of_groups = Arc::new(settings.options.clone().options([("lock_timeout", "1s")]));
-        let options = Arc::new(settings.options);
-        let workers_options = options.clone();
+        let of_groups = Target::new(settings.options.clone().options([("lock_timeout", "250ms")]));
+        let target = Target::new(settings.options);
+        let of_workers = target.clone();
         let arguments = FactoryArguments::builder()
             .worker_builder(Box::new(ractor::factory::worker_builder(move |_| {
-                (RepositoryWorker, Connection::new(workers_options.clone()))
+                (RepositoryWorker, Connection::new(of_workers.clone()))
             })))
             .queue(FairQueue::default())
             .router(QueuerRouting::default())
@@ -152,15 +144,18 @@ impl Repository {
         Ok(Self {
             workers,
             bookings: Grouping::start(of_groups, settings.booking_writers).await?,
-            patients: Grouping::start(options.clone(), READERS).await?,
-            patient_pages: Grouping::start(options, READERS).await?,
+            calendars: Grouping::start(target.clone(), READERS).await?,
+            patients: Grouping::start(target.clone(), READERS).await?,
+            patient_pages: Grouping::start(target, READERS).await?,
             waiting: Arc::new(Semaphore::new(QUEUE_LIMIT)),
+            patient_changes: Arc::new(Semaphore::new(PATIENT_CHANGES)),
         })
     }
 
     /// Finishes what is queued and closes the connections.
     pub async fn drain(&self) {
         self.bookings.drain().await;
+        self.calendars.drain().await;
         self.patients.drain().await;
         self.patient_pages.drain().await;
         let _ = self.workers.cast(FactoryMessage::DrainRequests);
@@ -255,14 +250,15 @@ impl Repository {
     {
         let permit = self.waiting.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let (answer, outcome) = oneshot::channel();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = crate::clock::instant() + PATIENCE;
         let work = Work::new(move |connection: &mut Connection| {
             drop(permit);
             async move {
                 if answer.is_closed() {
                     return;
                 }
-                let result = if Instant::now() > deadline { Err(Error::Overloaded) } else { work(connection).await };
+                let result =
+                    if crate::clock::instant() > deadline { Err(Error::Overloaded) } else { work(connection).await };
                 // A caller that has gone meanwhile misses the answer, not the work.
                 let _ = answer.send(result);
             }

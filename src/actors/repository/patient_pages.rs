@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use futures_util::FutureExt;
 use indexmap::IndexMap;
 
@@ -80,7 +80,7 @@ impl Kind for PatientPages {
         }
         let (known, read) = loop {
             let opened = connection.times_opened();
-            memory.keep_only_of(opened, Utc::now().date_naive());
+            memory.keep_only_of(opened, crate::clock::now().date_naive());
             let known: Vec<_> = pages.keys().map(|page| memory.pages.get(page).cloned()).collect();
             let marks = known.iter().map(|known| known.as_ref().map(|(mark, _)| mark.clone()));
             let asked: Vec<_> = pages.keys().copied().zip(marks).collect();
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_page_of_long_histories_is_not_remembered() {
-        let at = Utc::now();
+        let at = crate::clock::now();
         let patient = |history: usize| Patient {
             id: PatientId(1),
             details: PatientDetails { medical_history: Some("x".repeat(history)), ..PatientDetails::default() },

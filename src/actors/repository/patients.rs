@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Error, Page, Repository, Result, Shared};
+use super::{Context, Deleted, Error, Page, Repository, Result, Shared, tried_again};
 use crate::{
     domain::{
-        AccountId, Caller, DoctorId, PatientId, Visibility,
+        AccountId, Caller, PatientId, Visibility,
         access::{Action, Resource},
         fields::FieldErrors,
         patients::{Patient, PatientDetails, PatientFilter},
@@ -85,7 +85,7 @@ impl Repository {
         .await
     }
 
-    /// Deletes a patient and answers the doctors whose time that frees.
+    /// Deletes a patient.
     pub async fn delete_patient(
         &self,
         caller: &Caller,
@@ -93,15 +93,18 @@ impl Repository {
         seen: Visibility,
         expected: Option<i64>,
         cancel_appointments: bool,
-    ) -> Result<Vec<DoctorId>> {
-        let by = caller.clone();
-        let deleted = self.write(caller, Action::Delete, Resource::Patients, move |db| {
-            async move {
-                let freed = patients::delete(db, &by, id, seen, expected, cancel_appointments).await?;
-                Ok(Deleted { id: id.0, outcome: freed })
-            }
-            .boxed()
-        });
-        Ok(deleted.await?.outcome)
+    ) -> Result<()> {
+        tried_again(|| {
+            let by = caller.clone();
+            self.write(caller, Action::Delete, Resource::Patients, move |db| {
+                async move {
+                    patients::delete(db, &by, id, seen, expected, cancel_appointments).await?;
+                    Ok(Deleted(id.0))
+                }
+                .boxed()
+            })
+        })
+        .await?;
+        Ok(())
     }
 }

@@ -4,24 +4,50 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
-use super::{Context, Repository, Result};
+use super::{Context, Error, Repository, Result};
 use crate::{
     domain::{
         Caller, Identified,
         access::{Action, Resource, Retry},
     },
-    repository::retries,
+    repository::{
+        context,
+        retries::{self, Claim},
+    },
 };
 
 impl Repository {
-    /// What the same request has brought about already.
-    pub async fn find_kept<T>(&self, caller: &Caller, retry: Retry) -> Result<Option<T>>
+    /// Claims the key of a request, or answers what an earlier attempt brought about. The claim need not be durable: a
+    /// server that loses it has lost the work of its attempt too, which keeps its outcome only by a claim that is there.
+    pub async fn claim_key<T>(&self, caller: &Caller, retry: &Retry) -> Result<Claim<T>>
     where
         T: DeserializeOwned + Send + 'static,
     {
-        let caller = caller.clone();
-        self.read(Context::Clinic(caller.clinic), move |db| {
-            async move { retries::find(db, &caller, &retry).await }.boxed()
+        let (caller, retry) = (caller.clone(), retry.clone());
+        let claimed = self.transact(Context::Clinic(caller.clinic), move |db| {
+            async move {
+                context::give_up_soon(&mut *db).await?;
+                context::need_not_be_durable(&mut *db).await?;
+                retries::claim(db, &caller, &retry).await
+            }
+            .boxed()
+        });
+        match claimed.await {
+            // An attempt is at its end, with an outcome that is not known yet.
+            Err(Error::TryAgain) => Ok(Claim::UnderWay),
+            claimed => claimed,
+        }
+    }
+
+    /// Gives up the key of a request that was refused; answers whether it was still claimed by this attempt.
+    pub async fn give_up_key(&self, caller: &Caller, retry: &Retry) -> Result<bool> {
+        let (caller, retry) = (caller.clone(), retry.clone());
+        self.transact(Context::Clinic(caller.clinic), move |db| {
+            async move {
+                context::need_not_be_durable(&mut *db).await?;
+                retries::give_up(db, &caller, &retry).await
+            }
+            .boxed()
         })
         .await
     }

@@ -1,22 +1,25 @@
-//! Work on what doctors' schedules are bound by. Each change counts in the doctor's revision, and is
+//! Work on what doctors' schedules are bound by. Each change advances the versions of the calendars that it is of, and is
 //! answered with the appointments that it left outside.
 
-use chrono::Utc;
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{Context, Deleted, Page, Repository, Result};
 use crate::{
+    clock,
     domain::{
         Caller, ClinicId, ClosureId, DoctorId, Identified, Interval, TimeOffId, Visibility,
         access::{Action, Resource},
         appointments::Outside,
-        calendar::{Calendar, ClosedDays},
+        calendar::{CalendarCopy, ClosedDays},
         schedules::{Changed, Closure, NewHours, TimeOff, WorkingHours},
     },
     repository::{calendars, doctors, expect_version, retries, schedules},
 };
+
+/// How many doctors' calendars are read at a time where all of a clinic are looked at.
+const PIECE: usize = 64;
 
 /// A change of one doctor's rules, which the audit trail keeps under the doctor.
 struct OfDoctor<T> {
@@ -32,7 +35,7 @@ impl<T> Identified for OfDoctor<T> {
 
 impl Repository {
     /// A doctor's calendar as the database has it.
-    pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<Calendar> {
+    pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<CalendarCopy> {
         self.read(Context::Clinic(clinic), move |db| calendars::load(db, clinic, doctor).boxed()).await
     }
 
@@ -59,16 +62,12 @@ impl Repository {
         new: NewHours,
     ) -> Result<Changed<WorkingHours>> {
         let clinic = caller.clinic;
-        self.change_rules(caller, doctor, seen, move |db| {
+        self.change_rules(caller, doctor, seen, expected, move |db| {
             async move {
-                let before = calendars::load(&mut *db, clinic, doctor).await?;
-                expect_version(expected, before.rules().revision)?;
-                let today = before.rules().day_of(Utc::now());
-                schedules::set_hours(&mut *db, clinic, doctor, new.effective_from.unwrap_or(today), new.windows)
-                    .await?;
-                let changed = hours(db, clinic, doctor).await?;
-                // The change itself is counted after this.
-                Ok(WorkingHours { revision: changed.revision + 1, ..changed })
+                let today = calendars::load(&mut *db, clinic, doctor).await?.calendar.rules().day_of(clock::now());
+                let from = new.effective_from.unwrap_or(today);
+                schedules::set_hours(&mut *db, clinic, doctor, from, new.windows).await?;
+                hours(db, clinic, doctor).await
             }
             .boxed()
         })
@@ -85,7 +84,7 @@ impl Repository {
         reason: String,
     ) -> Result<Changed<TimeOff>> {
         let (clinic, by) = (caller.clinic, caller.account);
-        self.change_rules(caller, doctor, seen, move |db| {
+        self.change_rules(caller, doctor, seen, None, move |db| {
             async move { schedules::insert_time_off(db, clinic, doctor, &during, &reason, by).await }.boxed()
         })
         .await
@@ -119,23 +118,42 @@ impl Repository {
         id: TimeOffId,
     ) -> Result<()> {
         let clinic = caller.clinic;
-        self.change_rules(caller, doctor, seen, move |db| schedules::delete_time_off(db, clinic, doctor, id).boxed())
-            .await?;
+        self.change_rules(caller, doctor, seen, None, move |db| {
+            schedules::delete_time_off(db, clinic, doctor, id).boxed()
+        })
+        .await?;
         Ok(())
     }
 
     /// Closes the clinic for some days.
-    pub async fn create_closure(&self, caller: &Caller, days: ClosedDays, reason: String) -> Result<Changed<Closure>> {
+    pub async fn create_closure(&self, caller: &Caller, days: ClosedDays, reason: String) -> Result<Closure> {
         let (clinic, by) = (caller.clinic, caller.account);
         self.create(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
-                schedules::count_change_of_all(&mut *db, clinic).await?;
-                let row = schedules::insert_closure(&mut *db, clinic, days, &reason, by).await?;
-                Ok(Changed { row, outside: outside_of_clinic(db, clinic, Some(days)).await? })
+                calendars::advance_clinic(&mut *db, clinic).await?;
+                schedules::insert_closure(db, clinic, days, &reason, by).await
             }
             .boxed()
         })
         .await
+    }
+
+    /// The clinic's upcoming appointments that their doctors' rules would not allow now: all, or those around some days.
+    /// Read in pieces, so that nobody waits for it.
+    pub async fn outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
+        let doctors =
+            self.read(Context::Clinic(clinic), move |db| schedules::doctors_with_appointments(db, clinic, on).boxed());
+        let mut outside = Vec::new();
+        for piece in doctors.await?.chunks(PIECE) {
+            let piece: Vec<_> = piece.iter().map(|doctor| doctor.0).collect();
+            outside.extend(
+                self.read(Context::Clinic(clinic), move |db| {
+                    async move { calendars::outside(db, clinic, &piece, clock::now()).await }.boxed()
+                })
+                .await?,
+            );
+        }
+        Ok(outside)
     }
 
     /// The clinic's closures, newest first.
@@ -149,9 +167,9 @@ impl Repository {
         let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
-                schedules::count_change_of_all(&mut *db, clinic).await?;
+                calendars::advance_clinic(&mut *db, clinic).await?;
                 schedules::delete_closure(db, clinic, id).await?;
-                Ok(Deleted { id: id.0, outcome: () })
+                Ok(Deleted(id.0))
             }
             .boxed()
         })
@@ -159,12 +177,14 @@ impl Repository {
         Ok(())
     }
 
-    /// Changes what one doctor's schedule is bound by, while nobody else does and nobody books by it.
+    /// Changes what one doctor's schedule is bound by, if its rules have the expected version, while nobody else changes
+    /// the calendar.
     async fn change_rules<T, F>(
         &self,
         caller: &Caller,
         doctor: DoctorId,
         seen: Visibility,
+        expected: Option<i64>,
         change: F,
     ) -> Result<Changed<T>>
     where
@@ -175,11 +195,12 @@ impl Repository {
         let by = caller.clone();
         let done = self.write(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
-                doctors::lock(&mut *db, clinic, doctor).await?;
+                calendars::hold(&mut *db, clinic, doctor, true).await?;
                 doctors::find(&mut *db, clinic, doctor, seen).await?;
+                expect_version(expected, calendars::rules_version(&mut *db, clinic, doctor).await?)?;
+                calendars::advance_rules(&mut *db, clinic, doctor).await?;
                 let row = change(&mut *db).await?;
-                schedules::count_change(&mut *db, clinic, doctor).await?;
-                let outside = calendars::outside(&mut *db, clinic, doctor).await?;
+                let outside = calendars::outside(&mut *db, clinic, &[doctor.0], clock::now()).await?;
                 let changed = Changed { row, outside };
                 retries::keep(db, &by, &changed).await?;
                 Ok(OfDoctor { doctor, changed })
@@ -191,21 +212,8 @@ impl Repository {
 }
 
 async fn hours(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<WorkingHours> {
-    let calendar = calendars::load(db, clinic, doctor).await?;
+    let revision = calendars::rules_version(&mut *db, clinic, doctor).await?;
+    let calendar = calendars::load(db, clinic, doctor).await?.calendar;
     let rules = calendar.rules();
-    Ok(WorkingHours { doctor, zone: rules.zone, hours: rules.hours.clone(), revision: rules.revision })
-}
-
-/// The clinic's appointments to come that their doctors' rules would not allow now: all, or those
-/// around some days.
-pub(super) async fn outside_of_clinic(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    on: Option<ClosedDays>,
-) -> Result<Vec<Outside>> {
-    let mut outside = Vec::new();
-    for doctor in schedules::doctors_with_appointments(&mut *db, clinic, on).await? {
-        outside.extend(calendars::outside(&mut *db, clinic, doctor).await?);
-    }
-    Ok(outside)
+    Ok(WorkingHours { doctor, zone: rules.zone, hours: rules.hours.clone(), revision })
 }

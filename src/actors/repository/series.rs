@@ -2,19 +2,15 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Repository, Result, SeriesWritten, settled};
+use super::{Context, Repository, Result};
 use crate::{
     domain::{
         AppointmentId, Caller, Identified, SeriesId, Visibility,
         access::{Action, Resource},
         appointments::Appointment,
-        series::{NewSeries, Series},
+        series::Series,
     },
-    repository::{
-        appointments,
-        audit::{self, Event, Outcome},
-        series,
-    },
+    repository::{appointments, calendars, series},
 };
 
 /// The appointments that a cancellation took, which the audit trail keeps under the first.
@@ -33,34 +29,6 @@ impl Repository {
         self.read(Context::Clinic(clinic), move |db| series::find(db, clinic, id, seen).boxed()).await
     }
 
-    /// Writes a series that its doctor's schedule has accepted, and settles a lost outcome: another attempt
-    /// finds by its reference what an earlier one wrote.
-    pub(crate) async fn book_series(&self, new: NewSeries) -> Result<SeriesWritten> {
-        settled(|_| self.write_series(new.clone())).await
-    }
-
-    async fn write_series(&self, new: NewSeries) -> Result<SeriesWritten> {
-        let clinic = new.caller.clinic;
-        self.transact(Context::Clinic(clinic), move |db| {
-            async move {
-                let written = series::write(&mut *db, clinic, &new).await?;
-                if let SeriesWritten::Booked(booked) = &written {
-                    let event = Event {
-                        caller: new.caller,
-                        action: Action::Create.name(),
-                        resource: "appointment-series",
-                        resource_id: Some(booked.series.id.0),
-                        outcome: Outcome::Done,
-                    };
-                    audit::record(db, &event).await?;
-                }
-                Ok(written)
-            }
-            .boxed()
-        })
-        .await
-    }
-
     /// Cancels an appointment that the caller may see and those of its series that follow it. Answers
     /// what was cancelled; none where it is of no series.
     pub async fn cancel_from(
@@ -76,6 +44,7 @@ impl Repository {
                 let first = appointments::find(&mut *db, by.clinic, id, seen).await?;
                 crate::repository::expect_version(expected, first.version)?;
                 let Some(of_series) = first.series else { return Ok(Cancelled(id, Vec::new())) };
+                calendars::hold(&mut *db, by.clinic, first.doctor, true).await?;
                 Ok(Cancelled(id, series::cancel_from(db, &by, of_series, first.during.start()).await?))
             }
             .boxed()

@@ -70,7 +70,7 @@ impl Repository {
             async move {
                 users::delete(&mut *db, clinic, id, expected, &administering).await?;
                 sessions::revoke_all(db, id, clinic).await?;
-                Ok(Deleted { id: id.0, outcome: () })
+                Ok(Deleted(id.0))
             }
             .boxed()
         });

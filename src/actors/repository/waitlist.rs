@@ -2,15 +2,15 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Page, Repository, Result};
+use super::{Context, Deleted, Page, Repository, Result, tried_again};
 use crate::{
     domain::{
-        Caller, DoctorId, Visibility, WaitlistEntryId,
+        Caller, ClinicId, Interval, PatientId, Visibility, WaitlistEntryId,
         access::{Action, Resource},
         appointments::Appointment,
         waitlist::{Alarm, Entry, NewEntry},
     },
-    repository::{alarms, waitlist},
+    repository::{alarms, bookings, waitlist},
 };
 
 impl Repository {
@@ -35,35 +35,32 @@ impl Repository {
         self.read(Context::Clinic(clinic), move |db| waitlist::find(db, clinic, id, seen).boxed()).await
     }
 
-    /// Makes what is held for an entry its appointment.
-    pub async fn accept_offer(
-        &self,
-        caller: &Caller,
-        id: WaitlistEntryId,
-        seen: Visibility,
-        expected: Option<i64>,
-    ) -> Result<Appointment> {
-        let by = caller.clone();
-        self.create(caller, Action::Create, Resource::Appointments, move |db| {
-            async move { waitlist::accept(db, &by, id, seen, expected).await }.boxed()
-        })
-        .await
+    /// The time that is held for an entry.
+    pub async fn find_offer(&self, caller: &Caller, id: WaitlistEntryId, seen: Visibility) -> Result<Appointment> {
+        let entry = self.find_waitlist_entry(caller, id, seen).await?;
+        waitlist::offered(&entry).cloned()
     }
 
-    /// Takes an entry back. Answers the doctor whose time that frees, if any.
+    /// Takes an entry back, and frees the time that was held for it.
     pub async fn withdraw_waitlist_entry(
         &self,
         caller: &Caller,
         id: WaitlistEntryId,
         seen: Visibility,
         expected: Option<i64>,
-    ) -> Result<Option<DoctorId>> {
-        let by = caller.clone();
-        let withdrawn = self.write(caller, Action::Delete, Resource::Waitlist, move |db| {
-            async move { Ok(Deleted { id: id.0, outcome: waitlist::withdraw(db, &by, id, seen, expected).await? }) }
+    ) -> Result<()> {
+        tried_again(|| {
+            let by = caller.clone();
+            self.write(caller, Action::Delete, Resource::Waitlist, move |db| {
+                async move {
+                    waitlist::withdraw(db, &by, id, seen, expected).await?;
+                    Ok(Deleted(id.0))
+                }
                 .boxed()
-        });
-        Ok(withdrawn.await?.outcome)
+            })
+        })
+        .await?;
+        Ok(())
     }
 
     /// What is due in any clinic.
@@ -71,10 +68,17 @@ impl Repository {
         self.read(Context::Global, |db| alarms::due(db).boxed()).await
     }
 
-    /// Frees the holds of an alarm's time that have expired. Answers whether there were any.
-    pub(crate) async fn lapse_holds(&self, alarm: Alarm) -> Result<bool> {
+    /// Takes an alarm on and frees the holds of its time that have ended; answers whether no other node has.
+    pub(crate) async fn take_on(&self, alarm: Alarm) -> Result<bool> {
         self.transact(Context::Clinic(alarm.clinic), move |db| {
-            async move { alarms::lapse_of_doctor(db, &alarm).await }.boxed()
+            async move {
+                let is_ours = alarms::take_on(&mut *db, &alarm).await?;
+                if is_ours {
+                    alarms::lapse_of_doctor(db, &alarm).await?;
+                }
+                Ok(is_ours)
+            }
+            .boxed()
         })
         .await
     }
@@ -87,9 +91,22 @@ impl Repository {
         .await
     }
 
+    /// When a patient has appointments within a span.
+    pub(crate) async fn patient_busy(
+        &self,
+        clinic: ClinicId,
+        patient: PatientId,
+        within: Interval,
+    ) -> Result<Vec<Interval>> {
+        self.read(Context::Clinic(clinic), move |db| {
+            async move { bookings::patient_busy(db, clinic, patient, &within).await }.boxed()
+        })
+        .await
+    }
+
     /// Forgets an alarm that has been dealt with.
-    pub(crate) async fn silence(&self, alarm: Alarm) -> Result<()> {
-        self.transact(Context::Clinic(alarm.clinic), move |db| async move { alarms::silence(db, &alarm).await }.boxed())
+    pub(crate) async fn forget_alarm(&self, alarm: Alarm) -> Result<()> {
+        self.transact(Context::Clinic(alarm.clinic), move |db| async move { alarms::delete(db, &alarm).await }.boxed())
             .await
     }
 }

@@ -7,13 +7,10 @@ use std::sync::{
 
 use indexmap::IndexMap;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore};
 
-use super::{message::Message, schedules::Limits};
-use crate::{
-    actors::repository::peers::Peers,
-    domain::{ClinicId, DoctorId},
-};
+use super::{actor::Message, schedules::Limits};
+use crate::domain::{ClinicId, DoctorId};
 
 /// Names a schedule.
 pub(super) type Key = (ClinicId, DoctorId);
@@ -24,10 +21,7 @@ pub(super) struct Directory(Arc<Shared>);
 
 struct Shared {
     entries: Mutex<Entries>,
-    peers: Peers,
     limits: Limits,
-    /// Told when time becomes free that somebody may wait for.
-    freed: Arc<Notify>,
 }
 
 /// How many are looked at, at most, to make room for one more.
@@ -69,35 +63,15 @@ impl Entries {
 pub(super) struct Entry {
     /// Since the hand of the clock last passed.
     is_used: AtomicBool,
-    /// What is read for its activation may be from before a change: it is to be read again. Only touched under the
-    /// directory's lock.
-    is_outdated: AtomicBool,
     /// Set once the actor has been activated; several callers wait for one activation.
     pub(super) actor: OnceCell<ActorRef<Message>>,
     pub(super) permits: Arc<Semaphore>,
 }
 
-impl Entry {
-    fn refresh(&self) {
-        match self.actor.get() {
-            Some(actor) => {
-                let _ = actor.cast(Message::Refresh);
-            }
-            None => self.is_outdated.store(true, Ordering::Relaxed),
-        }
-    }
-
-    fn tell_if_outdated(&self, actor: &ActorRef<Message>) {
-        if self.is_outdated.swap(false, Ordering::Relaxed) {
-            let _ = actor.cast(Message::Refresh);
-        }
-    }
-}
-
 impl Directory {
     /// With no schedule in memory.
-    pub(super) fn new(peers: Peers, limits: Limits) -> Self {
-        Self(Arc::new(Shared { entries: Mutex::default(), peers, limits, freed: Arc::default() }))
+    pub(super) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Shared { entries: Mutex::default(), limits }))
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -115,19 +89,17 @@ impl Directory {
         self.entries().of.drain(..).map(|(_, entry)| entry).collect()
     }
 
-    /// The entry, and its actor if it has been activated, which has been told by now what it must know.
+    /// The entry, and its actor if it has been activated.
     pub(super) fn entry(&self, key: Key) -> (Arc<Entry>, Option<ActorRef<Message>>) {
         let Limits { per_doctor, resident, .. } = self.0.limits;
         let mut entries = self.entries();
         if let Some(entry) = entries.of.get(&key) {
             entry.is_used.store(true, Ordering::Relaxed);
-            let actor = entry.actor.get().inspect(|actor| entry.tell_if_outdated(actor));
-            return (entry.clone(), actor.cloned());
+            return (entry.clone(), entry.actor.get().cloned());
         }
         entries.make_room(resident);
         let entry = Entry {
             is_used: AtomicBool::new(false),
-            is_outdated: AtomicBool::new(false),
             actor: OnceCell::new(),
             permits: Arc::new(Semaphore::new(per_doctor)),
         };
@@ -139,21 +111,15 @@ impl Directory {
         self.entries().remove(key, |entry| entry.actor.get().is_some_and(|actor| actor.get_id() == id));
     }
 
-    /// Hands on to a new actor what its entry was told before. Before it is asked anything.
-    pub(super) fn hand_on(&self, entry: &Entry, actor: &ActorRef<Message>) {
-        let _entries = self.entries();
-        entry.tell_if_outdated(actor);
-    }
-
     /// Lets go of an entry whose activation failed, unless somebody else is at it, who then does.
-    pub(super) fn forget_unborn(&self, key: Key, unborn: Arc<Entry>) {
+    pub(super) fn forget_failed_activation(&self, key: Key, failed: Arc<Entry>) {
         let mut entries = self.entries();
         entries.remove(key, |entry| {
             let is_last = Arc::strong_count(entry) == 2;
-            Arc::ptr_eq(entry, &unborn) && entry.actor.get().is_none() && is_last
+            Arc::ptr_eq(entry, &failed) && entry.actor.get().is_none() && is_last
         });
         // While the lock is held, so that of two who let go the second knows that it is the last.
-        drop(unborn);
+        drop(failed);
     }
 
     /// Lets go of a failed actor, whichever schedule it was.
@@ -166,44 +132,6 @@ impl Directory {
         for actor in self.entries().of.values().filter_map(|entry| entry.actor.get()) {
             let _ = actor.cast(Message::Tick);
         }
-    }
-
-    pub(super) fn refresh(&self, key: Key) {
-        if let Some(entry) = self.entries().of.get(&key) {
-            entry.refresh();
-        }
-    }
-
-    pub(super) fn refresh_clinic(&self, clinic: ClinicId) {
-        self.entries().of.iter().filter(|((of, _), _)| *of == clinic).for_each(|(_, entry)| entry.refresh());
-    }
-
-    pub(super) fn refresh_all(&self) {
-        self.entries().of.values().for_each(|entry| entry.refresh());
-    }
-
-    /// Tells other nodes that a schedule, or all of a clinic's, changed.
-    pub(super) fn announce(&self, clinic: ClinicId, doctor: Option<DoctorId>) {
-        self.0.peers.announce(clinic, doctor);
-    }
-
-    /// Who is told when time becomes free.
-    pub(super) fn told_of_freed(&self) -> Arc<Notify> {
-        self.0.freed.clone()
-    }
-
-    /// Leaves the other nodes.
-    pub(super) fn leave(&self) {
-        self.0.peers.leave();
-    }
-
-    /// Says that time has become free.
-    pub(super) fn freed(&self) {
-        self.0.freed.notify_one();
-    }
-
-    pub(super) fn is_alone(&self) -> bool {
-        self.0.peers.is_alone()
     }
 
     pub(super) fn limits(&self) -> Limits {

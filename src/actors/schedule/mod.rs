@@ -1,15 +1,18 @@
 //! The schedule actors: one a doctor, which decides every booking of that doctor.
 //!
-//! The rules are in [`domain::calendar`](crate::domain::calendar); the actor is a thin shell that keeps
-//! a doctor's calendar in memory, claims the time of each write in flight, and lets one request after
-//! another have its answer. The truth stays with PostgreSQL's exclusion constraints.
+//! [`core`] is pure: what happens goes in, what is to be done comes out. [`actor`] carries that out and does nothing
+//! else. The truth stays with the database: a copy of a calendar only says what is worth trying, and a refusal is given
+//! only by a look that began after the request came.
 
 mod actor;
+mod core;
 mod directory;
-mod message;
-mod reading;
+mod looking;
+#[cfg(test)]
+mod model;
+mod outcomes;
+mod request;
 mod schedules;
-mod writing;
 
-pub use message::{Answer, Refused, ScheduleError};
+pub use request::{Answer, ScheduleError};
 pub use schedules::{Limits, Schedules};

@@ -1,30 +1,34 @@
 //! The handle of the schedules: admits requests in front of their mailboxes, and asks.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorRef};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{sleep, timeout, timeout_at},
+};
 
 use super::{
-    actor::{Arguments, OFFERS, ScheduleActor},
+    actor::{Arguments, Message, ScheduleActor},
     directory::{Directory, Entry, Key, Supervisor},
-    message::{Answer, Granted, Message, Refused, Reply, Request, ScheduleError, Wish},
+    request::{Answer, Beginning, Change, Request, ScheduleError, Ticket, Wish},
 };
 use crate::{
-    actors::repository::{
-        Error, Repository,
-        peers::{News, Peers},
-    },
+    actors::repository::{Error, Repository},
+    clock,
     domain::{
-        ClinicId, DoctorId, Interval,
-        appointments::{Amendment, BookingRequest, Refusal},
-        calendar::{Calendar, Search, Violation},
+        ClinicId, DoctorId,
+        appointments::{Amendment, BookingRequest},
+        calendar::{Calendar, Violation},
+        proposal::Refusal,
         series::{BookedSeries, SeriesRequest},
+        waitlist::Acceptance,
     },
+    repository::changes::{Basis, Outcome},
 };
+
+/// How long the outcome of what has begun is waited for after its deadline.
+const SETTLING: Duration = Duration::from_secs(20);
 
 /// How much the schedules take on, and how long they stay.
 #[derive(Debug, Clone, Copy)]
@@ -63,28 +67,13 @@ pub struct Schedules {
 }
 
 impl Schedules {
-    /// Starts with no schedule in memory, and listens to what other nodes change.
+    /// Starts with no schedule in memory.
     ///
     /// # Errors
     /// Where the supervisor cannot be spawned.
-    pub async fn start(
-        repository: Repository,
-        peers: Peers,
-        mut news: tokio::sync::mpsc::UnboundedReceiver<News>,
-        limits: Limits,
-    ) -> Result<Self, ractor::SpawnErr> {
-        let directory = Directory::new(peers, limits);
+    pub async fn start(repository: Repository, limits: Limits) -> Result<Self, ractor::SpawnErr> {
+        let directory = Directory::new(limits);
         let (supervisor, _) = Actor::spawn(None, Supervisor, directory.clone()).await?;
-        let listening = directory.clone();
-        tokio::spawn(async move {
-            while let Some(news) = news.recv().await {
-                match news {
-                    News::Changed(clinic, Some(doctor)) => listening.refresh((clinic, doctor)),
-                    News::Changed(clinic, None) => listening.refresh_clinic(clinic),
-                    News::Alone => listening.refresh_all(),
-                }
-            }
-        });
         Ok(Self { directory, repository, supervisor, overall: Arc::new(Semaphore::new(limits.overall)) })
     }
 
@@ -93,8 +82,7 @@ impl Schedules {
     /// # Errors
     /// A refusal with what would work instead, or what the database or the queue stands against it.
     pub async fn book(&self, request: BookingRequest) -> Answer {
-        let key = (request.caller.clinic, request.doctor);
-        appointment(self.ask(key, Wish::Book(request)).await?)
+        self.ask((request.caller.clinic, request.doctor), request, Wish::Book).await
     }
 
     /// Books a series of appointments.
@@ -103,10 +91,7 @@ impl Schedules {
     /// As [`book`](Self::book), with each time that stands against it.
     pub async fn book_series(&self, request: SeriesRequest) -> Result<BookedSeries, ScheduleError> {
         let key = (request.caller.clinic, request.doctor);
-        match self.ask(key, Wish::BookSeries(Box::new(request))).await? {
-            Granted::Series(booked) => Ok(booked),
-            _ => Err(mismatched()),
-        }
+        self.ask(key, request, |request| Wish::Change(Change::Series(request))).await
     }
 
     /// Changes an appointment.
@@ -114,25 +99,36 @@ impl Schedules {
     /// # Errors
     /// As [`book`](Self::book); [`Error::Stale`] where it has another version by now.
     pub async fn amend(&self, amendment: Amendment) -> Answer {
+        if !amendment.changes_calendar() {
+            return self.amend_apart(amendment).await;
+        }
         let key = (amendment.clinic(), amendment.current.doctor);
-        let without_schedule = (!amendment.takes_time()).then(|| amendment.clone());
-        match (self.ask(key, Wish::Amend(amendment)).await, without_schedule) {
+        match self.ask(key, amendment.clone(), |request| Wish::Change(Change::Amend(request))).await {
             // A deleted doctor has no schedule, but history that can be put right.
-            (Err(ScheduleError::Refused(refused)), Some(amendment))
-                if refused.violations == [Violation::NoSuchDoctor] =>
+            Err(ScheduleError::Refused(refusal))
+                if refusal.violations == [Violation::NoSuchDoctor] && !amendment.takes_time() =>
             {
-                Ok(self.repository.amend(amendment, None).await?)
+                self.amend_apart(amendment).await
             }
-            (granted, _) => appointment(granted?),
+            answer => answer,
         }
     }
 
-    /// A doctor's calendar, from memory.
+    /// Makes what is held for a waitlist entry its appointment.
+    ///
+    /// # Errors
+    /// As [`book`](Self::book); a conflict where nothing is held for it.
+    pub async fn accept(&self, accepting: Acceptance) -> Answer {
+        let key = (accepting.caller.clinic, accepting.doctor);
+        self.ask(key, accepting, |request| Wish::Change(Change::Accept(request))).await
+    }
+
+    /// A doctor's calendar, as it is at some moment after this was asked.
     ///
     /// # Errors
     /// A refusal where there is no such doctor; otherwise what the database or the queue stands against it.
     pub async fn calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<Arc<Calendar>, ScheduleError> {
-        self.view((clinic, doctor), false).await
+        Ok(self.ask((clinic, doctor), (), Wish::View).await?.calendar)
     }
 
     /// Decides a booking without booking it: what stands against it, and the next times that satisfy
@@ -140,80 +136,12 @@ impl Schedules {
     ///
     /// # Errors
     /// What the database or the queue stands against it.
-    pub async fn check(&self, request: &BookingRequest) -> Result<Refused, ScheduleError> {
-        let calendar = match self.view((request.caller.clinic, request.doctor), true).await {
-            Ok(calendar) => calendar,
-            Err(ScheduleError::Refused(refused)) => return Ok(refused),
-            Err(error) => return Err(error),
-        };
-        let length = request.length.unwrap_or(calendar.rules().slot);
-        let during = Interval::starting(request.start, length).ok_or_else(|| {
-            Error::invalid("appointment_datetime", "The appointment must lie in the years 1900 to 2200.")
-        })?;
-        let now = chrono::Utc::now();
-        let mut refusal = Refusal {
-            violations: calendar.violations(&during, None, now),
-            conflicts: calendar.conflicts(&during, None),
-            patient_busy: Vec::new(),
-        };
-        refusal.merge(self.repository.find_patient_busy(request, during).await?);
-        refusal.conflicts.sort_unstable();
-        refusal.conflicts.dedup();
-        let also_busy = &refusal.patient_busy;
-        let search = Search { from: during.start(), to: during.start(), length, also_busy, ignored: None, now };
-        let next_slots = calendar.next_free(search, OFFERS);
-        Ok(Refused { violations: refusal.violations, conflicts: refusal.conflicts, next_slots })
-    }
-
-    /// Tells their schedules that something was changed past them, which concerns these doctors' rules or appointments.
-    /// Where it is not known whether it was changed, all of the clinic's are told.
-    ///
-    /// # Errors
-    /// Those of the change.
-    pub fn after<T, D: IntoIterator<Item = DoctorId>>(
-        &self,
-        clinic: ClinicId,
-        changed: Result<T, Error>,
-        doctors: impl FnOnce(&T) -> D,
-    ) -> Result<T, Error> {
-        match &changed {
-            Ok(changed) => {
-                for doctor in doctors(changed) {
-                    self.refresh(clinic, doctor);
-                    self.directory.freed();
-                }
-            }
-            Err(Error::OutcomeUnknown) => self.clinic_changed(clinic),
-            Err(_) => {}
+    pub async fn check(&self, request: &BookingRequest) -> Result<Refusal, ScheduleError> {
+        let key = (request.caller.clinic, request.doctor);
+        match self.ask(key, request.clone(), Wish::Check).await {
+            Err(ScheduleError::Refused(refusal)) => Ok(refusal),
+            answer => answer,
         }
-        changed
-    }
-
-    /// Tells all of a clinic's schedules that something was, or may have been, changed which they depend on.
-    ///
-    /// # Errors
-    /// Those of the change.
-    pub fn after_of_clinic<T>(&self, clinic: ClinicId, changed: Result<T, Error>) -> Result<T, Error> {
-        if matches!(changed, Ok(_) | Err(Error::OutcomeUnknown)) {
-            self.clinic_changed(clinic);
-        }
-        changed
-    }
-
-    fn clinic_changed(&self, clinic: ClinicId) {
-        self.directory.refresh_clinic(clinic);
-        self.directory.announce(clinic, None);
-    }
-
-    /// Has a doctor's calendar read, on every node, before anything else is decided on it here.
-    pub(in crate::actors) fn refresh(&self, clinic: ClinicId, doctor: DoctorId) {
-        self.directory.refresh((clinic, doctor));
-        self.directory.announce(clinic, Some(doctor));
-    }
-
-    /// Is told when time becomes free that somebody may wait for.
-    pub(in crate::actors) fn freed(&self) -> Arc<Notify> {
-        self.directory.told_of_freed()
     }
 
     /// How many schedules are in memory.
@@ -229,47 +157,58 @@ impl Schedules {
             }
         }
         self.supervisor.stop(None);
-        self.directory.leave();
     }
 
-    async fn view(&self, key: Key, is_checked: bool) -> Result<Arc<Calendar>, ScheduleError> {
-        match self.ask(key, Wish::View { is_checked }).await {
-            Ok(Granted::Calendar(calendar)) => Ok(calendar),
-            Ok(_) => Err(mismatched()),
-            // Looking changes nothing.
-            Err(ScheduleError::Repository(Error::OutcomeUnknown)) => Err(Error::Unavailable.into()),
-            Err(error) => Err(error),
+    /// Changes what no schedule need decide.
+    async fn amend_apart(&self, amendment: Amendment) -> Answer {
+        let deadline = clock::instant() + self.directory.limits().patience;
+        for pause in [10, 50, 100].into_iter().chain(std::iter::repeat(250)).map(Duration::from_millis) {
+            let basis = Basis { copy: None, waits: false, now: clock::now() };
+            match self.repository.amend(amendment.clone(), basis).await? {
+                Outcome::Done { row, .. } => return Ok(row),
+                Outcome::Refused(refusal) => return Err(ScheduleError::Refused(refusal)),
+                Outcome::Held if clock::instant() > deadline => break,
+                Outcome::Held => sleep(pause).await,
+            }
         }
+        Err(Error::TryAgain.into())
     }
 
     /// Asks the doctor's schedule. What meets an activation on its way out goes to the next.
-    async fn ask(&self, key: Key, mut wish: Wish) -> Result<Granted, ScheduleError> {
+    async fn ask<W: Clone, T>(
+        &self,
+        key: Key,
+        wish: W,
+        wrap: impl Fn(Request<W, T>) -> Wish,
+    ) -> Result<T, ScheduleError> {
         let limits = self.directory.limits();
-        let deadline = Instant::now() + limits.patience;
+        let deadline = clock::instant() + limits.patience;
         loop {
             let overall = self.overall.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
             let (entry, active) = self.directory.entry(key);
             let of_doctor = entry.permits.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
-            let (reply, replied) = oneshot::channel();
-            let request = Request { wish, reply, deadline, _admission: [overall, of_doctor] };
             let actor = match active {
                 Some(actor) => actor,
                 None => self.activate(key, entry).await?,
             };
-            match actor.cast(Message::Decide(Box::new(request))) {
-                Ok(()) => {}
-                Err(ractor::MessagingErr::SendErr(Message::Decide(returned))) if Instant::now() < deadline => {
-                    self.directory.forget(key, actor.get_id());
-                    wish = returned.wish;
-                    continue;
-                }
-                Err(_) => return Err(Error::Unavailable.into()),
+            let (to, mut replied) = oneshot::channel();
+            let beginning = Beginning::default();
+            let ticket = Ticket { deadline, beginning: beginning.clone(), _admission: vec![overall, of_doctor] };
+            let asked = Message::Ask(Box::new(wrap(Request::new(wish.clone(), to, ticket))));
+            if actor.cast(asked).is_err() {
+                self.directory.forget(key, actor.get_id());
             }
-            match tokio::time::timeout_at(deadline.into(), replied).await {
-                Ok(Ok(Reply::Answer(answer))) => return answer,
-                Ok(Ok(Reply::AskNext(returned))) => wish = *returned,
-                // The actor failed, or the time ran out, with the write perhaps under way.
-                Ok(Err(_)) | Err(_) => return Err(Error::OutcomeUnknown.into()),
+            match timeout_at(deadline.into(), &mut replied).await {
+                Ok(Ok(answer)) => return answer,
+                // The activation has left, or failed.
+                Ok(Err(_)) if beginning.withdraw() && clock::instant() < deadline => continue,
+                Ok(Err(_)) => return Err(Error::OutcomeUnknown.into()),
+                // It has not begun, and will not.
+                Err(_) if beginning.withdraw() => return Err(Error::Overloaded.into()),
+                Err(_) => {
+                    let settled = timeout(SETTLING, replied).await;
+                    return settled.ok().and_then(Result::ok).unwrap_or(Err(Error::OutcomeUnknown.into()));
+                }
             }
         }
     }
@@ -280,9 +219,8 @@ impl Schedules {
         // To its end also where the caller goes away, so that nothing half made stays.
         let activating = tokio::spawn(async move {
             let activated = entry.actor.get_or_try_init(|| schedules.spawn(key)).await.cloned();
-            match &activated {
-                Ok(actor) => schedules.directory.hand_on(&entry, actor),
-                Err(_) => schedules.directory.forget_unborn(key, entry),
+            if activated.is_err() {
+                schedules.directory.forget_failed_activation(key, entry);
             }
             activated
         });
@@ -290,24 +228,13 @@ impl Schedules {
     }
 
     async fn spawn(&self, (clinic, doctor): Key) -> Result<ActorRef<Message>, ScheduleError> {
-        let calendar = match self.repository.load_calendar(clinic, doctor).await {
-            Ok(calendar) => calendar,
-            Err(Error::NotFound) => {
-                return Err(ScheduleError::Refused(Refused {
-                    violations: vec![Violation::NoSuchDoctor],
-                    conflicts: Vec::new(),
-                    next_slots: Vec::new(),
-                }));
-            }
+        let copy = match self.repository.load_calendar(clinic, doctor).await {
+            Ok(copy) => copy,
+            Err(Error::NotFound) => return Err(ScheduleError::Refused(Refusal::no_such_doctor())),
             Err(error) => return Err(error.into()),
         };
-        let arguments = Arguments {
-            clinic,
-            doctor,
-            calendar: Arc::new(calendar),
-            repository: self.repository.clone(),
-            directory: self.directory.clone(),
-        };
+        let arguments =
+            Arguments { clinic, doctor, copy, repository: self.repository.clone(), directory: self.directory.clone() };
         let supervisor = self.supervisor.get_cell();
         match Actor::spawn_linked(None, ScheduleActor, arguments, supervisor).await {
             Ok((actor, _)) => Ok(actor),
@@ -317,16 +244,4 @@ impl Schedules {
             }
         }
     }
-}
-
-fn appointment(granted: Granted) -> Answer {
-    match granted {
-        Granted::Appointment(appointment) => Ok(appointment),
-        Granted::Series(_) | Granted::Calendar(_) => Err(mismatched()),
-    }
-}
-
-/// A schedule answered something else than it was asked: an error of ours.
-fn mismatched() -> ScheduleError {
-    Error::Corrupt("a schedule answered another question".into()).into()
 }

@@ -139,8 +139,7 @@ impl AppointmentSteps {
             if !current.status.can_be_rescheduled() {
                 return Err(Problem::invalid_transition(current.status, Status::Cancelled));
             }
-            let cancelled = services.repository.cancel_from(&caller.0, id, reach, expected).await;
-            services.schedules.after(caller.0.clinic, cancelled, |_| [current.doctor])?;
+            services.repository.cancel_from(&caller.0, id, reach, expected).await?;
             let cancelled = services.repository.find_appointment(&caller.0, id, Visibility::WHOLE_CLINIC).await?;
             Ok(fetched(cancelled))
         })

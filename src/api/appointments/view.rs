@@ -5,7 +5,6 @@ use poem_openapi::{Enum, Object, types::Example};
 use serde::Serialize;
 
 use crate::{
-    actors::schedule::Refused,
     api::{
         problem::{self, Problem},
         refusal::{SlotView, ViolationView},
@@ -193,7 +192,7 @@ impl AppointmentPatch {
         let length = self.duration_minutes.map_or(current.during.length(), TimeDelta::minutes);
         let during = Interval::starting(start, length).ok_or_else(out_of_years)?;
         let reason = self.reason.as_deref().map_or_else(|| current.reason.clone(), tidy);
-        Ok(Amendment { caller: caller.clone(), current, during, status, reason })
+        Ok(Amendment { caller: caller.clone(), current, during, status, reason, reference: uuid::Uuid::now_v7() })
     }
 }
 
@@ -235,8 +234,8 @@ pub struct CheckView {
     next_slots: Vec<SlotView>,
 }
 
-impl From<Refused> for CheckView {
-    fn from(found: Refused) -> Self {
+impl From<crate::domain::proposal::Refusal> for CheckView {
+    fn from(found: crate::domain::proposal::Refusal) -> Self {
         Self {
             bookable: found.violations.is_empty(),
             violations: found.violations.into_iter().map(ViolationView::from).collect(),

@@ -167,8 +167,7 @@ impl Doctors {
         to_the_end(async move {
             let doctor = DoctorId(id.0);
             let cancel = cancel_appointments.0.unwrap_or(false);
-            let deleted = services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await;
-            services.schedules.after(caller.0.clinic, deleted, |_| [doctor])?;
+            services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await?;
             services.authn.memberships_changed(caller.0.clinic);
             Ok(NoContent::Done)
         })
@@ -211,7 +210,7 @@ impl Doctors {
     }
 }
 
-/// Changes a doctor, and lets its schedule and its login know.
+/// Changes a doctor, and lets its login know.
 async fn change(
     caller: Authenticated,
     services: &Services,
@@ -223,8 +222,7 @@ async fn change(
     let expected = expected_version(if_match.as_ref())?;
     let services = services.clone();
     to_the_end(async move {
-        let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await;
-        let changed = services.schedules.after(caller.0.clinic, changed, |_| [id])?;
+        let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
         services.authn.memberships_changed(caller.0.clinic);
         Ok(Fetched::of(changed.row.version, changed))
     })

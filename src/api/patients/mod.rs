@@ -174,8 +174,7 @@ impl Patients {
         let services = services.clone();
         to_the_end(async move {
             let cancel = cancel_appointments.0.unwrap_or(false);
-            let freed = services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await;
-            services.schedules.after(caller.0.clinic, freed, |freed| freed.clone())?;
+            services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await?;
             Ok(NoContent::Done)
         })
         .await

@@ -108,7 +108,7 @@ impl From<Patient> for PatientView {
             last_name: details.last_name,
             date_of_birth: details.birth.map(|birth| birth.date),
             date_of_birth_estimated: details.birth.is_some_and(|birth| birth.estimated),
-            age: details.birth.map(|birth| birth.age_on(Utc::now().date_naive())),
+            age: details.birth.map(|birth| birth.age_on(crate::clock::now().date_naive())),
             gender: details.gender.into(),
             phone_number: details.phone_number,
             email: details.email.map(Email),
@@ -189,7 +189,7 @@ impl PatientInput {
         Ok(PatientDetails {
             first_name: tidy(&self.first_name),
             last_name: tidy(&self.last_name),
-            birth: BirthDate::told(self.date_of_birth, self.age, Utc::now().date_naive())?,
+            birth: BirthDate::told(self.date_of_birth, self.age, crate::clock::now().date_naive())?,
             gender: self.gender.map(Gender::from).unwrap_or_default(),
             phone_number: tidy_optional(self.phone_number),
             email: self.email.map(|email| login_name(&email)),
@@ -248,7 +248,7 @@ impl PatientPatch {
         let age = self.age.take();
         let birth = match (self.date_of_birth.is_undefined(), self.age.is_undefined()) {
             (true, true) => details.birth,
-            _ => BirthDate::told(date, age, Utc::now().date_naive())?,
+            _ => BirthDate::told(date, age, crate::clock::now().date_naive())?,
         };
         Ok(PatientDetails {
             first_name: self.first_name.map_or(details.first_name, |name| tidy(&name)),

@@ -74,8 +74,7 @@ impl DoctorSchedules {
         let (doctor, new) = (DoctorId(id.0), body.0.hours()?);
         let services = services.clone();
         to_the_end(async move {
-            let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await;
-            let changed = services.schedules.after(caller.0.clinic, changed, |_| [doctor])?;
+            let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await?;
             Ok(Fetched::of(changed.row.revision, changed))
         })
         .await
@@ -132,11 +131,9 @@ impl DoctorSchedules {
         let reason = tidy(&body.0.reason.unwrap_or_default());
         let (changing, doctor) = (services.clone(), DoctorId(id.0));
         let made = services.once(caller.0, body.1, move |caller| {
-            to_the_end(async move {
-                let entered = changing.repository.create_time_off(&caller, doctor, seen, during, reason).await;
-                let entered = changing.schedules.after(caller.clinic, entered, |_| [doctor])?;
-                Ok(entered)
-            })
+            to_the_end(
+                async move { Ok(changing.repository.create_time_off(&caller, doctor, seen, during, reason).await?) },
+            )
         });
         Ok(made.await?.entered(&format!("/api/doctors/{doctor}/time-off"), |made| made.row.id.0))
     }
@@ -156,8 +153,7 @@ impl DoctorSchedules {
         let (services, doctor) = (services.clone(), DoctorId(id.0));
         to_the_end(async move {
             let id = TimeOffId(time_off_id.0);
-            let deleted = services.repository.delete_time_off(&caller.0, doctor, seen, id).await;
-            services.schedules.after(caller.0.clinic, deleted, |_| [doctor])?;
+            services.repository.delete_time_off(&caller.0, doctor, seen, id).await?;
             Ok(NoContent::Done)
         })
         .await
@@ -201,8 +197,7 @@ impl DoctorSchedules {
                 stored.scheduling = body.0.apply(stored.scheduling)?;
                 Ok(stored)
             };
-            let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await;
-            let changed = services.schedules.after(caller.0.clinic, changed, |_| [doctor])?;
+            let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await?;
             Ok(Fetched::of(changed.row.version, changed))
         })
         .await

@@ -131,7 +131,7 @@ pub struct HoursView {
 
 impl From<WorkingHours> for HoursView {
     fn from(working: WorkingHours) -> Self {
-        let today = Utc::now().with_timezone(&working.zone).date_naive();
+        let today = crate::clock::now().with_timezone(&working.zone).date_naive();
         let (past, planned): (Vec<_>, Vec<_>) =
             working.hours.into_iter().partition(|hours| hours.effective_from <= today);
         let in_force = past.into_iter().next_back().map(PlannedHours::from);

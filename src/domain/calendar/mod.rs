@@ -3,6 +3,7 @@
 //! Pure: `(calendar, proposal, now) -> decision`. Booking, reschedule, un-cancel, the dry run, and the
 //! search for free times all ask the same rules, so that what is offered can be booked.
 
+mod copy;
 mod openings;
 #[cfg(test)]
 mod properties;
@@ -10,12 +11,13 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{AppointmentId, Interval};
+pub use copy::{CalendarCopy, Decision, SpanChange, Stamp, Versions};
 use openings::Openings;
 pub use rules::{ClosedDays, Hours, Rules, Window};
 
@@ -29,7 +31,7 @@ const REMEMBERED: Duration = Duration::days(2);
 pub enum Holder {
     /// An active appointment that is in the database.
     Appointment(AppointmentId),
-    /// A write in flight, by a number of the schedule's own: it occupies its time until its outcome is known.
+    /// A booking that is decided together with others, by its place among them.
     Claim(u32),
 }
 
@@ -85,24 +87,6 @@ impl Violation {
     }
 }
 
-/// By which rules a time was found free: what the database holds a write to, for every node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// The rules' revision.
-    pub revision: i64,
-    /// The time with the gap on both sides, where no other appointment may be.
-    pub kept_free: Interval,
-    /// The local day on which it starts, and the most appointments on it.
-    pub most_on: Option<(Interval, usize)>,
-}
-
-impl Terms {
-    /// Whether more than the exclusion constraints must be held.
-    pub fn limit(&self, during: &Interval) -> bool {
-        self.kept_free != *during || self.most_on.is_some()
-    }
-}
-
 /// What free times are looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
@@ -139,11 +123,6 @@ fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> std::ops::Range<Key> {
     (from.timestamp_micros(), i64::MIN)..(to.timestamp_micros(), i64::MIN)
 }
 
-/// Whether a span is held by that appointment.
-fn is_of((_, holder): Key, appointment: Option<AppointmentId>) -> bool {
-    appointment.is_some_and(|id| id.0 == holder)
-}
-
 /// A span as it was before it was packed.
 fn unpacked((start, _): Key, end: End) -> Option<Interval> {
     Interval::between(DateTime::from_timestamp_micros(start)?, DateTime::from_timestamp_micros(end)?)
@@ -155,6 +134,8 @@ pub struct Calendar {
     rules: Rules,
     /// Ordered by start. Spans may overlap only where one appointment holds its old and its new time.
     taken: BTreeMap<Key, End>,
+    /// When holds end, by the appointment, in microseconds: from then on their time is free.
+    held: HashMap<i64, End>,
     /// No span is longer: how far back one may start and still reach here.
     longest: Duration,
 }
@@ -162,7 +143,7 @@ pub struct Calendar {
 /// Calendars are alike where the same rules hold and the same time is taken.
 impl PartialEq for Calendar {
     fn eq(&self, other: &Self) -> bool {
-        self.rules == other.rules && self.taken == other.taken
+        self.rules == other.rules && self.taken == other.taken && self.held == other.held
     }
 }
 
@@ -176,7 +157,7 @@ impl Calendar {
         });
         // Collected, and not entered one by one, so that its nodes are full.
         let taken = taken.collect();
-        Self { rules, taken, longest }
+        Self { rules, taken, held: HashMap::new(), longest }
     }
 
     /// The rules in force.
@@ -187,6 +168,17 @@ impl Calendar {
     /// Puts other rules in force; what is taken stays.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
+    }
+
+    /// Says until when an appointment is only held: from then on its time is free.
+    pub fn hold(&mut self, appointment: AppointmentId, until: DateTime<Utc>) {
+        self.held.insert(appointment.0, until.timestamp_micros());
+    }
+
+    /// Frees every span of these appointments.
+    fn release_all(&mut self, appointments: &[i64]) {
+        self.taken.retain(|(_, holder), _| !appointments.contains(holder));
+        self.held.retain(|id, _| !appointments.contains(id));
     }
 
     /// Marks a span as held.
@@ -203,7 +195,16 @@ impl Calendar {
     /// Drops appointments that were over long before `now`: no rule looks at them any more.
     pub fn forget_before(&mut self, now: DateTime<Utc>) {
         let kept = (now - REMEMBERED).timestamp_micros();
-        self.taken.retain(|(_, holder), end| *end > kept || *holder < 0);
+        let held = std::mem::take(&mut self.held);
+        self.taken.retain(|(_, holder), end| *end > kept && held.get(holder).is_none_or(|until| *until > kept));
+        self.held = held.into_iter().filter(|(_, until)| *until > kept).collect();
+    }
+
+    /// Whether a span takes its time at `now`: it is not that of `ignored`, nor of a hold that has ended.
+    fn is_taken(&self, key: Key, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> bool {
+        let is_ignored = ignored.is_some_and(|id| id.0 == key.1);
+        let has_ended = || self.held.get(&key.1).is_some_and(|until| *until <= now.timestamp_micros());
+        !is_ignored && (self.held.is_empty() || !has_ended())
     }
 
     /// How many spans are held.
@@ -218,11 +219,11 @@ impl Calendar {
 
     /// The spans that stand in the way of `during`, leaving out those of `ignored`: those that overlap
     /// it or are nearer than the gap.
-    pub fn conflicts(&self, during: &Interval, ignored: Option<AppointmentId>) -> Vec<Interval> {
+    pub fn conflicts(&self, during: &Interval, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> Vec<Interval> {
         let kept_free = during.widened(self.rules.gap());
         self.taken
             .range(between(kept_free.start() - self.longest, kept_free.end()))
-            .filter(|(key, _)| !is_of(**key, ignored))
+            .filter(|(key, _)| self.is_taken(**key, ignored, now))
             .filter_map(|(key, end)| unpacked(*key, *end))
             .filter(|taken| taken.overlaps(&kept_free))
             .collect()
@@ -231,18 +232,8 @@ impl Calendar {
     /// Every rule that `during` breaks; empty where it can be booked.
     pub fn violations(&self, during: &Interval, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> Vec<Violation> {
         let openings = Openings::around(&self.rules, during.start(), during.end());
-        let on_its_day = self.count_on(during.start(), ignored);
+        let on_its_day = self.count_on(during.start(), ignored, now);
         self.broken(during, ignored, now, &openings, on_its_day)
-    }
-
-    /// What a write of `during` must be held to.
-    pub fn terms(&self, during: &Interval) -> Terms {
-        let day = self.rules.day(self.rules.day_of(during.start()));
-        Terms {
-            revision: self.rules.revision,
-            kept_free: during.widened(self.rules.gap()),
-            most_on: day.zip(self.rules.most_a_day),
-        }
     }
 
     /// Free times, in order: starts of the slot grid that break no rule.
@@ -290,12 +281,12 @@ impl Calendar {
         };
         let openings = Openings::around(&self.rules, first.start(), last.end());
         // A window that begins on this day may reach into the next, which has a count of its own.
-        let mut counted = (self.rules.day_of(first.start()), self.count_on(first.start(), search.ignored));
+        let mut counted = (self.rules.day_of(first.start()), self.count_on(first.start(), search.ignored, search.now));
         let mut free = Vec::new();
         for slot in slots {
             let its_day = self.rules.day_of(slot.start());
             if its_day != counted.0 {
-                counted = (its_day, self.count_on(slot.start(), search.ignored));
+                counted = (its_day, self.count_on(slot.start(), search.ignored, search.now));
             }
             let is_free = !search.also_busy.iter().any(|busy| busy.overlaps(&slot))
                 && self.broken(&slot, search.ignored, search.now, &openings, counted.1).is_empty();
@@ -307,11 +298,11 @@ impl Calendar {
     }
 
     /// How many appointments start on the local day of `start`; not counted where there is no limit.
-    fn count_on(&self, start: DateTime<Utc>, ignored: Option<AppointmentId>) -> usize {
+    fn count_on(&self, start: DateTime<Utc>, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> usize {
         let day = self.rules.most_a_day.and_then(|_| self.rules.day(self.rules.day_of(start)));
         let Some(day) = day else { return 0 };
         let on_day = self.taken.range(between(day.start(), day.end()));
-        on_day.filter(|(key, _)| !is_of(**key, ignored)).count()
+        on_day.filter(|(key, _)| self.is_taken(**key, ignored, now)).count()
     }
 
     /// The rules, each in a line.
@@ -324,7 +315,7 @@ impl Calendar {
         on_its_day: usize,
     ) -> Vec<Violation> {
         let rules = &self.rules;
-        let conflicts = self.conflicts(during, ignored);
+        let conflicts = self.conflicts(during, ignored, now);
         let last_day =
             rules.horizon_days.and_then(|days| rules.day_of(now).checked_add_days(chrono::Days::new(days.into())));
         let broken = |violation: &Violation| match violation {

@@ -60,8 +60,6 @@ pub struct Rules {
     pub time_off: Vec<Interval>,
     /// When the clinic is closed.
     pub closed: Vec<ClosedDays>,
-    /// Counts the changes of all this: what was decided by other rules is not written.
-    pub revision: i64,
 }
 
 impl Rules {
@@ -79,7 +77,6 @@ impl Rules {
             hours: Vec::new(),
             time_off: Vec::new(),
             closed: Vec::new(),
-            revision: 0,
         }
     }
 

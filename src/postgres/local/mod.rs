@@ -235,7 +235,7 @@ impl Server {
 
     /// Returns once the server takes connections, whatever state it was found in.
     fn ensure_running(&self) -> Result<()> {
-        let began = Instant::now();
+        let began = crate::clock::instant();
         loop {
             if !self.is_running()? {
                 self.launch(began)?;

@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 pub use client::{Answer, Session, contract};
 pub use database::TestDatabase;
 pub use process::Process;
-pub use proxy::{Acknowledgement, Proxy};
-pub use records::{booking, doctor, patient, unique, waiting};
+pub use proxy::{Acknowledgement, Failure, Proxy};
+pub use records::{booking, doctor, founder, moved, patient, unique, waiting};
 
 /// The password of every account that tests make.
 pub const PASSWORD: &str = "seven quiet lanterns";
@@ -47,6 +47,13 @@ impl TestApp {
     pub async fn start_on(database: TestDatabase) -> Self {
         let settings = settings(&database);
         Self::start_with(database, settings).await
+    }
+
+    /// Starts the program with that proxy between it and its database.
+    pub async fn start_behind(proxy: &Proxy, database: &TestDatabase) -> Self {
+        let mut settings = settings(database);
+        settings.database.database_url = Some(proxy.url.clone());
+        Self::start_with(database.clone(), settings).await
     }
 
     /// Starts the program with these settings.
@@ -78,13 +85,7 @@ impl TestApp {
 
     /// Founds a clinic and answers its administrator. `name` makes the e-mail address.
     pub async fn founder(&self, name: &str) -> Session {
-        let body = json!({
-            "email": format!("{name}@example.com"),
-            "password": PASSWORD,
-            "clinic_name": format!("{name}'s clinic"),
-        });
-        let registered = self.anonymous().post("/api/auth/register", body).await.expect(201);
-        Session::of(self.address, &registered.body)
+        founder(self.address, name).await
     }
 
     /// Logs in.

@@ -6,6 +6,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 /// The program, killed when it is dropped.
 pub struct Process {
     child: Child,
@@ -27,6 +32,21 @@ impl Process {
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
         let address = line.trim().strip_prefix("listening on http://").expect("the line that it is ready");
         Self { address: address.parse().expect("an address"), child }
+    }
+
+    /// Stops its time (SIGSTOP) until it is resumed.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        kill(Pid::from_raw(id), signal).expect("the program takes signals");
     }
 
     /// SIGKILL.

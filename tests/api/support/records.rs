@@ -1,15 +1,29 @@
 //! Rows that tests start from.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use serde_json::{Value, json};
 
-use super::Session;
+use super::{PASSWORD, Session};
 
 /// A number that no other row of this test program has.
 pub fn unique() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Founds a clinic at a node and answers its administrator. `name` makes the e-mail address.
+pub async fn founder(address: SocketAddr, name: &str) -> Session {
+    let body = json!({
+        "email": format!("{name}@example.com"),
+        "password": PASSWORD,
+        "clinic_name": format!("{name}'s clinic"),
+    });
+    let registered = Session::anonymous(address).post("/api/auth/register", body).await.expect(201);
+    Session::of(address, &registered.body)
 }
 
 /// A patient's body.
@@ -33,6 +47,11 @@ pub fn doctor() -> Value {
 /// A booking's body, at that time of a day far in the future.
 pub fn booking(doctor: i64, patient: i64, time: &str) -> Value {
     json!({ "doctor": doctor, "patient": patient, "appointment_datetime": format!("2031-03-05T{time}:00Z") })
+}
+
+/// The body of a move to that time of the same day.
+pub fn moved(time: &str) -> Value {
+    json!({ "appointment_datetime": format!("2031-03-05T{time}:00Z") })
 }
 
 /// A waitlist entry's body: any time of that day with that doctor.

@@ -1,0 +1,252 @@
+-- Versioned calendars. A doctor's calendar is all that decides whether a time can be booked: active appointments, holds,
+-- rules, hours, time off. Each calendar has a version, and each clinic one for what binds all its doctors (closures,
+-- time zone). A transaction that changes a calendar locks its row here, adds to the version, and stamps the appointments
+-- that it changes with it. A copy of a calendar that has the version has the calendar.
+--
+-- Lock order: clinic_versions, calendar_versions by clinic and doctor, idempotency_keys, patients, everything else.
+
+-- Narrow rows, with room in each page, so that an update stays in its page and touches no index.
+CREATE TABLE clinic_versions (
+    clinic_id bigint NOT NULL,
+    version   bigint NOT NULL DEFAULT 1,
+    CONSTRAINT clinic_versions_pkey PRIMARY KEY (clinic_id),
+    CONSTRAINT clinic_versions_of_clinic FOREIGN KEY (clinic_id) REFERENCES clinics (clinic_id)
+) WITH (fillfactor = 40);
+
+CREATE TABLE calendar_versions (
+    clinic_id     bigint NOT NULL,
+    doctor_id     bigint NOT NULL,
+    version       bigint NOT NULL DEFAULT 1,
+    -- The version of the last change of rules, hours or time off: the ETag of the working hours.
+    rules_version bigint NOT NULL DEFAULT 1,
+    CONSTRAINT calendar_versions_pkey PRIMARY KEY (clinic_id, doctor_id),
+    CONSTRAINT calendar_versions_of_doctor FOREIGN KEY (clinic_id, doctor_id) REFERENCES doctors (clinic_id, id)
+) WITH (fillfactor = 40);
+
+INSERT INTO clinic_versions (clinic_id) SELECT clinic_id FROM clinics;
+INSERT INTO calendar_versions (clinic_id, doctor_id, version, rules_version)
+    SELECT clinic_id, id, rules_revision, rules_revision FROM doctors;
+ALTER TABLE doctors DROP COLUMN rules_revision;
+
+-- Clinics and doctors have versions from the moment when they are there, whoever enters them.
+CREATE FUNCTION begin_clinic_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO clinic_versions (clinic_id) VALUES (NEW.clinic_id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER clinics_have_versions AFTER INSERT ON clinics
+    FOR EACH ROW EXECUTE FUNCTION begin_clinic_version();
+CREATE FUNCTION begin_calendar_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO calendar_versions (clinic_id, doctor_id) VALUES (NEW.clinic_id, NEW.id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER doctors_have_versions AFTER INSERT ON doctors
+    FOR EACH ROW EXECUTE FUNCTION begin_calendar_version();
+
+-- The version of the doctor's calendar at which the row last changed what that calendar shows. It has no default: who
+-- writes an appointment must have thought of it.
+ALTER TABLE appointments ADD COLUMN calendar_version bigint NOT NULL DEFAULT 1;
+ALTER TABLE appointments ALTER COLUMN calendar_version DROP DEFAULT;
+CREATE INDEX appointments_by_calendar_version ON appointments (clinic_id, doctor_id, calendar_version);
+
+-- Names the change that an event tells of, so that an outcome that was lost with its connection can be read back.
+ALTER TABLE appointment_events ADD COLUMN reference uuid;
+
+-- Who works for a key claims it first. A claim that has run out can be taken over; the work of the earlier claim then
+-- fails, because it keeps its outcome by the claim in its own transaction.
+ALTER TABLE idempotency_keys
+    ALTER COLUMN outcome DROP NOT NULL,
+    ADD COLUMN claim uuid,
+    ADD COLUMN claimed_until timestamptz;
+
+ALTER TABLE clinic_versions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE clinic_versions FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_clinic ON clinic_versions
+    USING (clinic_id = current_clinic()) WITH CHECK (clinic_id = current_clinic());
+ALTER TABLE calendar_versions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE calendar_versions FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_clinic ON calendar_versions
+    USING (clinic_id = current_clinic()) WITH CHECK (clinic_id = current_clinic());
+GRANT SELECT, INSERT, UPDATE ON clinic_versions, calendar_versions TO clinicd_app;
+GRANT UPDATE ON idempotency_keys, waitlist_alarms TO clinicd_app;
+
+DROP FUNCTION book;
+
+-- Takes a doctor's calendar for the transaction, if nobody holds it, its doctor or its clinic. If both versions are
+-- those known, adds to the calendar's. 0: taken; 1: held, with other versions; 2: somebody else holds it, or there is none.
+CREATE FUNCTION take_calendar(clinic bigint, doctor bigint, known bigint, known_of_clinic bigint) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    found_version bigint;
+    found_of_clinic bigint;
+BEGIN
+    PERFORM set_config('app.clinic_id', clinic::text, true);
+    SELECT v.version, c.version INTO found_version, found_of_clinic
+    FROM calendar_versions v
+    JOIN clinic_versions c ON c.clinic_id = v.clinic_id
+    JOIN doctors d ON d.clinic_id = v.clinic_id AND d.id = v.doctor_id
+    WHERE v.clinic_id = clinic AND v.doctor_id = doctor
+    FOR NO KEY UPDATE OF v SKIP LOCKED
+    FOR SHARE OF c SKIP LOCKED
+    FOR KEY SHARE OF d SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 2;
+    ELSIF found_version <> known OR found_of_clinic <> known_of_clinic THEN
+        RETURN 1;
+    END IF;
+    UPDATE calendar_versions v SET version = v.version + 1 WHERE v.clinic_id = clinic AND v.doctor_id = doctor;
+    RETURN 0;
+END
+$$;
+
+-- Writes bookings of several calendars, also of several clinics, each with its audit event. A calendar comes with the
+-- versions by which its bookings were decided; those of a calendar that cannot be taken are not written. A booking is
+-- also not written if its patient is unknown to its caller or locked by somebody, if its key is not claimed by it any
+-- more, or if a constraint stands against it. The arrays of the calendars run in parallel, and so do those of the bookings.
+--
+-- Each row is worked on under the context of its own clinic, which is set as the row is read.
+CREATE FUNCTION book(
+    clinics bigint[], doctors bigint[], known bigint[], known_of_clinic bigint[],
+    calendars integer[], refs uuid[], patients bigint[], times tstzrange[], reasons text[], accounts bigint[],
+    whole_clinic boolean[], owners bigint[], own_doctors bigint[], series bigint[], entries bigint[], holds interval[],
+    roles text[], requests uuid[], keys text[], claims uuid[]
+) RETURNS TABLE (
+    booking integer, calendar integer, has_patient boolean, has_key boolean, clinic_id bigint, id bigint,
+    made_at timestamptz, held_until timestamptz
+)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH taken AS MATERIALIZED (
+        SELECT q.nth, q.clinic_id, q.doctor_id, q.known + 1 AS version,
+            take_calendar(q.clinic_id, q.doctor_id, q.known, q.known_of_clinic) AS state
+        FROM unnest(clinics, doctors, known, known_of_clinic)
+            WITH ORDINALITY AS q (clinic_id, doctor_id, known, known_of_clinic, nth)
+    ), asked AS MATERIALIZED (
+        SELECT *
+        FROM unnest(
+            calendars, refs, patients, times, reasons, accounts, whole_clinic, owners, own_doctors, series, entries,
+            holds, roles, requests, keys, claims
+        ) WITH ORDINALITY AS b (
+            calendar, reference, patient_id, during, reason, created_by, whole, owner, own_doctor, series_id, entry_id,
+            hold, role, request_id, key, claim, nth
+        )
+    ), admitted AS MATERIALIZED (
+        SELECT b.*, t.clinic_id, t.doctor_id, t.version, p.id AS patient, b.key IS NULL OR k.key IS NOT NULL AS has_key
+        FROM asked b
+        JOIN taken t ON t.nth = b.calendar AND t.state = 0
+        CROSS JOIN LATERAL (
+            SELECT set_config('app.clinic_id', t.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+        ) AS context
+        LEFT JOIN LATERAL (
+            SELECT k.key
+            FROM idempotency_keys k
+            WHERE k.clinic_id = context.clinic_id AND k.account_id = b.created_by AND k.key = b.key
+              AND k.claim = b.claim AND k.outcome IS NULL
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS k ON true
+        LEFT JOIN LATERAL (
+            SELECT p.id
+            FROM patients p
+            WHERE p.clinic_id = context.clinic_id AND p.id = b.patient_id AND p.deleted_at IS NULL
+              AND (b.whole OR p.created_by = b.owner OR t.doctor_id = b.own_doctor)
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS p ON true
+    ), booked AS (
+        INSERT INTO appointments (
+            clinic_id, reference, doctor_id, patient_id, during, reason, created_by, series_id, waitlist_entry_id,
+            held_until, calendar_version
+        )
+        SELECT context.clinic_id, a.reference, a.doctor_id, a.patient, a.during, a.reason, a.created_by, a.series_id,
+            a.entry_id, LEAST(now() + a.hold, CASE WHEN a.hold IS NOT NULL THEN lower(a.during) END), a.version
+        FROM admitted a
+        CROSS JOIN LATERAL (
+            SELECT set_config('app.clinic_id', a.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+        ) AS context
+        WHERE a.patient IS NOT NULL AND a.has_key
+        ON CONFLICT DO NOTHING
+        RETURNING *
+    ), audited AS (
+        INSERT INTO audit_events (clinic_id, account_id, role, action, resource, resource_id, outcome, request_id)
+        SELECT context.clinic_id, a.created_by, a.role, 'create', 'appointments', made.id, 'done', a.request_id
+        FROM booked made
+        JOIN asked a ON a.reference = made.reference
+        CROSS JOIN LATERAL (
+            SELECT set_config('app.clinic_id', made.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+        ) AS context
+    )
+    SELECT b.nth::integer, t.state, a.patient IS NOT NULL, COALESCE(a.has_key, false), t.clinic_id, made.id,
+        made.created_at, made.held_until
+    FROM asked b
+    JOIN taken t ON t.nth = b.calendar
+    LEFT JOIN admitted a ON a.nth = b.nth
+    LEFT JOIN booked made ON made.reference = b.reference;
+END
+$$;
+
+-- What calendars have become since the versions that are known of them, and what patients stand against bookings, in one
+-- look: each row is of one moment. A calendar whose rules changed is told to be read whole. For each question: whether
+-- its caller may book the patient, and when the patient is busy from then on for a month.
+CREATE FUNCTION read_calendars(
+    clinics bigint[], doctors bigint[], known bigint[], known_of_clinic bigint[],
+    of_clinics bigint[], of_doctors bigint[], patients bigint[], times tstzrange[], whole_clinic boolean[],
+    owners bigint[], own_doctors bigint[], ignored bigint[]
+) RETURNS TABLE (
+    calendar integer, question integer, clinic_id bigint, version bigint, clinic_version bigint, is_whole boolean,
+    is_known boolean, ids bigint[], during tstzrange[], is_active boolean[], held_until timestamptz[]
+)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT q.nth::integer, NULL::integer, v.clinic_id, v.version, v.clinic_version,
+        v.rules_version > q.known OR v.clinic_version <> q.known_of_clinic, NULL::boolean,
+        changed.ids, changed.during, changed.is_active, changed.held_until
+    FROM unnest(clinics, doctors, known, known_of_clinic)
+        WITH ORDINALITY AS q (clinic_id, doctor_id, known, known_of_clinic, nth)
+    CROSS JOIN LATERAL (
+        SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+    ) AS context
+    CROSS JOIN LATERAL (
+        SELECT v.clinic_id, v.version, v.rules_version, c.version AS clinic_version
+        FROM calendar_versions v
+        JOIN clinic_versions c ON c.clinic_id = v.clinic_id
+        WHERE v.clinic_id = context.clinic_id AND v.doctor_id = q.doctor_id
+        OFFSET 0
+    ) AS v
+    CROSS JOIN LATERAL (
+        SELECT array_agg(a.id ORDER BY a.id) AS ids, array_agg(a.during ORDER BY a.id) AS during,
+            array_agg(a.status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED') ORDER BY a.id) AS is_active,
+            array_agg(a.held_until ORDER BY a.id) AS held_until
+        FROM appointments a
+        WHERE v.version > q.known AND a.clinic_id = context.clinic_id AND a.doctor_id = q.doctor_id
+          AND a.calendar_version > q.known
+    ) AS changed
+    UNION ALL
+    SELECT NULL::integer, q.nth::integer, context.clinic_id, NULL::bigint, NULL::bigint, NULL::boolean,
+        EXISTS (
+            SELECT FROM patients p
+            WHERE p.clinic_id = context.clinic_id AND p.id = q.patient_id AND p.deleted_at IS NULL
+              AND (q.whole OR p.created_by = q.owner OR q.doctor_id = q.own_doctor)
+        ),
+        NULL::bigint[], busy.during, NULL::boolean[], NULL::timestamptz[]
+    FROM unnest(of_clinics, of_doctors, patients, times, whole_clinic, owners, own_doctors, ignored)
+        WITH ORDINALITY AS q (clinic_id, doctor_id, patient_id, during, whole, owner, own_doctor, ignored, nth)
+    CROSS JOIN LATERAL (
+        SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+    ) AS context
+    CROSS JOIN LATERAL (
+        SELECT array_agg(a.during ORDER BY a.during) AS during
+        FROM appointments a
+        WHERE a.clinic_id = context.clinic_id AND a.patient_id = q.patient_id
+          AND a.status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+          AND a.during && tstzrange(lower(q.during), upper(q.during) + interval '31 days')
+          AND (a.held_until IS NULL OR a.held_until > now())
+          AND a.id <> q.ignored
+    ) AS busy;
+END
+$$;

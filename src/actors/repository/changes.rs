@@ -1,0 +1,156 @@
+//! Changes of one calendar that its transaction decides: moves, cancellations, series, accepted offers. Only the schedule
+//! actors ask for them.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Context, Error, Repository, Result, booking_writer::LOOKS};
+use crate::{
+    domain::{
+        Caller, Identified,
+        access::{Action, Resource},
+        appointments::{Amendment, Appointment},
+        series::{BookedSeries, SeriesRefusal, SeriesRequest},
+        waitlist::Acceptance,
+    },
+    repository::{
+        appointments,
+        audit::{self, Event, Outcome as Audited},
+        changes::{Basis, Outcome},
+        context, series, waitlist,
+    },
+};
+
+impl Repository {
+    /// Changes an appointment.
+    pub(crate) async fn amend(&self, amendment: Amendment, basis: Basis) -> Result<Outcome<Appointment>> {
+        let action = if amendment.status == amendment.current.status { Action::Update } else { Action::Transition };
+        let (waits, attempt) = (basis.waits, amendment.clone());
+        let changed = self.change(&amendment.caller, action, Resource::Appointments.name(), waits, move |db| {
+            async move { appointments::amend(db, &attempt, &basis).await }.boxed()
+        });
+        match changed.await {
+            Err(Error::OutcomeUnknown) => {
+                let settled = self.settled(Context::Clinic(amendment.clinic()), move |db| {
+                    let amendment = amendment.clone();
+                    async move { appointments::settle(db, &amendment).await }.boxed()
+                });
+                Ok(settled.await?.map_or(Outcome::Held, found))
+            }
+            changed => changed,
+        }
+    }
+
+    /// Makes what is held for an entry its appointment.
+    pub(crate) async fn accept(&self, accepting: Acceptance, basis: Basis) -> Result<Outcome<Appointment>> {
+        let (waits, caller) = (basis.waits, accepting.caller.clone());
+        self.change(&caller, Action::Create, Resource::Appointments.name(), waits, move |db| {
+            async move { waitlist::accept(db, &accepting, &basis).await }.boxed()
+        })
+        .await
+    }
+
+    /// Books a series; `reference` names it before it has an id.
+    pub(crate) async fn book_series(
+        &self,
+        reference: Uuid,
+        request: SeriesRequest,
+        basis: Basis,
+    ) -> Result<Outcome<BookedSeries, SeriesRefusal>> {
+        let (waits, attempt) = (basis.waits, request.clone());
+        let booked = self.change(&request.caller, Action::Create, "appointment-series", waits, move |db| {
+            async move { series::write(db, reference, &attempt, &basis).await }.boxed()
+        });
+        match booked.await {
+            Err(Error::OutcomeUnknown) => {
+                let settled = self.settled(Context::Clinic(request.caller.clinic), move |db| {
+                    let request = request.clone();
+                    async move { series::settle(db, reference, &request).await }.boxed()
+                });
+                let booked = |series| found(BookedSeries { series, skipped: Vec::new() });
+                Ok(settled.await?.map_or(Outcome::Held, booked))
+            }
+            booked => booked,
+        }
+    }
+
+    /// Changes a calendar for a caller: the change and its audit event are one transaction. Whoever holds what it needs
+    /// is waited for not at all or, with `waits`, for a moment.
+    async fn change<T, R, F>(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: &'static str,
+        waits: bool,
+        work: F,
+    ) -> Result<Outcome<T, R>>
+    where
+        T: Identified + Send + 'static,
+        R: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<Outcome<T, R>>> + Send + 'static,
+    {
+        let _permit = match waits {
+            true => Some(self.patient_changes.acquire().await.map_err(|_| Error::Unavailable)?),
+            false => None,
+        };
+        let caller = caller.clone();
+        let changed = self.transact(Context::Clinic(caller.clinic), move |db| {
+            async move {
+                context::give_up_soon(&mut *db).await?;
+                let outcome = work(&mut *db).await?;
+                if let Outcome::Done { row, .. } = &outcome {
+                    let event = Event {
+                        caller,
+                        action: action.name(),
+                        resource,
+                        resource_id: Some(row.id()),
+                        outcome: Audited::Done,
+                    };
+                    audit::record(db, &event).await?;
+                }
+                Ok(outcome)
+            }
+            .boxed()
+        });
+        match changed.await {
+            Err(Error::TryAgain) => Ok(Outcome::Held),
+            changed => changed,
+        }
+    }
+
+    /// Finds out what was committed by a transaction whose outcome was lost.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] where that cannot be found out.
+    pub(super) async fn settled<T, F>(&self, context: Context, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Clone + Send + Sync + 'static,
+    {
+        for pause in LOOKS {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let look = look.clone();
+            let settled = self.transact(context, move |db| {
+                async move {
+                    context::give_up_soon(&mut *db).await?;
+                    look(db).await
+                }
+                .boxed()
+            });
+            match settled.await {
+                Ok(settled) => return Ok(settled),
+                Err(Error::TryAgain | Error::Unavailable | Error::Overloaded) => {}
+                Err(_) => break,
+            }
+        }
+        Err(Error::OutcomeUnknown)
+    }
+}
+
+/// What was found to be done. What else is in the calendar by now is read when it is needed.
+fn found<T, R>(row: T) -> Outcome<T, R> {
+    Outcome::Done { row, copy: None, stamp: Default::default() }
+}

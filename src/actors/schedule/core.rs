@@ -1,0 +1,314 @@
+//! The core of a schedule: `(state, event, now) -> effects`. It knows no actor, no clock and no database.
+//!
+//! It keeps a copy of the doctor's calendar, which may be of an earlier state than the database's. Requests are decided in
+//! the order in which they came, by the copy alone, never by what is not committed yet:
+//!
+//! - What the copy allows is written, as one batch at a time. The write compares versions, so that it holds for the
+//!   database's state and not only for the copy's.
+//! - What the copy does not allow is refused only after a look at the calendar that began after the request came. One look
+//!   serves all who wait for it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{
+    looking::Look,
+    request::{Booking, Change, Reply, Request, ScheduleError, Ticket, To, Wish},
+};
+use crate::{
+    actors::repository::{Asked, Error, Read, Result},
+    domain::{
+        ClinicId, DoctorId, Interval,
+        appointments::{self, Amendment, Appointment, BookingRequest},
+        calendar::{CalendarCopy, Decision},
+        proposal::{Proposal, Refusal},
+        series::{BookedSeries, SeriesRefusal, SeriesRequest},
+        waitlist::Acceptance,
+    },
+    repository::{
+        batches::{Batch, BatchWritten},
+        changes::{Basis, Outcome},
+    },
+};
+
+/// The largest batch.
+const LARGEST: usize = 64;
+
+/// What time it is, by the clock on the wall and by one that never goes back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) utc: DateTime<Utc>,
+    pub(super) instant: Instant,
+}
+
+/// What happens to a schedule.
+pub(super) enum Event {
+    /// Somebody asks.
+    Asked(Wish),
+    /// A look at the calendar has this result.
+    Looked(Result<Read>),
+    /// A write has this outcome.
+    Written(Box<Wrote>),
+    /// It is time to look at what was put off.
+    Woke,
+}
+
+/// What a write brought about, with those who asked for it.
+pub(super) enum Wrote {
+    /// A batch.
+    Bookings(Vec<Booking>, Result<BatchWritten>),
+    /// A change of one appointment.
+    Amended(Request<Amendment, Appointment>, Result<Outcome<Appointment>>),
+    /// A held time.
+    Accepted(Request<Acceptance, Appointment>, Result<Outcome<Appointment>>),
+    /// A series.
+    Series(Request<SeriesRequest, BookedSeries>, Result<Outcome<BookedSeries, SeriesRefusal>>),
+    /// It failed and took its requests with it.
+    Lost,
+}
+
+/// What a schedule wants done.
+pub(super) enum Effect {
+    /// Look at the calendar.
+    Look(Asked),
+    /// Write a batch: with those of other doctors or, where somebody held what it needs, apart.
+    Book { requests: Vec<Booking>, batch: Batch, apart: Option<Apart> },
+    /// Write a change.
+    Change(Change, Basis),
+    /// Answer.
+    Reply(Reply),
+    /// Send [`Event::Woke`] after a while.
+    Wake(Duration),
+    /// The doctor is not there any more: be forgotten.
+    Leave,
+}
+
+/// How a batch is written apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// Whether it waits for whoever holds its calendar.
+    pub(super) waits: bool,
+}
+
+/// What waits for its turn to be written.
+pub(super) enum Queued {
+    Book(Booking),
+    Change(Change),
+}
+
+/// A schedule without its actor.
+pub(super) struct Core {
+    pub(super) clinic: ClinicId,
+    pub(super) doctor: DoctorId,
+    pub(super) copy: CalendarCopy,
+    /// By the order in which they came.
+    queue: BTreeMap<u64, Queued>,
+    /// Those who came since the look that is under way began.
+    pub(super) looks: Vec<Look>,
+    /// Those whom the look that is under way serves.
+    pub(super) looking: Option<Vec<Look>>,
+    is_writing: bool,
+    last_place: u64,
+}
+
+impl Core {
+    pub(super) fn new(clinic: ClinicId, doctor: DoctorId, copy: CalendarCopy) -> Self {
+        Self {
+            clinic,
+            doctor,
+            copy,
+            queue: BTreeMap::new(),
+            looks: Vec::new(),
+            looking: None,
+            is_writing: false,
+            last_place: 0,
+        }
+    }
+
+    /// Takes an event in, and answers what is to be done, in order.
+    pub(super) fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Asked(wish) => self.asked(wish, now, &mut effects),
+            Event::Looked(read) => self.looked(read, now, &mut effects),
+            Event::Written(wrote) => {
+                self.is_writing = false;
+                self.wrote(*wrote, now, &mut effects);
+            }
+            Event::Woke => {}
+        }
+        self.write(now, &mut effects);
+        self.look(&mut effects);
+        effects
+    }
+
+    /// Whether nothing is under way and nobody waits.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.is_writing && self.looking.is_none() && self.looks.is_empty() && self.queue.is_empty()
+    }
+
+    /// Drops appointments that were over long before `now`.
+    pub(super) fn forget_before(&mut self, now: DateTime<Utc>) {
+        self.copy.forget_before(now);
+    }
+
+    fn asked(&mut self, wish: Wish, now: Now, effects: &mut Vec<Effect>) {
+        self.last_place += 1;
+        let place = self.last_place;
+        match wish {
+            Wish::Book(mut request) => {
+                request.place = place;
+                match self.during(&request.wish) {
+                    None => effects.push(Effect::Reply(Reply::Appointment(request.to, Err(out_of_years())))),
+                    // What is refused need not wait for the write that is under way.
+                    Some(during) if !self.copy.calendar.violations(&during, None, now.utc).is_empty() => {
+                        self.looks.push(Look::Book(request));
+                    }
+                    Some(_) => self.enqueue(Queued::Book(request)),
+                }
+            }
+            Wish::Change(mut change) => {
+                change.set_place(place);
+                self.enqueue(Queued::Change(change));
+            }
+            Wish::Check(request) => match self.during(&request.wish) {
+                None => effects.push(Effect::Reply(Reply::Refusal(request.to, Err(out_of_years())))),
+                Some(_) => self.looks.push(Look::Check(request)),
+            },
+            Wish::View(request) => self.looks.push(Look::View(request)),
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, queued: Queued) {
+        let place = match &queued {
+            Queued::Book(request) => request.place,
+            Queued::Change(change) => change.place(),
+        };
+        self.queue.insert(place, queued);
+    }
+
+    /// The time that a booking wants; `None` where it leaves the years that are kept.
+    pub(super) fn during(&self, wish: &BookingRequest) -> Option<Interval> {
+        wish.during(self.copy.calendar.rules().slot)
+    }
+
+    /// Begins the next write, if none is under way.
+    fn write(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while !self.is_writing {
+            match self.next(now, effects) {
+                Next::Nothing => return,
+                Next::Change(change) => {
+                    self.is_writing = true;
+                    let basis = Basis { copy: Some(self.copy.clone()), waits: change.held() == 1, now: now.utc };
+                    effects.push(Effect::Change(change, basis));
+                }
+                Next::Bookings(requests) => self.write_batch(requests, now, effects),
+            }
+        }
+    }
+
+    /// Takes what is next out of the queue: a change, or the bookings up to one. What may not begin any more is answered.
+    fn next(&mut self, now: Now, effects: &mut Vec<Effect>) -> Next {
+        let places: Vec<u64> = self.queue.keys().copied().collect();
+        let mut bookings = VecDeque::new();
+        for place in places {
+            let Some(queued) = self.queue.remove(&place) else { continue };
+            match queued {
+                Queued::Book(request) if is_over(&request.ticket, now) => {
+                    effects.push(Effect::Reply(Reply::Appointment(request.to, Err(Error::Overloaded.into()))));
+                }
+                Queued::Change(change) if is_over(change.ticket(), now) => {
+                    effects.push(Effect::Reply(change.fail(Error::Overloaded)));
+                }
+                Queued::Book(request) if !request.sleeps(now.instant) && bookings.len() < LARGEST => {
+                    bookings.push_back(request);
+                }
+                Queued::Change(change) if !change.sleeps(now.instant) => {
+                    if bookings.is_empty() {
+                        change.ticket().beginning.begin();
+                        return Next::Change(change);
+                    }
+                    self.queue.insert(place, Queued::Change(change));
+                    break;
+                }
+                queued => drop(self.queue.insert(place, queued)),
+            }
+        }
+        if bookings.is_empty() { Next::Nothing } else { Next::Bookings(bookings.into()) }
+    }
+
+    /// Decides bookings by the copy and begins to write those that it allows.
+    fn write_batch(&mut self, requests: Vec<Booking>, now: Now, effects: &mut Vec<Effect>) {
+        let (mut in_years, mut wanted) = (Vec::new(), Vec::new());
+        for request in requests {
+            match self.during(&request.wish) {
+                Some(during) => {
+                    in_years.push(request);
+                    wanted.push(during);
+                }
+                None => effects.push(Effect::Reply(Reply::Appointment(request.to, Err(out_of_years())))),
+            }
+        }
+        let decisions = self.copy.decide(&wanted, now.utc);
+        let (mut writing, mut bookings) = (Vec::new(), Vec::new());
+        for ((request, during), decision) in in_years.into_iter().zip(wanted).zip(decisions) {
+            match decision {
+                Decision::Wait => self.enqueue(Queued::Book(request)),
+                Decision::Refuse(_) => self.refuse_or_look(request, during, now, effects),
+                Decision::Write => {
+                    // Withdrawn by now: its caller was told that nothing was done.
+                    if request.ticket.beginning.begin() {
+                        let (reference, series) = (Uuid::now_v7(), None);
+                        let wish = (*request.wish).clone();
+                        bookings.push(appointments::Booking { reference, request: wish, during, series });
+                        writing.push(request);
+                    }
+                }
+            }
+        }
+        if writing.is_empty() {
+            return;
+        }
+        self.is_writing = true;
+        let most = writing.iter().map(|request| request.held).max().unwrap_or(0);
+        let apart = (most > 0).then(|| Apart { waits: writing.iter().any(|request| request.held == 1) });
+        let batch = Batch { clinic: self.clinic, doctor: self.doctor, copy: self.copy.clone(), bookings };
+        effects.push(Effect::Book { requests: writing, batch, apart });
+    }
+
+    /// Refuses what was looked at before, and has the rest looked at.
+    fn refuse_or_look(&mut self, request: Booking, during: Interval, now: Now, effects: &mut Vec<Effect>) {
+        match &request.patient {
+            Some(patient) => {
+                let refusal = Proposal::new(during).weigh(&self.copy.calendar, patient, now.utc);
+                effects.push(refused(request.to, refusal));
+            }
+            None => self.looks.push(Look::Book(request)),
+        }
+    }
+}
+
+/// What is to be written next.
+enum Next {
+    Nothing,
+    Change(Change),
+    Bookings(Vec<Booking>),
+}
+
+pub(super) fn refused(to: To<Appointment>, refusal: Refusal) -> Effect {
+    Effect::Reply(Reply::Appointment(to, Err(ScheduleError::Refused(refusal))))
+}
+
+/// Whether a request may not begin any more.
+fn is_over(ticket: &Ticket, now: Now) -> bool {
+    now.instant > ticket.deadline || ticket.beginning.is_withdrawn()
+}
+
+pub(super) fn out_of_years() -> ScheduleError {
+    Error::invalid("appointment_datetime", "The appointment must lie in the years 1900 to 2200.").into()
+}

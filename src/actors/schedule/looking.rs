@@ -1,0 +1,106 @@
+//! How the core of a schedule looks at the calendar, for all who must not be refused by an old copy.
+
+use super::{
+    core::{Core, Effect, Now, Queued, refused},
+    request::{Booking, Reply, Request, ScheduleError},
+};
+use crate::{
+    actors::repository::{Asked, Error, Fresh, Read, Result},
+    domain::{
+        appointments::BookingRequest,
+        calendar::CalendarCopy,
+        proposal::{PatientSide, Proposal, Refusal},
+    },
+    repository::calendars::{Known, Question},
+};
+
+/// What waits for a look at the calendar.
+pub(super) enum Look {
+    Book(Booking),
+    Check(Request<BookingRequest, Refusal>),
+    View(Request<(), CalendarCopy>),
+}
+
+impl Look {
+    fn fail(self, error: ScheduleError) -> Effect {
+        Effect::Reply(match self {
+            Self::Book(request) => Reply::Appointment(request.to, Err(error)),
+            Self::Check(request) => Reply::Refusal(request.to, Err(error)),
+            Self::View(request) => Reply::Calendar(request.to, Err(error)),
+        })
+    }
+}
+
+impl Core {
+    /// Begins a look at the calendar for all who wait for one, if none is under way.
+    pub(super) fn look(&mut self, effects: &mut Vec<Effect>) {
+        if self.looking.is_some() || self.looks.is_empty() {
+            return;
+        }
+        let looks = std::mem::take(&mut self.looks);
+        let questions = looks.iter().filter_map(|look| match look {
+            Look::Book(request) => self.question(&request.wish),
+            Look::Check(request) => self.question(&request.wish),
+            Look::View(_) => None,
+        });
+        let known = Known { clinic: self.clinic, doctor: self.doctor, versions: self.copy.versions };
+        effects.push(Effect::Look(Asked { known, questions: questions.collect() }));
+        self.looking = Some(looks);
+    }
+
+    fn question(&self, wish: &BookingRequest) -> Option<Question> {
+        let proposal = Proposal::new(self.during(wish)?);
+        let (clinic, doctor) = (self.clinic, self.doctor);
+        Some(Question { clinic, doctor, patient: wish.patient, bookable: wish.bookable, proposal })
+    }
+
+    /// The calendar was looked at after all of these came: they may be refused by what it is.
+    pub(super) fn looked(&mut self, read: Result<Read>, now: Now, effects: &mut Vec<Effect>) {
+        let looks = self.looking.take().unwrap_or_default();
+        let Read { fresh, patients } = match read {
+            Ok(read) => read,
+            Err(_) => {
+                effects.extend(looks.into_iter().map(|look| look.fail(Error::Unavailable.into())));
+                return;
+            }
+        };
+        match fresh {
+            Fresh::Changed(versions, changes) => self.copy.catch_up(versions, &changes),
+            Fresh::Whole(copy) => self.copy.replace(copy),
+            Fresh::Gone => {
+                let gone = || ScheduleError::Refused(Refusal::no_such_doctor());
+                effects.extend(looks.into_iter().map(|look| look.fail(gone())));
+                effects.push(Effect::Leave);
+                return;
+            }
+        }
+        let mut patients = patients.into_iter();
+        for look in looks {
+            match look {
+                Look::View(request) => {
+                    effects.push(Effect::Reply(Reply::Calendar(request.to, Ok(self.copy.clone()))));
+                }
+                Look::Check(request) => {
+                    let refusal = self.weigh(&request.wish, patients.next(), now);
+                    effects.push(Effect::Reply(Reply::Refusal(request.to, Ok(refusal.1))));
+                }
+                Look::Book(mut request) => {
+                    let (patient, refusal) = self.weigh(&request.wish, patients.next(), now);
+                    if refusal.violations.is_empty() {
+                        request.patient = Some(patient);
+                        self.enqueue(Queued::Book(request));
+                    } else {
+                        effects.push(refused(request.to, refusal));
+                    }
+                }
+            }
+        }
+    }
+
+    fn weigh(&self, wish: &BookingRequest, patient: Option<PatientSide>, now: Now) -> (PatientSide, Refusal) {
+        let patient = patient.unwrap_or_default();
+        let refusal =
+            self.during(wish).map(|during| Proposal::new(during).weigh(&self.copy.calendar, &patient, now.utc));
+        (patient, refusal.unwrap_or_default())
+    }
+}

@@ -1,0 +1,181 @@
+//! What the database does with the effects of the core, by a list.
+
+use super::{
+    super::{
+        core::Wrote,
+        request::{Booking, Change},
+    },
+    DOCTOR, UNKNOWN, start_of_day,
+    state::{State, side},
+    world::World,
+};
+use crate::{
+    actors::repository::{Asked, Error, Fresh, Read},
+    domain::{
+        AccountId, AppointmentId, Interval, PatientId,
+        appointments::{Amendment, Appointment},
+        calendar::{Decision, SpanChange, Stamp},
+        lifecycle::Status,
+        proposal::{PatientSide, Proposal},
+    },
+    repository::{
+        batches::{Batch, BatchWritten, Written},
+        changes::Outcome,
+    },
+};
+
+/// What was done, and whose outcome is under way.
+pub(super) enum Pending {
+    Book(Vec<Booking>, Batch),
+    Change(Box<Change>),
+}
+
+impl World {
+    /// The database commits a change of the calendar.
+    pub(super) fn commit(&mut self, state: State, changed: &[AppointmentId]) -> Stamp {
+        let before = self.versions;
+        self.versions.doctor += 1;
+        self.stamps.extend(changed.iter().map(|id| (self.versions.doctor, *id)));
+        self.states.push(state);
+        let changes = changed.iter().map(|id| self.change(*id)).collect();
+        Stamp { before, version: self.versions.doctor, changes }
+    }
+
+    pub(super) fn change(&self, id: AppointmentId) -> SpanChange {
+        let row = &self.rows[id.0 as usize];
+        SpanChange { appointment: id, during: row.during, is_active: row.status.is_active(), held_until: None }
+    }
+
+    pub(super) fn insert(&mut self, state: &mut State, patient: PatientId, during: Interval) -> Appointment {
+        assert_eq!(state.violations(&during, None), [], "written against the rules: {during:?} in {state:?}");
+        let at = start_of_day();
+        let row = Appointment {
+            id: AppointmentId(self.rows.len() as i64),
+            doctor: DOCTOR,
+            patient,
+            during,
+            status: Status::Scheduled,
+            reason: String::new(),
+            series: None,
+            created_by: AccountId(1),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        state.taken.push((row.id, during));
+        self.rows.push(row.clone());
+        row
+    }
+
+    /// What `repository::batches` does, by a list.
+    pub(super) fn write_batch(&mut self, batch: &Batch) -> BatchWritten {
+        let caught_up = (batch.copy.versions != self.versions).then(|| self.copy());
+        let mut copy = caught_up.clone().unwrap_or(batch.copy.clone());
+        let wanted: Vec<_> = batch.bookings.iter().map(|booking| booking.during).collect();
+        let decisions = match caught_up {
+            Some(_) => copy.decide(&wanted, self.now.utc),
+            None => vec![Decision::Write; wanted.len()],
+        };
+        let (mut state, mut changed, mut written) = (self.state().clone(), Vec::new(), Vec::new());
+        for (booking, decision) in batch.bookings.iter().zip(decisions) {
+            let side = side(booking.request.patient);
+            let refusal = || Proposal::new(booking.during).weigh(&copy.calendar, &side, self.now.utc);
+            written.push(match decision {
+                Decision::Wait => Written::Again,
+                Decision::Refuse(_) => Written::Refused(refusal()),
+                Decision::Write if booking.request.patient.0 >= UNKNOWN => Written::Refused(refusal()),
+                Decision::Write => {
+                    let row = self.insert(&mut state, booking.request.patient, booking.during);
+                    changed.push(row.id);
+                    Written::Booked(row)
+                }
+            });
+        }
+        let stamp = self.commit(state, &changed);
+        BatchWritten::Done { written, copy: caught_up, stamp }
+    }
+
+    /// What `repository::appointments::amend` does, by a list.
+    pub(super) fn amend(&mut self, amendment: &Amendment) -> Result<Outcome<Appointment>, Error> {
+        let id = amendment.current.id;
+        if self.rows[id.0 as usize].version != amendment.current.version {
+            return Err(Error::Stale);
+        }
+        let mut state = self.state().clone();
+        if amendment.takes_time() && !state.violations(&amendment.during, Some(id)).is_empty() {
+            let proposal = Proposal { during: amendment.during, ignored: Some(id) };
+            let side = PatientSide { is_known: true, busy: Vec::new() };
+            return Ok(Outcome::Refused(proposal.weigh(&self.copy().calendar, &side, self.now.utc)));
+        }
+        state.taken.retain(|(of, _)| *of != id);
+        if amendment.status.is_active() {
+            state.taken.push((id, amendment.during));
+        }
+        let row = &mut self.rows[id.0 as usize];
+        (row.during, row.status, row.version) = (amendment.during, amendment.status, row.version + 1);
+        let row = row.clone();
+        let stamp = self.commit(state, &[id]);
+        Ok(Outcome::Done { row, copy: None, stamp })
+    }
+
+    pub(super) fn do_write(&mut self, pending: Pending) -> Wrote {
+        match pending {
+            Pending::Book(requests, batch) => {
+                let written = self.write_batch(&batch);
+                Wrote::Bookings(requests, Ok(written))
+            }
+            Pending::Change(change) => match *change {
+                Change::Amend(request) => {
+                    let outcome = self.amend(&request.wish);
+                    Wrote::Amended(request, outcome)
+                }
+                _ => unreachable!("the model asks for nothing else"),
+            },
+        }
+    }
+
+    /// What is found of a write whose outcome was lost: what was booked, and no more.
+    pub(super) fn settled(wrote: Wrote) -> Wrote {
+        match wrote {
+            Wrote::Bookings(requests, Ok(BatchWritten::Done { written, .. })) => {
+                let written = written.into_iter().map(|written| match written {
+                    booked @ Written::Booked(_) => booked,
+                    _ => Written::Again,
+                });
+                let done = BatchWritten::Done { written: written.collect(), copy: None, stamp: Stamp::default() };
+                Wrote::Bookings(requests, Ok(done))
+            }
+            Wrote::Amended(request, Ok(Outcome::Done { row, .. })) => {
+                Wrote::Amended(request, Ok(Outcome::Done { row, copy: None, stamp: Stamp::default() }))
+            }
+            wrote => wrote,
+        }
+    }
+
+    pub(super) fn not_done(pending: Pending, error: Option<Error>) -> Wrote {
+        match (pending, error) {
+            (Pending::Book(requests, _), None) => Wrote::Bookings(requests, Ok(BatchWritten::Held)),
+            (Pending::Book(requests, _), Some(error)) => Wrote::Bookings(requests, Err(error)),
+            (Pending::Change(change), error) => match *change {
+                Change::Amend(request) => {
+                    let outcome = error.map_or(Ok(Outcome::Held), Err);
+                    Wrote::Amended(request, outcome)
+                }
+                _ => unreachable!("the model asks for nothing else"),
+            },
+        }
+    }
+
+    pub(super) fn do_look(&mut self, asked: &Asked) -> Read {
+        let known = asked.known.versions.doctor;
+        let fresh = if self.rules_version > known {
+            Fresh::Whole(self.copy())
+        } else {
+            let mut ids: Vec<_> = self.stamps.iter().filter(|(at, _)| *at > known).map(|(_, id)| *id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            Fresh::Changed(self.versions, ids.into_iter().map(|id| self.change(id)).collect())
+        };
+        Read { fresh, patients: asked.questions.iter().map(|question| side(question.patient)).collect() }
+    }
+}

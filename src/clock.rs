@@ -1,0 +1,16 @@
+//! The one place that looks at a clock. Everything else is told the time (`clippy.toml` holds it).
+#![expect(clippy::disallowed_methods, reason = "this is the place")]
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+/// The time of day.
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// The time of a clock that never goes back: for waits and deadlines.
+pub fn instant() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,256 @@
+//! Series of appointments: a repeat (RFC 5545 §3.3.10) at one wall-clock time.
+
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, Offset, SubsecRound, Utc};
+use chrono_tz::Tz;
+use rrule::{RRule, RRuleSet, Unvalidated};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AccountId, Caller, DoctorId, Identified, Interval, PatientId, SeriesId, Visibility, appointments::Appointment,
+    calendar::Violation, fields::FieldErrors, interval::YEARS, zone,
+};
+
+/// The most appointments of a series.
+pub const LONGEST: usize = 100;
+
+/// What a rule may say; times of day come from the first start.
+const PARTS: [&str; 9] = ["FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS"];
+
+/// A repeat: which days follow a first one.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    text: String,
+    /// Without `UNTIL`, whose local time the library would read in the machine's zone.
+    rule: RRule<Unvalidated>,
+    until: Option<Until>,
+}
+
+/// Until when a rule repeats, inclusive.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    Instant(DateTime<Utc>),
+    Local(NaiveDateTime),
+    Day(NaiveDate),
+}
+
+impl Repeat {
+    /// Reads the text of a rule, such as `FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the field `rrule`.
+    pub fn parse(text: &str) -> Result<Self, FieldErrors> {
+        let text = text.trim().to_ascii_uppercase();
+        let text = text.strip_prefix("RRULE:").unwrap_or(&text).to_owned();
+        let (mut until, mut kept, mut has_count) = (None, Vec::new(), false);
+        for part in text.split(';') {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            match name {
+                "FREQ" if !["DAILY", "WEEKLY", "MONTHLY"].contains(&value) => {
+                    return Err(wrong("FREQ must be DAILY, WEEKLY or MONTHLY.".into()));
+                }
+                "UNTIL" => {
+                    until = Some(Until::parse(value).ok_or_else(|| {
+                        wrong("UNTIL must be a date or a time, such as 20300131 or 20300131T090000Z.".into())
+                    })?);
+                    continue;
+                }
+                "COUNT" => has_count = true,
+                name if !PARTS.contains(&name) => {
+                    return Err(wrong(format!("A rule may have {}.", PARTS.join(", "))));
+                }
+                _ => {}
+            }
+            kept.push(part);
+        }
+        match (has_count, until) {
+            (false, None) => return Err(wrong("A rule must end: give COUNT or UNTIL.".into())),
+            (true, Some(_)) => {
+                return Err(wrong("A rule ends by COUNT or by UNTIL, not by both: leave one out.".into()));
+            }
+            _ => {}
+        }
+        let unreadable = || wrong("Must be an RFC 5545 rule, such as FREQ=WEEKLY;BYDAY=MO;COUNT=10.".into());
+        let rule = kept.join(";").parse().map_err(|_| unreadable())?;
+        Ok(Self { text, rule, until })
+    }
+
+    /// The rule's text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The times of the appointments: on the rule's days at the first one's local time in `zone`, to the microsecond.
+    /// Where a day has that time twice, it is the one in the first start's offset, if one is; where a day does not
+    /// have it, it takes the offset before the gap.
+    ///
+    /// # Errors
+    /// What is wrong with the rule, for the field `rrule`. A time out of [`YEARS`] is wrong too: none is left out.
+    pub fn times(&self, zone: Tz, first: DateTime<Utc>, length: Duration) -> Result<Vec<Interval>, FieldErrors> {
+        let first = first.with_timezone(&zone);
+        let (local, offset) = (first.naive_local(), first.offset().fix());
+        // The library has whole seconds and drops a first start that has more; PostgreSQL has microseconds.
+        let whole = local.trunc_subsecs(0);
+        let fraction = local.trunc_subsecs(6) - whole;
+        // Repeated as if local time were UTC, which has no gaps; each start is resolved for itself.
+        let start = whole.and_utc().with_timezone(&rrule::Tz::UTC);
+        let rule = self.rule.clone().validate(start);
+        let rule = rule.map_err(|_| wrong("Not a rule that can repeat from this start.".into()))?;
+        let (mut times, mut has_ended) = (Vec::new(), false);
+        for local in RRuleSet::new(start).rrule(rule).limit().into_iter().map(|at| at.naive_utc()) {
+            let at = zone::instant_in(zone, local, offset).ok_or_else(|| leaves_years(times.len()))?;
+            if self.until.is_some_and(|until| until.is_before(local, at)) {
+                has_ended = true;
+                break;
+            }
+            if times.len() == LONGEST {
+                return Err(wrong(format!("A series has at most {LONGEST} appointments.")));
+            }
+            times.push(Interval::starting(at + fraction, length).ok_or_else(|| leaves_years(times.len()))?);
+        }
+        // The library gives up centuries after those years, and does not say so.
+        let is_whole = match self.until {
+            Some(until) => has_ended || until.year() <= *YEARS.end(),
+            None => self.rule.get_count().is_some_and(|count| times.len() >= count as usize),
+        };
+        match times.len() {
+            0 => Err(wrong("The rule has no appointment.".into())),
+            fit if !is_whole => Err(leaves_years(fit)),
+            _ => Ok(times),
+        }
+    }
+}
+
+fn wrong(message: String) -> FieldErrors {
+    FieldErrors::one("rrule", message)
+}
+
+/// Only the first `fit` appointments are within [`YEARS`].
+fn leaves_years(fit: usize) -> FieldErrors {
+    let years = format!("the years {} to {}", YEARS.start(), YEARS.end());
+    wrong(match fit {
+        0 => format!("The first appointment leaves {years}: start earlier."),
+        1 => format!("Only the first appointment fits into {years}: end the rule by COUNT=1."),
+        _ => format!("Only the first {fit} appointments fit into {years}: end the rule by COUNT={fit}."),
+    })
+}
+
+impl Until {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(text) = text.strip_suffix('Z') {
+            let at = NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S").ok()?;
+            return Some(Self::Instant(at.and_utc()));
+        }
+        if let Ok(at) = NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S") {
+            return Some(Self::Local(at));
+        }
+        (text.len() == 8).then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok().map(Self::Day))?
+    }
+
+    /// Whether an appointment comes later: one that starts at this instant and local time, both in whole seconds as
+    /// `UNTIL` is, so that its last second is within.
+    fn is_before(self, local: NaiveDateTime, at: DateTime<Utc>) -> bool {
+        match self {
+            Self::Instant(until) => at > until,
+            Self::Local(until) => local > until,
+            Self::Day(until) => local.date() > until,
+        }
+    }
+
+    fn year(self) -> i32 {
+        match self {
+            Self::Instant(until) => until.year(),
+            Self::Local(until) => until.year(),
+            Self::Day(until) => until.year(),
+        }
+    }
+}
+
+/// A wish for a series, before the schedule has looked at it.
+#[derive(Debug, Clone)]
+pub struct SeriesRequest {
+    /// Who asks.
+    pub caller: Caller,
+    /// Which patients the caller may book.
+    pub bookable: Visibility,
+    /// With whom.
+    pub doctor: DoctorId,
+    /// For whom.
+    pub patient: PatientId,
+    /// When the first appointment starts, and the others' time of day.
+    pub first: DateTime<Utc>,
+    /// On which days.
+    pub repeat: Repeat,
+    /// For how long each; the doctor's slot length where absent.
+    pub length: Option<Duration>,
+    /// Why.
+    pub reason: String,
+    /// Whether those that can be booked are, where others cannot.
+    pub skip_conflicts: bool,
+}
+
+/// Why a series was not booked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeriesRefusal {
+    /// There is no such doctor.
+    NoSuchDoctor,
+    /// These times cannot be booked.
+    Times(Vec<Skipped>),
+}
+
+/// A series that was booked, and the times that were skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BookedSeries {
+    /// The series with its appointments.
+    pub series: Series,
+    /// The times that could not be booked.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Identified for BookedSeries {
+    fn id(&self) -> i64 {
+        self.series.id.0
+    }
+}
+
+/// One time of a series that could not be booked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// When it would have been.
+    pub during: Interval,
+    /// The rules that it breaks.
+    pub violations: Vec<Violation>,
+}
+
+/// A series of appointments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Series {
+    /// The row's id.
+    pub id: SeriesId,
+    /// With whom.
+    pub doctor: DoctorId,
+    /// For whom.
+    pub patient: PatientId,
+    /// The rule's text.
+    pub rrule: String,
+    /// When the first appointment was to start.
+    pub first: DateTime<Utc>,
+    /// For how long each, in minutes.
+    pub duration_minutes: i32,
+    /// Why.
+    pub reason: String,
+    /// The account that booked it.
+    pub created_by: AccountId,
+    /// When it was booked.
+    pub created_at: DateTime<Utc>,
+    /// Its appointments, by start.
+    pub appointments: Vec<Appointment>,
+}
+
+impl Identified for Series {
+    fn id(&self) -> i64 {
+        self.id.0
+    }
+}

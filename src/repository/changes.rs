@@ -1,0 +1,108 @@
+//! Changes of a calendar that are decided while the transaction holds it: moves, cancellations, series, accepted offers.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{
+    Error, Result, alarms,
+    calendars::{self, Question},
+};
+use crate::domain::{
+    ClinicId, DoctorId,
+    calendar::{CalendarCopy, SpanChange, Stamp, Versions},
+    proposal::Refusal,
+};
+
+/// By what a change is decided.
+#[derive(Debug, Clone)]
+pub struct Basis {
+    /// A copy of the calendar, perhaps of an earlier state; none for a change that takes no time.
+    pub copy: Option<CalendarCopy>,
+    /// Whether to wait for whoever holds the calendar.
+    pub waits: bool,
+    /// When it is decided.
+    pub now: DateTime<Utc>,
+}
+
+/// What became of a change, once the transaction commits.
+#[derive(Debug, Clone)]
+pub enum Outcome<T, R = Refusal> {
+    /// Nothing: somebody else holds the calendar, or the patient.
+    Held,
+    /// Nothing: this stands against it.
+    Refused(R),
+    /// It is done.
+    Done {
+        /// What was changed.
+        row: T,
+        /// A later copy of the calendar, where it was decided by one.
+        copy: Option<CalendarCopy>,
+        /// What the transaction made of the calendar.
+        stamp: Stamp,
+    },
+}
+
+/// A calendar that the transaction holds.
+#[derive(Debug)]
+pub enum Holding {
+    /// Somebody else does.
+    BySomebody,
+    /// There is no such doctor any more.
+    Gone,
+    /// This transaction does, and this copy is up to date.
+    UpToDate(CalendarCopy),
+}
+
+/// Holds a calendar and brings the copy up to date.
+pub async fn hold_up_to_date(
+    db: &mut PgConnection,
+    clinic: ClinicId,
+    doctor: DoctorId,
+    basis: &Basis,
+) -> Result<Holding> {
+    let Some(found) = calendars::hold(&mut *db, clinic, doctor, basis.waits).await? else {
+        return Ok(Holding::BySomebody);
+    };
+    let copy = match &basis.copy {
+        Some(copy) if copy.versions == found => Some(copy.clone()),
+        Some(copy) => calendars::catch_up(db, clinic, doctor, copy.clone()).await?,
+        None => match calendars::load(db, clinic, doctor).await {
+            Err(Error::NotFound) => None,
+            loaded => Some(loaded?),
+        },
+    };
+    Ok(copy.map_or(Holding::Gone, Holding::UpToDate))
+}
+
+/// What a time meets, by a calendar that the transaction holds; keeps the patient's other bookings out until the commit.
+/// `None` where somebody else holds the patient.
+///
+/// # Errors
+/// [`Error::NotFound`] where the patient was deleted.
+pub async fn weigh(
+    db: &mut PgConnection,
+    asked: Question,
+    copy: &CalendarCopy,
+    now: DateTime<Utc>,
+) -> Result<Option<Refusal>> {
+    let Question { clinic, doctor, patient, proposal, .. } = asked;
+    let held = sqlx::query_scalar!(
+        "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED",
+        clinic.0,
+        patient.0,
+    );
+    let is_held = held.fetch_optional(&mut *db).await?.is_some();
+    alarms::lapse(&mut *db, clinic, doctor, patient, &proposal.during).await?;
+    let (_, mut sides) = calendars::read(db, &[], &[asked]).await?;
+    let side = sides.pop().unwrap_or_default();
+    match (side.is_known, is_held) {
+        (false, _) => Err(Error::NotFound),
+        (true, false) => Ok(None),
+        (true, true) => Ok(Some(proposal.weigh(&copy.calendar, &side, now))),
+    }
+}
+
+/// The stamp of a transaction that advanced a calendar once.
+pub fn stamp(before: Versions, version: i64, changes: Vec<SpanChange>) -> Stamp {
+    Stamp { before, version, changes }
+}

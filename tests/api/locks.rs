@@ -1,0 +1,162 @@
+//! A row that somebody holds locked delays who needs that row, and nobody else.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use sqlx::{Connection, PgConnection};
+use tokio::time::{sleep, timeout};
+
+use crate::support::{Session, TestApp, TestDatabase, booking, waiting};
+
+/// Long enough for anything that is not held up.
+const LONG: Duration = Duration::from_secs(100);
+
+/// The clinic that has a row locked, and what of it.
+struct Locked {
+    admin: Session,
+    doctor: i64,
+    patient: i64,
+}
+
+/// All of B's bookings are answered 201 while a row of A is locked and A's bookings keep coming.
+async fn others_are_booked(lock: impl FnOnce(&Locked) -> String) {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let a = Locked { doctor: admin.new_doctor().await, patient: admin.new_patient().await, admin };
+    let b = app.founder("bea").await;
+    let mut doctors = Vec::new();
+    for _ in 0..16 {
+        doctors.push((b.new_doctor().await, b.new_patient().await));
+    }
+    a.admin.new_appointment(a.doctor, a.patient, "00:00").await;
+    let mut db = app.database.connect().await;
+    let mut held = db.begin().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock(&a))).execute(&mut *held).await.unwrap();
+
+    let knocking: Vec<_> = (1..9).map(|n| tokio::spawn(knock(a.admin.clone(), a.doctor, a.patient, n))).collect();
+    let booking_all: Vec<_> =
+        doctors.into_iter().map(|(doctor, patient)| tokio::spawn(book_13(b.clone(), doctor, patient))).collect();
+    for booked in booking_all {
+        timeout(LONG, booked).await.expect("bookings of another clinic are held up").expect("bookings that succeed");
+    }
+    // The lock was held all the time.
+    held.rollback().await.unwrap();
+    knocking.into_iter().for_each(|knocking| knocking.abort());
+    let made = "SELECT count(*) FROM appointments WHERE clinic_id = (SELECT max(clinic_id) FROM clinics)";
+    assert_eq!(app.database.count(made).await, 16 * 13);
+}
+
+/// Books one time again and again, whatever is answered.
+async fn knock(admin: Session, doctor: i64, patient: i64, n: usize) {
+    loop {
+        let _ = admin.post("/api/appointments", booking(doctor, patient, &format!("{n:02}:00"))).await;
+    }
+}
+
+async fn book_13(admin: Session, doctor: i64, patient: i64) {
+    for n in 0..13 {
+        admin.new_appointment(doctor, patient, &format!("{n:02}:00")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_doctor_holds_up_no_other_clinic() {
+    others_are_booked(|a| format!("SELECT FROM doctors WHERE id = {} FOR UPDATE", a.doctor)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_patient_holds_up_no_other_clinic() {
+    others_are_booked(|a| format!("SELECT FROM patients WHERE id = {} FOR UPDATE", a.patient)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_clinic_holds_up_no_other_clinic() {
+    others_are_booked(|a| format!("SELECT FROM clinics WHERE clinic_id = {} FOR UPDATE", a.admin.clinic)).await;
+}
+
+/// Says that a doctor's times are free, as a program leaves it that ends between its commit and its offer.
+async fn free(db: &mut PgConnection, clinic: i64, doctor: i64, hours: impl Iterator<Item = u32>) {
+    for hour in hours {
+        sqlx::query(
+            "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during)
+             VALUES ($1, $2, tstzrange('2031-03-05 00:00+00'::timestamptz + $3 * interval '1 hour',
+                 '2031-03-05 00:00+00'::timestamptz + ($3 + 1) * interval '1 hour'))",
+        )
+        .bind(clinic)
+        .bind(doctor)
+        .bind(i32::try_from(hour).unwrap())
+        .execute(&mut *db)
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_doctor_delays_no_other_clinics_offer() {
+    let database = TestDatabase::create().await;
+    let mut app = TestApp::start_on(database.clone()).await;
+    let (a, b) = (app.founder("ada").await, app.founder("bea").await);
+    let (locked, doctor) = (a.new_doctor().await, b.new_doctor().await);
+    for _ in 0..12 {
+        a.post("/api/waitlist", waiting(locked, a.new_patient().await)).await.expect(201);
+    }
+    let entry = b.post("/api/waitlist", waiting(doctor, b.new_patient().await)).await.expect(201).id();
+    app.stop().await;
+    let mut db = database.connect().await;
+    free(&mut db, a.clinic, locked, 8..20).await;
+    free(&mut db, b.clinic, doctor, 10..11).await;
+    let mut held = db.begin().await.unwrap();
+    sqlx::query("SELECT FROM doctors WHERE id = $1 FOR UPDATE").bind(locked).execute(&mut *held).await.unwrap();
+    let next = TestApp::start_on(database).await;
+    let b = b.at(next.address);
+    let offered = async {
+        while b.get(&format!("/api/waitlist/{entry}")).await.expect(200).body["status"] != "OFFERED" {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), offered).await.expect("the offer of another clinic is held up");
+    held.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
+    let mut app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let mut patients = Vec::new();
+    for _ in 0..12 {
+        patients.push(admin.new_patient().await);
+    }
+    for _ in 0..25 {
+        let doctor = admin.new_doctor().await;
+        // Somebody waits for what the cancels free: that concerns the doctor's row as well.
+        admin.post("/api/waitlist", waiting(doctor, admin.new_patient().await)).await.expect(201);
+        let mut requests = Vec::new();
+        for (n, patient) in patients.iter().enumerate() {
+            let id = admin.new_appointment(doctor, *patient, &format!("{:02}:00", 8 + n)).await;
+            requests.push(format!("/api/appointments/{id}"));
+            if n == 5 {
+                requests.push(format!("/api/doctors/{doctor}?cancel_appointments=true"));
+            }
+        }
+        let deleting = requests.into_iter().map(|path| {
+            let admin = admin.clone();
+            tokio::spawn(async move { admin.send(Method::DELETE, &path, None, &[]).await })
+        });
+        for deleted in deleting.collect::<Vec<_>>() {
+            let deleted = deleted.await.unwrap();
+            assert!(deleted.status < 500, "{}: {}", deleted.status, deleted.text);
+        }
+        admin.get(&format!("/api/doctors/{doctor}")).await.expect(404);
+    }
+    let left = "SELECT count(*) FROM appointments WHERE status <> 'CANCELLED' AND held_until IS NULL";
+    assert_eq!(app.database.count(left).await, 0);
+    // Connections count what happened to them when they end.
+    app.stop().await;
+    let connections =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while app.database.count(connections).await > 0 {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(app.database.count(deadlocks).await, 0);
+}
