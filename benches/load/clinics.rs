@@ -30,7 +30,7 @@ pub struct Clinics {
     start: i64,
 }
 
-/// Rows of the clinics `$1` to `$1 + $2 - 1`.
+/// Rows of the clinics `$1` to `$1 + $2 - 1`, written before any calendar is read. Their versions are begun by triggers.
 const ROWS: [&str; 6] = [
     "INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
      SELECT c, 'Elena', 'Marsh ' || n, 'Cardiology', c || '-' || n, c || '.' || n || '@doctors.example'
@@ -43,9 +43,9 @@ const ROWS: [&str; 6] = [
     "INSERT INTO patients (clinic_id, first_name, last_name, email, phone_number, date_of_birth, created_by)
      SELECT c, 'Maya', 'Okafor ' || n, c || '.' || n || '@patients.example', '+351 910 000 000', '1988-04-12', c - $1 + $4
      FROM generate_series($1::bigint, $1 + $2 - 1) AS c, generate_series(1, $3::bigint) AS n ORDER BY c, n",
-    "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by)
+    "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
      SELECT d.clinic_id, gen_random_uuid(), d.id, p.first + (n * 100 + d.id) % $5, tstzrange(t.at, t.at + interval '30 minutes'),
-         d.clinic_id - $1 + $4
+         d.clinic_id - $1 + $4, 1
      FROM doctors d
      JOIN (SELECT clinic_id, min(id) AS first FROM patients GROUP BY 1) AS p USING (clinic_id)
      CROSS JOIN generate_series(0, $3::bigint - 1) AS n
@@ -109,7 +109,7 @@ impl Clinics {
             tokens,
             founders: founders.iter().map(|founder| founder["access"].as_str().expect("a token").to_owned()).collect(),
             email: "founder0@bench.example".to_owned(),
-            start: (chrono::Utc::now().timestamp() / 86400 + 3 + booked / 20 + 1) * 86400,
+            start: (clinicd::clock::now().timestamp() / 86400 + 3 + booked / 20 + 1) * 86400,
         }
     }
 

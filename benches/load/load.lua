@@ -1,5 +1,6 @@
 -- What wrk sends, and what it says at the end. Arguments: operation, file of tokens, doctors and patients of a
--- clinic, start of the free time (seconds). Each line of the file: a clinic's token, its first doctor, its first patient.
+-- clinic, start of the free time (seconds), which node this wrk asks (0 is the first), how many nodes are asked at the
+-- same time. Each line of the file: a clinic's token, its first doctor, its first patient.
 
 local threads = 0
 function setup(thread)
@@ -7,7 +8,7 @@ function setup(thread)
   threads = threads + 1
 end
 
-local operation, clinics, doctors, patients, from, clinic, n
+local operation, clinics, doctors, patients, from, node, nodes, n, step
 local headers = {}
 statuses = {}
 
@@ -19,7 +20,9 @@ function init(args)
     clinics[#clinics + 1] = { doctor = tonumber(doctor), patient = tonumber(patient) }
     headers[#clinics] = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
   end
-  n = id
+  node, nodes = tonumber(args[6]), tonumber(args[7])
+  -- There are two threads, of one wrk or of two.
+  n, step = id, 2 / nodes
   if operation == "storm" then
     -- All of these answers must be 409.
     response = function(status) statuses[status] = (statuses[status] or 0) + 1 end
@@ -29,6 +32,20 @@ end
 -- Every number up to a prime once, in an order without a pattern.
 local function shuffled(k, prime)
   return (k * 48271 + 11) % prime
+end
+
+-- The n-th position of this node's own. Each node asks for every doctor, and has each second booking of a doctor: no
+-- other node has the same. The second node goes through the doctors the other way round, so that the two meet.
+local function own(n)
+  if nodes == 1 then
+    return n
+  end
+  local all = #clinics * doctors
+  local nth, k = n % all, math.floor(n / all)
+  if node % 2 == 1 then
+    nth = all - 1 - nth
+  end
+  return (k * nodes + node) * all + nth
 end
 
 local function booking(clinic, doctor, patient, at, minutes)
@@ -79,13 +96,13 @@ local requests = {
 local written = {}
 function request()
   local at = n
-  n = n + 2
+  n = n + step
   if operation == "free" or operation == "hot" then
-    return requests[operation](at)
+    return requests[operation](own(at))
   end
   at = at % 20000
   if not written[at] then
-    written[at] = requests[operation](at)
+    written[at] = requests[operation](own(at))
   end
   return written[at]
 end

@@ -6,7 +6,7 @@ mod clinics;
 mod report;
 mod sides;
 
-use std::{panic::AssertUnwindSafe, path::PathBuf};
+use std::{ops::RangeFrom, panic::AssertUnwindSafe, path::PathBuf};
 
 use clap::Parser;
 use clinicd::postgres::Database;
@@ -20,6 +20,10 @@ use sides::{Server, Sides};
 struct Operation {
     name: &'static str,
     title: &'static str,
+    /// What `load.lua` sends.
+    sends: &'static str,
+    /// How many servers share the connections, on one database.
+    nodes: usize,
     /// The script of pgbench beside it, and the ratio to reach.
     beside: Option<(&'static str, f64)>,
     /// Whether each answer must be a refusal.
@@ -28,10 +32,12 @@ struct Operation {
     writes: bool,
 }
 
-const OPERATIONS: [Operation; 6] = [
+const OPERATIONS: [Operation; 8] = [
     Operation {
         name: "free",
         title: "POST /api/appointments, free times of all doctors",
+        sends: "free",
+        nodes: 1,
         beside: Some((include_str!("sql/booking.sql"), 1.3)),
         refused: false,
         writes: true,
@@ -39,6 +45,8 @@ const OPERATIONS: [Operation; 6] = [
     Operation {
         name: "hot",
         title: "POST /api/appointments, free times of 4 doctors",
+        sends: "hot",
+        nodes: 1,
         beside: Some((include_str!("sql/hot.sql"), 1.3)),
         refused: false,
         writes: true,
@@ -46,6 +54,8 @@ const OPERATIONS: [Operation; 6] = [
     Operation {
         name: "storm",
         title: "POST /api/appointments, 8 taken times of 1 doctor",
+        sends: "storm",
+        nodes: 1,
         beside: Some((include_str!("sql/storm.sql"), 2.0)),
         refused: true,
         writes: false,
@@ -53,6 +63,8 @@ const OPERATIONS: [Operation; 6] = [
     Operation {
         name: "patient",
         title: "GET /api/patients/{id}",
+        sends: "patient",
+        nodes: 1,
         beside: Some((include_str!("sql/patient.sql"), 1.3)),
         refused: false,
         writes: false,
@@ -60,6 +72,8 @@ const OPERATIONS: [Operation; 6] = [
     Operation {
         name: "patients",
         title: "GET /api/patients?limit=50",
+        sends: "patients",
+        nodes: 1,
         beside: Some((include_str!("sql/patients.sql"), 0.8)),
         refused: false,
         writes: false,
@@ -67,8 +81,28 @@ const OPERATIONS: [Operation; 6] = [
     Operation {
         name: "slots",
         title: "GET /api/doctors/{id}/slots, 7 days",
+        sends: "slots",
+        nodes: 1,
         beside: None,
         refused: false,
+        writes: false,
+    },
+    Operation {
+        name: "free2",
+        title: "POST /api/appointments, free times of all doctors, two nodes",
+        sends: "free",
+        nodes: 2,
+        beside: Some((include_str!("sql/booking.sql"), 1.2)),
+        refused: false,
+        writes: true,
+    },
+    Operation {
+        name: "storm2",
+        title: "POST /api/appointments, 8 taken times of 1 doctor, two nodes",
+        sends: "storm",
+        nodes: 2,
+        beside: Some((include_str!("sql/storm.sql"), 1.5)),
+        refused: true,
         writes: false,
     },
 ];
@@ -135,33 +169,26 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
     let mut report = Report::new(options, &server, &sides).await;
     sides.activate(&server, clinics.all_doctors()).await;
     let is_asked = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let asked = |nodes| OPERATIONS.iter().filter(move |one| one.nodes == nodes && is_asked(one.name));
     // Each run books in years of its own.
     let mut years = 0..;
-    let mut year = || years.next().unwrap_or(0);
-    for operation in OPERATIONS.iter().filter(|operation| is_asked(operation.name)) {
-        let mut row = Row::new(operation);
-        let first = year();
-        if operation.refused {
-            // The times that the storm wants are taken first.
-            sides.take(&server, first).await;
-        }
-        // Once unmeasured: statements are prepared.
-        Sides { seconds: 2, ..sides }.wrk(&server, operation.name, first).await;
-        for _ in 0..options.rounds {
-            let (ours, theirs) = if operation.writes { (year(), year()) } else { (first, first) };
-            let load = sides.wrk(&server, operation.name, ours).await;
-            let beside = match operation.beside {
-                Some((script, _)) => Some(sides.pgbench(script, theirs).await),
-                None => None,
-            };
-            row.add(load, beside, server.memory());
-        }
-        println!("{}", row.line());
+    for operation in asked(1) {
+        let row = rounds(operation, options.rounds, sides, &[&server], &mut years).await;
         report.rows.push(row);
     }
     if is_asked("logins") {
-        let years = (0..2 * options.rounds).map(|_| year()).collect();
+        let years = years.by_ref().take(2 * options.rounds).collect();
         report.logins = Some(sides.beside_logins(&server, years).await);
+    }
+    // The second node comes last: a node that is alone may be faster.
+    if asked(2).next().is_some() {
+        let second = Server::start(database, folder).await;
+        sides.activate(&second, clinics.all_doctors()).await;
+        for operation in asked(2) {
+            let row = rounds(operation, options.rounds, sides, &[&server, &second], &mut years).await;
+            report.rows.push(row);
+        }
+        second.stop().await;
     }
     report.memory_after = server.memory();
     server.stop().await;
@@ -172,4 +199,34 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
         server.stop().await;
     }
     report
+}
+
+/// Measures one operation, in turn with bare SQL.
+async fn rounds(
+    operation: &Operation,
+    count: usize,
+    sides: Sides<'_>,
+    servers: &[&Server],
+    years: &mut RangeFrom<i64>,
+) -> Row {
+    let mut row = Row::new(operation);
+    let mut year = || years.next().unwrap_or(0);
+    let first = year();
+    if operation.refused {
+        // The times that the storm wants are taken first.
+        sides.take(servers[0], first).await;
+    }
+    // Once unmeasured: statements are prepared.
+    Sides { seconds: 2, ..sides }.wrk(servers, operation.sends, first).await;
+    for _ in 0..count {
+        let (ours, theirs) = if operation.writes { (year(), year()) } else { (first, first) };
+        let load = sides.wrk(servers, operation.sends, ours).await;
+        let beside = match operation.beside {
+            Some((script, _)) => Some(sides.pgbench(script, theirs).await),
+            None => None,
+        };
+        row.add(load, beside, servers.iter().map(|server| server.memory()).sum());
+    }
+    println!("{}", row.line());
+    row
 }

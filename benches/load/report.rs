@@ -149,8 +149,8 @@ impl Report {
         let longest = compared.iter().map(|(_, ratio, _)| *ratio).fold(2.0, f64::max);
         let (scale, height) = (420.0 / longest, 40 + 34 * compared.len());
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"860\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-             <rect width=\"860\" height=\"{height}\" fill=\"white\"/>\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"920\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+             <rect width=\"920\" height=\"{height}\" fill=\"white\"/>\n\
              <text x=\"10\" y=\"20\">Requests a second over pgbench's transactions a second (line: to reach)</text>\n"
         );
         for (n, (row, ratio, to_reach)) in compared.into_iter().enumerate() {
@@ -158,16 +158,16 @@ impl Report {
             let colour = if ratio >= to_reach { "#2f7d5b" } else { "#b3462f" };
             let _ = writeln!(
                 svg,
-                "<text x=\"10\" y=\"{}\">{}</text><rect x=\"370\" y=\"{y}\" width=\"{:.0}\" height=\"20\" fill=\"{colour}\"/>\
+                "<text x=\"10\" y=\"{}\">{}</text><rect x=\"430\" y=\"{y}\" width=\"{:.0}\" height=\"20\" fill=\"{colour}\"/>\
                  <line x1=\"{mark:.0}\" x2=\"{mark:.0}\" y1=\"{}\" y2=\"{}\" stroke=\"black\"/><text x=\"{:.0}\" y=\"{}\">{ratio:.2}</text>",
                 y + 15,
                 row.title,
                 ratio * scale,
                 y - 3,
                 y + 23,
-                376.0 + ratio * scale,
+                436.0 + ratio * scale,
                 y + 15,
-                mark = 370.0 + to_reach * scale,
+                mark = 430.0 + to_reach * scale,
             );
         }
         svg + "</svg>\n"

@@ -1,10 +1,6 @@
 //! The two sides: the server under wrk, and bare SQL under pgbench; and the server as a process.
 
-use std::{
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use clinicd::postgres::Database;
 use futures_util::StreamExt;
@@ -19,6 +15,8 @@ use super::clinics::{Clinics, PASSWORD};
 
 /// How many ask at a time.
 pub const CLIENTS: usize = 32;
+/// The threads of wrk; of all wrks, where there are several.
+const THREADS: usize = 2;
 /// How many logins arrive a second beside the bookings.
 const LOGINS: u64 = 100;
 
@@ -35,7 +33,7 @@ pub struct Server {
 
 impl Server {
     pub async fn start(database: &Database, folder: &Path) -> Self {
-        let start = Instant::now();
+        let start = clinicd::clock::instant();
         let mut child = Command::new(env!("CARGO_BIN_EXE_clinicd"))
             .args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--log", "warn"])
             .env("DATABASE_URL", url(database))
@@ -98,6 +96,20 @@ impl Load {
         self.requests / self.seconds
     }
 
+    /// This load and another of the same time: the rates together, and the larger of the latencies.
+    fn and(self, other: Self) -> Self {
+        let (requests, rate) = (self.requests + other.requests, self.rate() + other.rate());
+        Self {
+            requests,
+            seconds: requests / rate,
+            p50: self.p50.max(other.p50),
+            p99: self.p99.max(other.p99),
+            refused: self.refused + other.refused,
+            conflicts: self.conflicts + other.conflicts,
+            errors: self.errors + other.errors,
+        }
+    }
+
     /// Answers that were not those that were asked for.
     pub fn errors(&self, refused: bool) -> f64 {
         self.errors + if refused { self.requests.max(self.refused) - self.conflicts } else { self.refused }
@@ -122,14 +134,24 @@ pub struct Logins {
 }
 
 impl Sides<'_> {
-    pub async fn wrk(&self, server: &Server, operation: &str, year: i64) -> Load {
+    /// The load of one wrk for each server, all at the same time, that share the connections.
+    pub async fn wrk(&self, servers: &[&Server], operation: &str, year: i64) -> Load {
+        let nodes = servers.len();
+        let loads =
+            servers.iter().enumerate().map(|(node, server)| self.wrk_of(server, operation, year, (node, nodes)));
+        let loads = futures_util::future::join_all(loads).await;
+        loads.into_iter().reduce(Load::and).expect("a server")
+    }
+
+    async fn wrk_of(&self, server: &Server, operation: &str, year: i64, (node, nodes): (usize, usize)) -> Load {
         let clinics = self.clinics;
         let output = Command::new("wrk")
-            .args(["-t2", &format!("-c{CLIENTS}"), &format!("-d{}s", self.seconds), "--timeout", "20s", "-s"])
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/load.lua"))
+            .args([format!("-t{}", THREADS / nodes), format!("-c{}", CLIENTS / nodes), format!("-d{}s", self.seconds)])
+            .args(["--timeout", "20s", "-s", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/load.lua")])
             .args([&server.address, "--", operation])
             .arg(&clinics.tokens)
             .args([clinics.doctors, clinics.patients, clinics.from(year)].map(|n| n.to_string()))
+            .args([node, nodes].map(|n| n.to_string()))
             .output()
             .await
             .expect("wrk (Debian package wrk)");
@@ -214,10 +236,11 @@ impl Sides<'_> {
     /// Bookings alone and beside logins, in turn.
     pub async fn beside_logins(&self, server: &Server, years: Vec<i64>) -> Logins {
         let mut logins = Logins { alone: Vec::new(), beside: Vec::new(), answered: 0, turned_away: 0 };
+        let servers = [server];
         for pair in years.chunks_exact(2) {
-            logins.alone.push(self.wrk(server, "free", pair[0]).await);
+            logins.alone.push(self.wrk(&servers, "free", pair[0]).await);
             let arriving = self.log_in(server);
-            let (beside, answers) = tokio::join!(self.wrk(server, "free", pair[1]), arriving);
+            let (beside, answers) = tokio::join!(self.wrk(&servers, "free", pair[1]), arriving);
             logins.beside.push(beside);
             logins.answered += answers.iter().filter(|status| **status == 200).count();
             logins.turned_away += answers.iter().filter(|status| **status == 503).count();
