@@ -13,15 +13,23 @@ use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-use crate::repository::{
-    Error, Result,
-    context::{self, Context},
+use crate::{
+    clock,
+    repository::{
+        Error, Result,
+        context::{self, Context},
+    },
 };
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long one piece of work may take; the server gives up on a statement earlier.
 const WORK: Duration = Duration::from_secs(15);
+/// Generic plans are made for tables as large as they are then. They are made anew after this, then after twice as long
+/// each time: a table that was empty a moment ago is otherwise read as if it were still small.
+const REPLAN: Duration = Duration::from_millis(500);
+/// The longest time between two plans.
+const LONGEST_REPLAN: Duration = Duration::from_secs(60);
 /// After how long without use a connection is tried before work is given to it.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -51,6 +59,8 @@ struct Open {
     last_used: Instant,
     /// Breaks of others that were seen.
     breaks: u64,
+    /// When its plans are made anew, and after how long again.
+    replan: (Instant, Duration),
 }
 
 impl Connection {
@@ -108,8 +118,17 @@ impl Connection {
             self.times_opened += 1;
         }
         let open = self.open.as_mut().ok_or(Error::Unavailable)?;
-        open.last_used = crate::clock::instant();
+        open.last_used = clock::instant();
         open.breaks = breaks;
+        let (due, after) = open.replan;
+        if clock::instant() > due {
+            let after = (after * 2).min(LONGEST_REPLAN);
+            open.replan = (clock::instant() + after, after);
+            if !matches!(timeout(CONNECT, sqlx::raw_sql("DISCARD PLANS").execute(&mut open.db)).await, Ok(Ok(_))) {
+                self.open = None;
+                return Err(Error::Unavailable);
+            }
+        }
         if open.context != Some(context) {
             open.context = None;
             if let Err(error) = context::set(&mut open.db, context, false).await {
@@ -128,7 +147,13 @@ impl Connection {
             Ok::<_, sqlx::Error>(db)
         };
         match timeout(CONNECT, connecting).await {
-            Ok(Ok(db)) => Ok(Open { db, context: None, last_used: crate::clock::instant(), breaks: 0 }),
+            Ok(Ok(db)) => Ok(Open {
+                db,
+                context: None,
+                last_used: clock::instant(),
+                breaks: 0,
+                replan: (clock::instant() + REPLAN, REPLAN),
+            }),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot connect to the database");
                 Err(Error::Unavailable)
