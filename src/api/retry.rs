@@ -122,7 +122,14 @@ impl Services {
                 Err(problem) => match services.repository.give_up_key(&caller, &retry).await {
                     Ok(true) => Err(problem),
                     // Another attempt has taken it over: what that brings about is the answer.
-                    Ok(false) => services.claim(&caller, &retry).await?.ok_or_else(key_in_use),
+                    Ok(false) => match services.claim(&caller, &retry).await? {
+                        Some(kept) => Ok(kept),
+                        // Nobody works for it, and this attempt is over.
+                        None => {
+                            let _ = services.repository.give_up_key(&caller, &retry).await;
+                            Err(key_in_use())
+                        }
+                    },
                     // Nothing was done, and it cannot be said that nothing will be.
                     Err(_) => Err(Error::OutcomeUnknown.into()),
                 },
