@@ -23,6 +23,10 @@ CREATE TABLE calendar_versions (
     CONSTRAINT calendar_versions_of_doctor FOREIGN KEY (clinic_id, doctor_id) REFERENCES doctors (clinic_id, id)
 ) WITH (fillfactor = 40);
 
+-- An owner who is no superuser sees no row of a table whose row-level security is forced, and neither do its constraints.
+ALTER TABLE clinics NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE doctors NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE appointments NO FORCE ROW LEVEL SECURITY;
 INSERT INTO clinic_versions (clinic_id) SELECT clinic_id FROM clinics;
 INSERT INTO calendar_versions (clinic_id, doctor_id, version, rules_version)
     SELECT clinic_id, id, rules_revision, rules_revision FROM doctors;
@@ -52,6 +56,19 @@ ALTER TABLE appointments ADD COLUMN calendar_version bigint NOT NULL DEFAULT 1;
 ALTER TABLE appointments ALTER COLUMN calendar_version DROP DEFAULT;
 CREATE INDEX appointments_by_calendar_version ON appointments (clinic_id, doctor_id, calendar_version);
 
+-- An appointment is of a calendar, which is of a doctor, who is of a clinic: one key holds all three, on a row that who
+-- books has locked anyway. The keys to clinics took a share of the clinic's row for each booking, and made every booking
+-- wait for whoever locks that row; an audit event's clinic is held by its policy, as is every row's.
+ALTER TABLE appointments
+    DROP CONSTRAINT appointments_clinic_id_fkey,
+    DROP CONSTRAINT appointments_clinic_id_doctor_id_fkey,
+    ADD CONSTRAINT appointments_of_calendar
+        FOREIGN KEY (clinic_id, doctor_id) REFERENCES calendar_versions (clinic_id, doctor_id);
+ALTER TABLE audit_events DROP CONSTRAINT audit_events_clinic_id_fkey;
+ALTER TABLE clinics FORCE ROW LEVEL SECURITY;
+ALTER TABLE doctors FORCE ROW LEVEL SECURITY;
+ALTER TABLE appointments FORCE ROW LEVEL SECURITY;
+
 -- Names the change that an event tells of, so that an outcome that was lost with its connection can be read back.
 ALTER TABLE appointment_events ADD COLUMN reference uuid;
 
@@ -75,39 +92,16 @@ GRANT UPDATE ON idempotency_keys, waitlist_alarms TO clinicd_app;
 
 DROP FUNCTION book;
 
--- Takes a doctor's calendar for the transaction, if nobody holds it, its doctor or its clinic. If both versions are
--- those known, adds to the calendar's. 0: taken; 1: held, with other versions; 2: somebody else holds it, or there is none.
-CREATE FUNCTION take_calendar(clinic bigint, doctor bigint, known bigint, known_of_clinic bigint) RETURNS integer
-    LANGUAGE plpgsql AS $$
-DECLARE
-    found_version bigint;
-    found_of_clinic bigint;
-BEGIN
-    PERFORM set_config('app.clinic_id', clinic::text, true);
-    SELECT v.version, c.version INTO found_version, found_of_clinic
-    FROM calendar_versions v
-    JOIN clinic_versions c ON c.clinic_id = v.clinic_id
-    JOIN doctors d ON d.clinic_id = v.clinic_id AND d.id = v.doctor_id
-    WHERE v.clinic_id = clinic AND v.doctor_id = doctor
-    FOR NO KEY UPDATE OF v SKIP LOCKED
-    FOR SHARE OF c SKIP LOCKED
-    FOR KEY SHARE OF d SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN 2;
-    ELSIF found_version <> known OR found_of_clinic <> known_of_clinic THEN
-        RETURN 1;
-    END IF;
-    UPDATE calendar_versions v SET version = v.version + 1 WHERE v.clinic_id = clinic AND v.doctor_id = doctor;
-    RETURN 0;
-END
-$$;
-
 -- Writes bookings of several calendars, also of several clinics, each with its audit event. A calendar comes with the
 -- versions by which its bookings were decided; those of a calendar that cannot be taken are not written. A booking is
 -- also not written if its patient is unknown to its caller or locked by somebody, if its key is not claimed by it any
 -- more, or if a constraint stands against it. The arrays of the calendars run in parallel, and so do those of the bookings.
 --
--- Each row is worked on under the context of its own clinic, which is set as the row is read.
+-- A calendar's state: 0, taken, and its version is one more; 1, held by this transaction, with other versions than those
+-- known; 2, held by somebody else, or its clinic's version is, or there is none.
+--
+-- Each row is worked on under the context of its own clinic, which is set as the row is read: what follows is nested in
+-- it, as the settings of the planner see to.
 CREATE FUNCTION book(
     clinics bigint[], doctors bigint[], known bigint[], known_of_clinic bigint[],
     calendars integer[], refs uuid[], patients bigint[], times tstzrange[], reasons text[], accounts bigint[],
@@ -117,15 +111,47 @@ CREATE FUNCTION book(
     booking integer, calendar integer, has_patient boolean, has_key boolean, clinic_id bigint, id bigint,
     made_at timestamptz, held_until timestamptz
 )
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     WITH taken AS MATERIALIZED (
         SELECT q.nth, q.clinic_id, q.doctor_id, q.known + 1 AS version,
-            take_calendar(q.clinic_id, q.doctor_id, q.known, q.known_of_clinic) AS state
+            CASE
+                WHEN v.version IS NULL OR c.version IS NULL THEN 2
+                WHEN v.version <> q.known OR c.version <> q.known_of_clinic THEN 1
+                ELSE 0
+            END AS state
         FROM unnest(clinics, doctors, known, known_of_clinic)
             WITH ORDINALITY AS q (clinic_id, doctor_id, known, known_of_clinic, nth)
+        CROSS JOIN LATERAL (
+            SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+        ) AS context
+        LEFT JOIN LATERAL (
+            SELECT c.version
+            FROM clinic_versions c
+            WHERE c.clinic_id = context.clinic_id
+            FOR SHARE SKIP LOCKED
+        ) AS c ON true
+        LEFT JOIN LATERAL (
+            SELECT v.version
+            FROM calendar_versions v
+            WHERE v.clinic_id = context.clinic_id AND v.doctor_id = q.doctor_id AND c.version IS NOT NULL
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS v ON true
+    ), advanced AS (
+        -- Always an update of a row that is there. As an insert it works row by row, each under its clinic's context;
+        -- the plan of an update may scan its own table first.
+        INSERT INTO calendar_versions (clinic_id, doctor_id, version)
+        SELECT context.clinic_id, t.doctor_id, t.version
+        FROM taken t
+        CROSS JOIN LATERAL (
+            SELECT set_config('app.clinic_id', t.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+        ) AS context
+        WHERE t.state = 0
+        ON CONFLICT (clinic_id, doctor_id) DO UPDATE SET version = excluded.version
+        RETURNING doctor_id
     ), asked AS MATERIALIZED (
         SELECT *
         FROM unnest(
@@ -145,8 +171,9 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT k.key
             FROM idempotency_keys k
-            WHERE k.clinic_id = context.clinic_id AND k.account_id = b.created_by AND k.key = b.key
-              AND k.claim = b.claim AND k.outcome IS NULL
+            WHERE b.key IS NOT NULL
+              AND k.clinic_id = context.clinic_id AND k.account_id = b.created_by AND k.key = b.key AND k.claim = b.claim
+              AND k.outcome IS NULL
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS k ON true
         LEFT JOIN LATERAL (
@@ -184,13 +211,14 @@ BEGIN
     FROM asked b
     JOIN taken t ON t.nth = b.calendar
     LEFT JOIN admitted a ON a.nth = b.nth
-    LEFT JOIN booked made ON made.reference = b.reference;
+    LEFT JOIN booked made ON made.reference = b.reference
+    WHERE (SELECT count(*) FROM advanced) = (SELECT count(*) FROM taken WHERE taken.state = 0);
 END
 $$;
 
 -- What calendars have become since the versions that are known of them, and what patients stand against bookings, in one
 -- look: each row is of one moment. A calendar whose rules changed is told to be read whole. For each question: whether
--- its caller may book the patient, and when the patient is busy from then on for a month.
+-- its caller may book the patient, and when that patient is busy from then on, as far as other times are offered.
 CREATE FUNCTION read_calendars(
     clinics bigint[], doctors bigint[], known bigint[], known_of_clinic bigint[],
     of_clinics bigint[], of_doctors bigint[], patients bigint[], times tstzrange[], whole_clinic boolean[],
@@ -199,12 +227,13 @@ CREATE FUNCTION read_calendars(
     calendar integer, question integer, clinic_id bigint, version bigint, clinic_version bigint, is_whole boolean,
     is_known boolean, ids bigint[], during tstzrange[], is_active boolean[], held_until timestamptz[]
 )
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     SELECT q.nth::integer, NULL::integer, v.clinic_id, v.version, v.clinic_version,
-        v.rules_version > q.known OR v.clinic_version <> q.known_of_clinic, NULL::boolean,
+        v.rules_version > q.known OR v.version < q.known OR v.clinic_version <> q.known_of_clinic, NULL::boolean,
         changed.ids, changed.during, changed.is_active, changed.held_until
     FROM unnest(clinics, doctors, known, known_of_clinic)
         WITH ORDINALITY AS q (clinic_id, doctor_id, known, known_of_clinic, nth)
@@ -228,23 +257,26 @@ BEGIN
     ) AS changed
     UNION ALL
     SELECT NULL::integer, q.nth::integer, context.clinic_id, NULL::bigint, NULL::bigint, NULL::boolean,
-        EXISTS (
-            SELECT FROM patients p
-            WHERE p.clinic_id = context.clinic_id AND p.id = q.patient_id AND p.deleted_at IS NULL
-              AND (q.whole OR p.created_by = q.owner OR q.doctor_id = q.own_doctor)
-        ),
-        NULL::bigint[], busy.during, NULL::boolean[], NULL::timestamptz[]
+        p.id IS NOT NULL, NULL::bigint[], busy.during, NULL::boolean[], NULL::timestamptz[]
     FROM unnest(of_clinics, of_doctors, patients, times, whole_clinic, owners, own_doctors, ignored)
         WITH ORDINALITY AS q (clinic_id, doctor_id, patient_id, during, whole, owner, own_doctor, ignored, nth)
     CROSS JOIN LATERAL (
         SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
     ) AS context
+    LEFT JOIN LATERAL (
+        SELECT p.id
+        FROM patients p
+        WHERE p.clinic_id = context.clinic_id AND p.id = q.patient_id AND p.deleted_at IS NULL
+          AND (q.whole OR p.created_by = q.owner OR q.doctor_id = q.own_doctor)
+        OFFSET 0
+    ) AS p ON true
     CROSS JOIN LATERAL (
         SELECT array_agg(a.during ORDER BY a.during) AS during
         FROM appointments a
-        WHERE a.clinic_id = context.clinic_id AND a.patient_id = q.patient_id
+        -- Of a patient whom the caller may not see, nothing is told.
+        WHERE a.clinic_id = context.clinic_id AND a.patient_id = p.id
           AND a.status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-          AND a.during && tstzrange(lower(q.during), upper(q.during) + interval '31 days')
+          AND a.during && tstzrange(lower(q.during), GREATEST(upper(q.during), now()) + interval '62 days')
           AND (a.held_until IS NULL OR a.held_until > now())
           AND a.id <> q.ignored
     ) AS busy;

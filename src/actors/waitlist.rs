@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::{
-    repository::{Error, Repository},
+    repository::Repository,
     schedule::{ScheduleError, Schedules},
 };
 use crate::{
@@ -118,7 +118,7 @@ impl Actor for WaitlistActor {
 
     async fn handle(
         &self,
-        _: ActorRef<Message>,
+        myself: ActorRef<Message>,
         message: Message,
         offering: &mut Arc<Offering>,
     ) -> Result<(), ActorProcessingErr> {
@@ -132,10 +132,18 @@ impl Actor for WaitlistActor {
         };
         for alarm in due {
             let Some(at_work) = AtWork::begin(offering, alarm.clinic) else { continue };
+            let myself = myself.clone();
             tokio::spawn(async move {
-                // What fails is due again later.
-                if let Err(error) = at_work.0.deal_with(alarm).await {
-                    tracing::warn!(%error, doctor = %alarm.doctor, "cannot offer a time to those who wait");
+                let done = at_work.0.deal_with(alarm).await;
+                drop(at_work);
+                match done {
+                    // More of this clinic may be due.
+                    Ok(true) => drop(myself.cast(Message::Look)),
+                    Ok(false) => {}
+                    // What fails is due again later.
+                    Err(error) => {
+                        tracing::warn!(%error, doctor = %alarm.doctor, "cannot offer a time to those who wait");
+                    }
                 }
             });
         }
@@ -179,10 +187,10 @@ impl Drop for AtWork {
 }
 
 impl Offering {
-    /// Frees what was held too long, and offers what is free to who has waited longest.
-    async fn deal_with(&self, alarm: Alarm) -> Result<(), ScheduleError> {
+    /// Frees what was held too long, and offers what is free to who has waited longest. Answers whether it was this node's.
+    async fn deal_with(&self, alarm: Alarm) -> Result<bool, ScheduleError> {
         if !self.repository.take_on(alarm).await? {
-            return Ok(());
+            return Ok(false);
         }
         let calendar = match self.schedules.calendar(alarm.clinic, alarm.doctor).await {
             Ok(calendar) => Some(calendar),
@@ -190,15 +198,18 @@ impl Offering {
             Err(ScheduleError::Refused(_)) => None,
             Err(error) => return Err(error),
         };
-        if let Some(calendar) = calendar {
+        if let Some(mut calendar) = calendar {
             let mut free = vec![alarm.during];
             for entry in self.repository.waiting_for(alarm).await? {
                 if let Some(held) = self.offer(alarm, &entry, &free, &calendar).await? {
                     free = free.iter().flat_map(|span| without(span, &held)).collect();
+                    // What is held counts for the rest, with its buffers and for the day's capacity.
+                    calendar = self.schedules.calendar(alarm.clinic, alarm.doctor).await?;
                 }
             }
         }
-        Ok(self.repository.forget_alarm(alarm).await?)
+        self.repository.forget_alarm(alarm).await?;
+        Ok(true)
     }
 
     /// Holds the first of the free times that suits the entry and its patient. Answers what was held.
@@ -227,7 +238,6 @@ impl Offering {
                 Ok(held) => return Ok(Some(held.during)),
                 // Taken meanwhile, or the patient is busy by now.
                 Err(ScheduleError::Refused(_)) => {}
-                Err(ScheduleError::Repository(Error::NotFound)) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }

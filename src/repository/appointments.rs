@@ -1,21 +1,18 @@
 //! SQL of appointments. An appointment is `own` to its patient's owner and `assigned` to its doctor's
 //! login. New ones are written by [`bookings`](super::bookings).
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, postgres::types::PgRange};
 use uuid::Uuid;
 
 use super::{
     Error, Page, Result, alarms,
-    audit::{self, Event, Outcome as Audited},
     calendars::{self, Question},
     changes::{self, Basis, Holding, Outcome},
     history,
 };
 use crate::domain::{
-    AccountId, AppointmentId, Caller, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
+    AccountId, AppointmentId, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Amendment, Appointment, AppointmentFilter},
     calendar::{CalendarCopy, SpanChange, Stamp},
     lifecycle::Status,
@@ -195,18 +192,27 @@ pub async fn amend(db: &mut PgConnection, amendment: &Amendment, basis: &Basis) 
         }
         (copy.versions, Some(copy))
     } else {
-        match calendars::hold(&mut *db, clinic, current.doctor, basis.waits).await? {
-            Some(found) => (found, None::<CalendarCopy>),
-            None => return Ok(Outcome::Held),
+        let Some(found) = calendars::hold(&mut *db, clinic, current.doctor, basis.waits).await? else {
+            return Ok(Outcome::Held);
+        };
+        // Who books the patient elsewhere meanwhile would wait for this transaction.
+        if !changes::hold_patient(&mut *db, clinic, current.patient).await? {
+            return Ok(Outcome::Held);
         }
+        (found, None::<CalendarCopy>)
     };
     let version = calendars::advance(&mut *db, clinic, current.doctor).await?;
     let row = update(&mut *db, amendment, Some(version)).await?;
     if amendment.frees_time() {
         alarms::ring(db, clinic, current.doctor, &current.during).await?;
     }
-    let change =
-        SpanChange { appointment: row.id, during: row.during, is_active: row.status.is_active(), held_until: None };
+    let change = SpanChange {
+        appointment: row.id,
+        during: row.during,
+        is_active: row.status.is_active(),
+        held_until: None,
+        is_new: false,
+    };
     Ok(Outcome::Done { row, copy, stamp: changes::stamp(before, version, vec![change]) })
 }
 
@@ -264,131 +270,4 @@ pub async fn settle(db: &mut PgConnection, amendment: &Amendment) -> Result<Opti
         true => Ok(history::has(db, amendment.clinic(), row.id, amendment.reference).await?.then_some(row)),
         false => Err(Error::OutcomeUnknown),
     }
-}
-
-/// Whose appointments in the future.
-#[derive(Debug, Clone, Copy)]
-pub enum Future {
-    /// A doctor's.
-    OfDoctor(DoctorId),
-    /// A patient's.
-    OfPatient(PatientId),
-}
-
-impl Future {
-    fn doctor(self) -> Option<i64> {
-        match self {
-            Self::OfDoctor(id) => Some(id.0),
-            Self::OfPatient(_) => None,
-        }
-    }
-
-    fn patient(self) -> Option<i64> {
-        match self {
-            Self::OfPatient(id) => Some(id.0),
-            Self::OfDoctor(_) => None,
-        }
-    }
-}
-
-/// Whether there are active appointments that have not ended.
-pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) -> Result<bool> {
-    let found = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-             SELECT FROM appointments
-             WHERE clinic_id = $1
-               AND (doctor_id = $2 OR patient_id = $3)
-               AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-               AND held_until IS NULL
-               AND upper(during) > now()
-         ) AS "found!""#,
-        clinic.0,
-        whose.doctor(),
-        whose.patient(),
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(found)
-}
-
-/// The doctors with whom there are active appointments that have not ended, by id.
-pub async fn future_doctors(db: &mut PgConnection, clinic: ClinicId, whose: Future) -> Result<Vec<i64>> {
-    let doctors = sqlx::query_scalar!(
-        "SELECT DISTINCT doctor_id FROM appointments
-         WHERE clinic_id = $1
-           AND (doctor_id = $2 OR patient_id = $3)
-           AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-           AND upper(during) > now()
-         ORDER BY doctor_id",
-        clinic.0,
-        whose.doctor(),
-        whose.patient(),
-    );
-    Ok(doctors.fetch_all(db).await?)
-}
-
-/// Cancels the active appointments that have not ended. The transaction holds their doctors' calendars.
-pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future) -> Result<()> {
-    let ids = sqlx::query_scalar!(
-        "SELECT id FROM appointments
-         WHERE clinic_id = $1
-           AND (doctor_id = $2 OR patient_id = $3)
-           AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-           AND upper(during) > now()
-         ORDER BY id
-         FOR UPDATE",
-        caller.clinic.0,
-        whose.doctor(),
-        whose.patient(),
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    cancel_all(db, caller, &ids).await?;
-    Ok(())
-}
-
-/// Cancels appointments that the transaction has locked, each with its events. It holds their doctors' calendars, and
-/// advances them.
-pub async fn cancel_all(db: &mut PgConnection, caller: &Caller, ids: &[i64]) -> Result<Vec<Appointment>> {
-    let before = sqlx::query_as!(
-        AppointmentRow,
-        "SELECT * FROM appointments WHERE clinic_id = $1 AND id = ANY($2) ORDER BY lower(during), id",
-        caller.clinic.0,
-        ids,
-    );
-    let mut versions = BTreeMap::new();
-    let mut cancelled = Vec::with_capacity(ids.len());
-    for before in before.fetch_all(&mut *db).await? {
-        let (clinic, before) = (caller.clinic, before.checked()?);
-        let version = match versions.get(&before.doctor) {
-            Some(version) => *version,
-            None => calendars::advance(&mut *db, clinic, before.doctor).await?,
-        };
-        versions.insert(before.doctor, version);
-        let after = sqlx::query_as!(
-            AppointmentRow,
-            "UPDATE appointments
-             SET status = 'CANCELLED', updated_at = now(), version = version + 1, calendar_version = $3
-             WHERE clinic_id = $1 AND id = $2
-             RETURNING *",
-            clinic.0,
-            before.id.0,
-            version,
-        )
-        .fetch_one(&mut *db)
-        .await?
-        .checked()?;
-        history::record(&mut *db, caller, &before, &after, None).await?;
-        alarms::ring(&mut *db, clinic, after.doctor, &after.during).await?;
-        let event = Event {
-            caller: caller.clone(),
-            action: "transition",
-            resource: "appointments",
-            resource_id: Some(before.id.0),
-            outcome: Audited::Done,
-        };
-        audit::record(&mut *db, &event).await?;
-        cancelled.push(after);
-    }
-    Ok(cancelled)
 }

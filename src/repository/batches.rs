@@ -4,13 +4,15 @@
 //! is not, the transaction holds it by then: the copy is brought up to date, what is left of the batch is decided anew,
 //! and is written by a state that nobody can change meanwhile.
 
+use std::{collections::HashMap, time::Instant};
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{
     Error, Result, alarms,
     bookings::{self, Asked, Inserted},
-    calendars::{self, Known, Question},
+    calendars::{self, Known, Question, Since},
     context::{self, Context},
     retries,
 };
@@ -22,8 +24,8 @@ use crate::domain::{
     waitlist::Hold,
 };
 
-/// How often what is left is written: once as it was decided, once as it is, once more after holds have ended.
-const PASSES: usize = 4;
+/// How often what is left is written: once as it was decided, once as it is, and once more after holds were freed.
+const PASSES: usize = 3;
 
 /// Bookings of one doctor, in order.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct Batch {
     pub copy: CalendarCopy,
     /// The bookings.
     pub bookings: Vec<Booking>,
+    /// After this nobody waits for it any more: what has not begun by then is not done.
+    pub deadline: Instant,
 }
 
 /// What became of a booking, once the transaction commits.
@@ -51,6 +55,8 @@ pub enum Written {
     KeyLost,
     /// It is not written: it must wait for another of its batch, and be decided again.
     Again,
+    /// It is not written: the calendar's rules have changed, and must be looked at first.
+    Outdated,
     /// It is not written: somebody holds its patient or its key.
     Held,
 }
@@ -248,18 +254,22 @@ async fn resolve(db: &mut PgConnection, works: &mut [Work<'_>], left: Left, now:
         false => calendars::read(&mut *db, &known, &[]).await?.0,
     };
     let mut unexplained = Vec::new();
-    for ((n, known), since) in left.outdated.into_iter().zip(known).zip(since) {
-        context::set(&mut *db, Context::Clinic(known.clinic), true).await?;
+    for (n, since) in left.outdated.into_iter().zip(since) {
         let work = &mut works[n];
-        let Some(copy) = calendars::resolve(&mut *db, known, work.batch.copy.clone(), since).await? else {
-            for at in work.open() {
-                work.written[at] = Some(Written::Refused(Refusal::no_such_doctor()));
+        match since {
+            Since::Changed(versions, changes) => {
+                work.batch.copy.catch_up(versions, &changes);
+                (work.found, work.versions, work.is_caught_up) = (versions, versions, true);
+                unexplained.extend(work.decide(now).into_iter().map(|at| (n, at)));
             }
-            continue;
-        };
-        (work.found, work.versions, work.is_caught_up) = (copy.versions, copy.versions, true);
-        work.batch.copy = copy;
-        unexplained.extend(work.decide(now).into_iter().map(|at| (n, at)));
+            // Reading it whole here would keep the others of the group waiting.
+            Since::Rules => work.open().into_iter().for_each(|at| work.written[at] = Some(Written::Outdated)),
+            Since::Gone => {
+                for at in work.open() {
+                    work.written[at] = Some(Written::Refused(Refusal::no_such_doctor()));
+                }
+            }
+        }
     }
     for (n, at) in left.without_key {
         let caller = &works[n].batch.bookings[at].request.caller;
@@ -297,8 +307,10 @@ async fn refuse(
     }
     let questions: Vec<_> = unexplained.iter().map(|(n, at)| works[*n].question(*at)).collect();
     let (_, sides) = calendars::read(&mut *db, &[], &questions).await?;
+    let mut shown = HashMap::new();
     for (((n, at), asked), side) in unexplained.into_iter().zip(questions).zip(sides) {
-        let refusal = asked.proposal.weigh(&works[n].shown().calendar, &side, now);
+        let shown = shown.entry(n).or_insert_with(|| works[n].shown());
+        let refusal = asked.proposal.weigh(&shown.calendar, &side, now);
         let hold = works[n].batch.bookings[at].request.hold;
         works[n].written[at] = Some(if refusal.violations.is_empty() {
             unexplained_by_rules(&mut *db, asked, hold, refusal).await?
@@ -335,13 +347,16 @@ async fn unexplained_by_rules(
 async fn keep(db: &mut PgConnection, works: &[Work<'_>]) -> Result<()> {
     for work in works {
         let Batch { clinic, doctor, bookings, .. } = &*work.batch;
-        for (booking, written) in bookings.iter().zip(&work.written) {
-            let Some(Written::Booked(appointment)) = written else { continue };
-            let caller = &booking.request.caller;
-            if caller.retry.is_some() && booking.series.is_none() {
-                context::set(&mut *db, Context::Clinic(*clinic), true).await?;
-                retries::keep(&mut *db, caller, appointment).await?;
+        let keyed = bookings.iter().zip(&work.written).filter_map(|(booking, written)| match written {
+            Some(Written::Booked(appointment)) if booking.series.is_none() => {
+                Some((&booking.request.caller, booking.request.caller.retry.as_deref()?, appointment))
             }
+            _ => None,
+        });
+        let keyed: Vec<_> = keyed.collect();
+        if !keyed.is_empty() {
+            context::set(&mut *db, Context::Clinic(*clinic), true).await?;
+            retries::keep_all(&mut *db, *clinic, &keyed).await?;
         }
         for held in work.changes.iter().filter(|change| change.held_until.is_some()) {
             context::set(&mut *db, Context::Clinic(*clinic), true).await?;

@@ -101,7 +101,7 @@ impl<'a> Columns<'a> {
 /// Writes those of the bookings whose calendars are still in the state by which they were decided, with their audit
 /// events. Answers for each calendar what became of its bookings, in order. One round trip (the function `book` of the
 /// migrations). A calendar that is not held by somebody else is this transaction's from then on; one that was in the
-/// known state has one version more.
+/// known state has one version more. One whose clinic is being changed counts as held by somebody else.
 pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<Inserted>>> {
     let numbered = (1..).zip(asked).flat_map(|(n, asked)| asked.bookings.iter().map(move |booking| (n, *booking)));
     let numbered: Vec<(i32, &Booking)> = numbered.collect();
@@ -170,7 +170,7 @@ fn booked(booking: &Booking, id: AppointmentId, made_at: DateTime<Utc>, held_unt
         updated_at: made_at,
         version: 1,
     };
-    let change = SpanChange { appointment: id, during: booking.during, is_active: true, held_until };
+    let change = SpanChange { appointment: id, during: booking.during, is_active: true, held_until, is_new: true };
     Inserted::Booked(appointment, change)
 }
 

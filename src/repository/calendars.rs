@@ -147,6 +147,7 @@ pub async fn read(
                 during,
                 is_active,
                 held_until,
+                is_new: false,
             });
             let is_whole = row.is_whole != Some(false);
             *since = if is_whole { Since::Rules } else { Since::Changed(versions, changes.collect()) };

@@ -1,5 +1,7 @@
 //! Changes of a calendar that are decided while the transaction holds it: moves, cancellations, series, accepted offers.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -8,7 +10,7 @@ use super::{
     calendars::{self, Question},
 };
 use crate::domain::{
-    ClinicId, DoctorId,
+    ClinicId, DoctorId, PatientId,
     calendar::{CalendarCopy, SpanChange, Stamp, Versions},
     proposal::Refusal,
 };
@@ -22,6 +24,8 @@ pub struct Basis {
     pub waits: bool,
     /// When it is decided.
     pub now: DateTime<Utc>,
+    /// After this nobody waits for it any more.
+    pub deadline: Instant,
 }
 
 /// What became of a change, once the transaction commits.
@@ -65,7 +69,11 @@ pub async fn hold_up_to_date(
     };
     let copy = match &basis.copy {
         Some(copy) if copy.versions == found => Some(copy.clone()),
-        Some(copy) => calendars::catch_up(db, clinic, doctor, copy.clone()).await?,
+        Some(copy) => match calendars::catch_up(&mut *db, clinic, doctor, copy.clone()).await? {
+            Some(copy) if copy.versions == found => Some(copy),
+            Some(_) => Some(calendars::load(db, clinic, doctor).await?),
+            None => None,
+        },
         None => match calendars::load(db, clinic, doctor).await {
             Err(Error::NotFound) => None,
             loaded => Some(loaded?),
@@ -86,12 +94,7 @@ pub async fn weigh(
     now: DateTime<Utc>,
 ) -> Result<Option<Refusal>> {
     let Question { clinic, doctor, patient, proposal, .. } = asked;
-    let held = sqlx::query_scalar!(
-        "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED",
-        clinic.0,
-        patient.0,
-    );
-    let is_held = held.fetch_optional(&mut *db).await?.is_some();
+    let is_held = hold_patient(&mut *db, clinic, patient).await?;
     alarms::lapse(&mut *db, clinic, doctor, patient, &proposal.during).await?;
     let (_, mut sides) = calendars::read(db, &[], &[asked]).await?;
     let side = sides.pop().unwrap_or_default();
@@ -100,6 +103,16 @@ pub async fn weigh(
         (true, false) => Ok(None),
         (true, true) => Ok(Some(proposal.weigh(&copy.calendar, &side, now))),
     }
+}
+
+/// Keeps a patient's other bookings and changes of them out until the commit; answers whether nobody else does.
+pub async fn hold_patient(db: &mut PgConnection, clinic: ClinicId, patient: PatientId) -> Result<bool> {
+    let held = sqlx::query_scalar!(
+        "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 FOR NO KEY UPDATE SKIP LOCKED",
+        clinic.0,
+        patient.0,
+    );
+    Ok(held.fetch_optional(db).await?.is_some())
 }
 
 /// The stamp of a transaction that advanced a calendar once.

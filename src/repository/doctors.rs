@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, appointments, calendars, containing, expect_version, stored_zone};
+use super::{Conflict, Error, Page, Result, calendars, cancellations, containing, expect_version, stored_zone};
 use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, Visibility,
     doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
@@ -261,11 +261,11 @@ pub async fn delete(
     lock(db, clinic, id).await?;
     let stored = find(db, clinic, id, seen).await?;
     expect_version(expected, stored.version)?;
-    let future = appointments::Future::OfDoctor(id);
-    if !cancel_appointments && appointments::has_future(db, clinic, future).await? {
+    let future = cancellations::Future::OfDoctor(id);
+    if !cancel_appointments && cancellations::has_future(db, clinic, future).await? {
         return Err(Error::Conflict(Conflict::HasFutureAppointments));
     }
-    appointments::cancel_future(db, caller, future).await?;
+    cancellations::cancel_future(db, caller, future).await?;
     calendars::advance_rules(&mut *db, clinic, id).await?;
     sqlx::query!(
         "UPDATE doctors SET deleted_at = now(), updated_at = now(), version = version + 1

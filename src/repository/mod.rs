@@ -10,6 +10,7 @@ pub mod audit;
 pub mod batches;
 pub mod bookings;
 pub mod calendars;
+pub mod cancellations;
 pub mod changes;
 pub mod clinics;
 pub mod context;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, appointments, calendars, containing, expect_version};
+use super::{Conflict, Error, Page, Result, calendars, cancellations, containing, expect_version};
 use crate::domain::{
     AccountId, Caller, ClinicId, PatientId, Visibility,
     fields::FieldErrors,
@@ -258,20 +258,20 @@ pub async fn delete(
     expected: Option<i64>,
     cancel_appointments: bool,
 ) -> Result<()> {
-    let (clinic, future) = (caller.clinic, appointments::Future::OfPatient(id));
+    let (clinic, future) = (caller.clinic, cancellations::Future::OfPatient(id));
     // Calendars are held before patients are; who is booked in between makes this start again.
-    let doctors = appointments::future_doctors(&mut *db, clinic, future).await?;
+    let doctors = cancellations::future_doctors(&mut *db, clinic, future).await?;
     calendars::hold_all(&mut *db, clinic, &doctors).await?;
     lock(db, clinic, id).await?;
-    if appointments::future_doctors(&mut *db, clinic, future).await?.iter().any(|doctor| !doctors.contains(doctor)) {
+    if cancellations::future_doctors(&mut *db, clinic, future).await?.iter().any(|doctor| !doctors.contains(doctor)) {
         return Err(Error::TryAgain);
     }
     let stored = find(db, clinic, id, seen).await?;
     expect_version(expected, stored.version)?;
-    if !cancel_appointments && appointments::has_future(db, clinic, future).await? {
+    if !cancel_appointments && cancellations::has_future(db, clinic, future).await? {
         return Err(Error::Conflict(Conflict::HasFutureAppointments));
     }
-    appointments::cancel_future(db, caller, future).await?;
+    cancellations::cancel_future(db, caller, future).await?;
     sqlx::query!(
         "UPDATE patients SET deleted_at = now(), updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2",

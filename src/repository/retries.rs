@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
 use super::{Conflict, Error, Result};
-use crate::domain::{Caller, access::Retry};
+use crate::domain::{Caller, ClinicId, access::Retry, appointments::Appointment};
 
 /// For how long nobody else may work for a key, in seconds. A claim is given up as soon as its attempt was refused.
 const CLAIMED_SECONDS: f64 = 30.0;
@@ -112,6 +112,25 @@ pub async fn keep(db: &mut PgConnection, caller: &Caller, outcome: &impl Seriali
         0 => Err(Error::Conflict(Conflict::KeyUsed)),
         _ => Ok(()),
     }
+}
+
+/// Keeps what several attempts of one clinic brought about, whose keys the transaction holds.
+pub async fn keep_all(db: &mut PgConnection, clinic: ClinicId, kept: &[(&Caller, &Retry, &Appointment)]) -> Result<()> {
+    let outcomes = kept.iter().map(|(_, _, outcome)| serde_json::to_value(outcome));
+    let outcomes = outcomes.collect::<Result<Vec<_>, _>>().map_err(|error| Error::Corrupt(error.to_string()))?;
+    sqlx::query!(
+        "UPDATE idempotency_keys AS k SET outcome = o.outcome
+         FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::jsonb[]) AS o (account_id, key, claim, outcome)
+         WHERE k.clinic_id = $1 AND k.account_id = o.account_id AND k.key = o.key AND k.claim = o.claim",
+        clinic.0,
+        &kept.iter().map(|(caller, ..)| caller.account.0).collect::<Vec<_>>(),
+        &kept.iter().map(|(_, retry, _)| retry.key.clone()).collect::<Vec<_>>(),
+        &kept.iter().map(|(_, retry, _)| retry.claim).collect::<Vec<_>>(),
+        &outcomes,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Gives a claim up, because its attempt was refused and changed nothing. Answers whether it was still this attempt's:

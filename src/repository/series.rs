@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{
     Error, Result,
-    appointments::{self, AppointmentRow},
+    appointments::AppointmentRow,
     batches::{self, Batch, BatchWritten, Written},
-    calendars,
+    calendars, cancellations,
     changes::{self, Basis, Holding, Outcome},
     retries,
 };
@@ -49,7 +49,6 @@ impl SeriesRow {
 }
 
 /// Decides and writes a series with its appointments: all of them or, where it skips conflicts, those that can be.
-/// One that was written before (its acknowledgement was lost) is found by its reference.
 ///
 /// # Errors
 /// What is wrong with its rule or its patient.
@@ -71,7 +70,7 @@ pub async fn write(
     sqlx::raw_sql("SAVEPOINT series").execute(&mut *db).await?;
     let row = insert(&mut *db, reference, request, length).await?;
     let bookings = times.into_iter().map(|during| occurrence(request, SeriesId(row.id), during));
-    let mut batch = Batch { clinic, doctor, copy, bookings: bookings.collect() };
+    let mut batch = Batch { clinic, doctor, copy, bookings: bookings.collect(), deadline: basis.deadline };
     let done = batches::decide_and_write(&mut *db, &mut batch, basis.now).await?;
     let BatchWritten::Done { written, copy, stamp } = done else { return Err(Error::TryAgain) };
     let (mut booked, mut skipped) = (Vec::new(), Vec::new());
@@ -82,7 +81,7 @@ pub async fn write(
             Written::Refused(refusal) => skipped.push(Skipped { during, violations: refusal.violations }),
             // Another of the series takes the time.
             Written::Again => skipped.push(Skipped { during, violations: vec![Violation::SlotTaken] }),
-            Written::Held | Written::OutOfYears | Written::KeyLost => return Err(Error::TryAgain),
+            Written::Held | Written::Outdated | Written::OutOfYears | Written::KeyLost => return Err(Error::TryAgain),
         }
     }
     if booked.is_empty() || !(skipped.is_empty() || request.skip_conflicts) {
@@ -215,5 +214,5 @@ pub async fn cancel_from(
     )
     .fetch_all(&mut *db)
     .await?;
-    appointments::cancel_all(db, caller, &ids).await
+    cancellations::cancel_all(db, caller, &ids).await
 }

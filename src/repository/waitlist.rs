@@ -265,7 +265,7 @@ pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis
     expect_version(*expected, entry.version)?;
     let held = offered(&entry)?;
     if held.doctor != *doctor {
-        return Err(Error::TryAgain);
+        return Err(Error::Conflict(Conflict::NoOffer));
     }
     let asked = Question {
         clinic: caller.clinic,
@@ -297,9 +297,27 @@ pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis
     let row = accepted.ok_or(Error::Conflict(Conflict::NoOffer))?.checked()?;
     set_status(&mut *db, caller.clinic, *id, "ACCEPTED").await?;
     retries::keep(db, caller, &row).await?;
-    let change = SpanChange { appointment: row.id, during: row.during, is_active: true, held_until: None };
+    let change =
+        SpanChange { appointment: row.id, during: row.during, is_active: true, held_until: None, is_new: false };
     let stamp = changes::stamp(copy.versions, version, vec![change]);
     Ok(Outcome::Done { row, copy: Some(copy), stamp })
+}
+
+/// Whether an offer was accepted by a transaction whose outcome was lost, which held the calendar until it ended.
+pub async fn settle(db: &mut PgConnection, accepting: &Acceptance) -> Result<Option<Appointment>> {
+    let Acceptance { caller, entry, doctor, .. } = accepting;
+    calendars::hold(&mut *db, caller.clinic, *doctor, true).await?;
+    let accepted = sqlx::query_as!(
+        AppointmentRow,
+        "SELECT a.* FROM appointments a
+         JOIN waitlist_entries w ON w.clinic_id = a.clinic_id AND w.id = a.waitlist_entry_id
+         WHERE a.clinic_id = $1 AND a.waitlist_entry_id = $2 AND a.held_until IS NULL AND a.created_by = $3
+           AND w.status = 'ACCEPTED'",
+        caller.clinic.0,
+        entry.0,
+        caller.account.0,
+    );
+    accepted.fetch_optional(db).await?.map(AppointmentRow::checked).transpose()
 }
 
 /// Takes an entry back, and frees the time that was held for it, if any.
@@ -326,6 +344,9 @@ pub async fn withdraw(
     }
     set_status(&mut *db, caller.clinic, id, "WITHDRAWN").await?;
     let Some((held, _)) = entry.offer else { return Ok(()) };
+    if !changes::hold_patient(&mut *db, caller.clinic, held.patient).await? {
+        return Err(Error::TryAgain);
+    }
     if doctor != Some(held.doctor) {
         return Err(Error::TryAgain);
     }

@@ -1,6 +1,6 @@
 //! The booking writer: the batches of all doctors that are queued when its connection is free are one transaction.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
@@ -29,6 +29,10 @@ impl Kind for Bookings {
     type Item = Batch;
     type Answer = BatchWritten;
     type Memory = ();
+
+    fn deadline(batch: &Batch) -> Option<Instant> {
+        Some(batch.deadline)
+    }
 
     async fn work(connection: &mut Connection, (): &mut (), mut group: Vec<Pending<Self>>) {
         // The order of locks.
@@ -114,10 +118,8 @@ impl Repository {
 
     /// Writes a batch apart from others. Whoever holds its calendar is waited for not at all or, with `waits`, for a moment.
     pub(crate) async fn book_apart(&self, batch: Batch, waits: bool) -> Result<BatchWritten> {
-        let _permit = match waits {
-            true => Some(self.patient_changes.acquire().await.map_err(|_| Error::Unavailable)?),
-            false => None,
-        };
+        let permit = self.may_wait(waits);
+        let waits = permit.is_some();
         let attempt = batch.clone();
         let written = self.transact(Context::Clinic(batch.clinic), move |db| {
             async move {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::PgConnection;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::{Context, Error, Repository, Result, booking_writer::LOOKS};
@@ -28,8 +29,8 @@ impl Repository {
     /// Changes an appointment.
     pub(crate) async fn amend(&self, amendment: Amendment, basis: Basis) -> Result<Outcome<Appointment>> {
         let action = if amendment.status == amendment.current.status { Action::Update } else { Action::Transition };
-        let (waits, attempt) = (basis.waits, amendment.clone());
-        let changed = self.change(&amendment.caller, action, Resource::Appointments.name(), waits, move |db| {
+        let attempt = amendment.clone();
+        let changed = self.change(&amendment.caller, action, Resource::Appointments.name(), basis, move |db, basis| {
             async move { appointments::amend(db, &attempt, &basis).await }.boxed()
         });
         match changed.await {
@@ -46,11 +47,21 @@ impl Repository {
 
     /// Makes what is held for an entry its appointment.
     pub(crate) async fn accept(&self, accepting: Acceptance, basis: Basis) -> Result<Outcome<Appointment>> {
-        let (waits, caller) = (basis.waits, accepting.caller.clone());
-        self.change(&caller, Action::Create, Resource::Appointments.name(), waits, move |db| {
-            async move { waitlist::accept(db, &accepting, &basis).await }.boxed()
-        })
-        .await
+        let attempt = accepting.clone();
+        let accepted =
+            self.change(&accepting.caller, Action::Create, Resource::Appointments.name(), basis, move |db, basis| {
+                async move { waitlist::accept(db, &attempt, &basis).await }.boxed()
+            });
+        match accepted.await {
+            Err(Error::OutcomeUnknown) => {
+                let settled = self.settled(Context::Clinic(accepting.caller.clinic), move |db| {
+                    let accepting = accepting.clone();
+                    async move { waitlist::settle(db, &accepting).await }.boxed()
+                });
+                Ok(settled.await?.map_or(Outcome::Held, found))
+            }
+            accepted => accepted,
+        }
     }
 
     /// Books a series; `reference` names it before it has an id.
@@ -60,8 +71,8 @@ impl Repository {
         request: SeriesRequest,
         basis: Basis,
     ) -> Result<Outcome<BookedSeries, SeriesRefusal>> {
-        let (waits, attempt) = (basis.waits, request.clone());
-        let booked = self.change(&request.caller, Action::Create, "appointment-series", waits, move |db| {
+        let attempt = request.clone();
+        let booked = self.change(&request.caller, Action::Create, "appointment-series", basis, move |db, basis| {
             async move { series::write(db, reference, &attempt, &basis).await }.boxed()
         });
         match booked.await {
@@ -78,29 +89,27 @@ impl Repository {
     }
 
     /// Changes a calendar for a caller: the change and its audit event are one transaction. Whoever holds what it needs
-    /// is waited for not at all or, with `waits`, for a moment.
+    /// is waited for not at all or, where its basis says so, for a moment.
     async fn change<T, R, F>(
         &self,
         caller: &Caller,
         action: Action,
         resource: &'static str,
-        waits: bool,
+        mut basis: Basis,
         work: F,
     ) -> Result<Outcome<T, R>>
     where
         T: Identified + Send + 'static,
         R: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<Outcome<T, R>>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection, Basis) -> BoxFuture<'c, Result<Outcome<T, R>>> + Send + 'static,
     {
-        let _permit = match waits {
-            true => Some(self.patient_changes.acquire().await.map_err(|_| Error::Unavailable)?),
-            false => None,
-        };
+        let permit = self.may_wait(basis.waits);
+        basis.waits = permit.is_some();
         let caller = caller.clone();
         let changed = self.transact(Context::Clinic(caller.clinic), move |db| {
             async move {
                 context::give_up_soon(&mut *db).await?;
-                let outcome = work(&mut *db).await?;
+                let outcome = work(&mut *db, basis).await?;
                 if let Outcome::Done { row, .. } = &outcome {
                     let event = Event {
                         caller,
@@ -119,6 +128,12 @@ impl Repository {
             Err(Error::TryAgain) => Ok(Outcome::Held),
             changed => changed,
         }
+    }
+
+    /// A place among the few that may wait for a calendar; none where it is not to wait, or all are taken: who must wait for
+    /// a place would keep other clinics' changes waiting.
+    pub(super) fn may_wait(&self, waits: bool) -> Option<OwnedSemaphorePermit> {
+        waits.then(|| self.waiting_changes.clone().try_acquire_owned().ok()).flatten()
     }
 
     /// Finds out what was committed by a transaction whose outcome was lost.

@@ -36,6 +36,11 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
     /// What an actor remembers from group to group.
     type Memory: Default + Send + 'static;
 
+    /// After when an item is not worked on any more, if it has not begun by then.
+    fn deadline(_: &Self::Item) -> Option<Instant> {
+        None
+    }
+
     /// Works on a group, and answers each of its items.
     fn work(
         connection: &mut Connection,
@@ -144,7 +149,9 @@ fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
     let longest = state.queue.first().map(|(_, since)| since.elapsed()).unwrap_or_default();
     for ((item, answer), _) in state.queue.drain(..size) {
         // Nobody waits for it any more: it is dropped, not done.
-        if !answer.is_closed() {
+        if K::deadline(&item).is_some_and(|deadline| clock::instant() > deadline) {
+            let _ = answer.send(Err(Error::Overloaded));
+        } else if !answer.is_closed() {
             group.push((item, answer));
         }
     }

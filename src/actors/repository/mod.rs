@@ -68,7 +68,7 @@ const QUEUE_LIMIT: usize = 1024;
 /// How many connections read calendars, as many single patients, and as many pages of them.
 const READERS: usize = 2;
 /// How many changes at once wait for calendars that somebody holds: the other workers are left to those that need not.
-const PATIENT_CHANGES: usize = 2;
+const WAITING_CHANGES: usize = 2;
 /// How long a piece of work may wait before it is dropped undone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -83,8 +83,8 @@ pub struct Repository {
     patients: Grouping<Patients>,
     patient_pages: Grouping<PatientPages>,
     waiting: Arc<Semaphore>,
-    /// Those changes at once that wait for a calendar that somebody holds.
-    patient_changes: Arc<Semaphore>,
+    /// Places for changes that wait for a calendar that somebody holds.
+    waiting_changes: Arc<Semaphore>,
 }
 
 /// How the repository connects.
@@ -128,7 +128,7 @@ impl Repository {
     /// Where an actor cannot be spawned.
     pub async fn start(settings: Settings) -> Result<Self, ractor::SpawnErr> {
         // Who is kept waiting by one row of a group keeps the whole group waiting.
-        let of_groups = Target::new(settings.options.clone().options([("lock_timeout", "250ms")]));
+        let of_groups = Target::new(settings.options.clone().options([("lock_timeout", "100ms")]));
         let target = Target::new(settings.options);
         let of_workers = target.clone();
         let arguments = FactoryArguments::builder()
@@ -148,7 +148,7 @@ impl Repository {
             patients: Grouping::start(target.clone(), READERS).await?,
             patient_pages: Grouping::start(target, READERS).await?,
             waiting: Arc::new(Semaphore::new(QUEUE_LIMIT)),
-            patient_changes: Arc::new(Semaphore::new(PATIENT_CHANGES)),
+            waiting_changes: Arc::new(Semaphore::new(WAITING_CHANGES)),
         })
     }
 

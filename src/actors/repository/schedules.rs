@@ -5,7 +5,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{Context, Deleted, Page, Repository, Result};
+use super::{Context, Deleted, Error, Page, Repository, Result};
 use crate::{
     clock,
     domain::{
@@ -140,7 +140,17 @@ impl Repository {
 
     /// The clinic's upcoming appointments that their doctors' rules would not allow now: all, or those around some days.
     /// Read in pieces, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] where it cannot be read: it is asked after a change, which was made.
     pub async fn outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
+        self.read_outside_of_clinic(clinic, on).await.map_err(|error| {
+            tracing::warn!(%error, "cannot list the appointments that a change of the clinic left outside the rules");
+            Error::OutcomeUnknown
+        })
+    }
+
+    async fn read_outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
         let doctors =
             self.read(Context::Clinic(clinic), move |db| schedules::doctors_with_appointments(db, clinic, on).boxed());
         let mut outside = Vec::new();

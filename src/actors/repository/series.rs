@@ -41,10 +41,11 @@ impl Repository {
         let by = caller.clone();
         let cancelled = self.write(caller, Action::Transition, Resource::Appointments, move |db| {
             async move {
+                let doctor = appointments::find(&mut *db, by.clinic, id, seen).await?.doctor;
+                calendars::hold(&mut *db, by.clinic, doctor, true).await?;
                 let first = appointments::find(&mut *db, by.clinic, id, seen).await?;
                 crate::repository::expect_version(expected, first.version)?;
                 let Some(of_series) = first.series else { return Ok(Cancelled(id, Vec::new())) };
-                calendars::hold(&mut *db, by.clinic, first.doctor, true).await?;
                 Ok(Cancelled(id, series::cancel_from(db, &by, of_series, first.during.start()).await?))
             }
             .boxed()

@@ -10,7 +10,7 @@ use crate::{
         appointments::Appointment,
         waitlist::{Alarm, Entry, NewEntry},
     },
-    repository::{alarms, bookings, waitlist},
+    repository::{alarms, bookings, context, waitlist},
 };
 
 impl Repository {
@@ -70,17 +70,26 @@ impl Repository {
 
     /// Takes an alarm on and frees the holds of its time that have ended; answers whether no other node has.
     pub(crate) async fn take_on(&self, alarm: Alarm) -> Result<bool> {
+        let is_ours = self.transact(Context::Clinic(alarm.clinic), move |db| {
+            async move {
+                context::give_up_soon(&mut *db).await?;
+                alarms::take_on(db, &alarm).await
+            }
+            .boxed()
+        });
+        if !is_ours.await? {
+            return Ok(false);
+        }
+        // Apart: where somebody holds such a row, the alarm is not due again at once.
         self.transact(Context::Clinic(alarm.clinic), move |db| {
             async move {
-                let is_ours = alarms::take_on(&mut *db, &alarm).await?;
-                if is_ours {
-                    alarms::lapse_of_doctor(db, &alarm).await?;
-                }
-                Ok(is_ours)
+                context::give_up_soon(&mut *db).await?;
+                alarms::lapse_of_doctor(db, &alarm).await
             }
             .boxed()
         })
-        .await
+        .await?;
+        Ok(true)
     }
 
     /// Who may be offered an alarm's time, the longest waiting first.

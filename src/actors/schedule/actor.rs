@@ -27,6 +27,8 @@ pub(super) enum Message {
     Tick,
     /// There are too many schedules in memory: leave, if nothing is under way.
     MakeRoom,
+    /// The program ends: leave once nothing is under way.
+    Leave,
 }
 
 /// What an activation starts from.
@@ -91,6 +93,7 @@ impl Actor for ScheduleActor {
             }
             Message::MakeRoom if state.core.is_at_rest() => state.leave(&myself),
             Message::MakeRoom => {}
+            Message::Leave => state.leave(&myself),
         }
         if state.is_leaving && state.core.is_at_rest() {
             let _ = myself.drain();

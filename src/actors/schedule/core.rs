@@ -204,7 +204,8 @@ impl Core {
                 Next::Nothing => return,
                 Next::Change(change) => {
                     self.is_writing = true;
-                    let basis = Basis { copy: Some(self.copy.clone()), waits: change.held() == 1, now: now.utc };
+                    let (copy, waits) = (Some(self.copy.clone()), change.held() == 1);
+                    let basis = Basis { copy, waits, now: now.utc, deadline: change.ticket().deadline };
                     effects.push(Effect::Change(change, basis));
                 }
                 Next::Bookings(requests) => self.write_batch(requests, now, effects),
@@ -230,7 +231,10 @@ impl Core {
                 }
                 Queued::Change(change) if !change.sleeps(now.instant) => {
                     if bookings.is_empty() {
-                        change.ticket().beginning.begin();
+                        // Withdrawn by now: its caller was told that nothing was done.
+                        if !change.ticket().beginning.begin() {
+                            continue;
+                        }
                         return Next::Change(change);
                     }
                     self.queue.insert(place, Queued::Change(change));
@@ -277,7 +281,8 @@ impl Core {
         self.is_writing = true;
         let most = writing.iter().map(|request| request.held).max().unwrap_or(0);
         let apart = (most > 0).then(|| Apart { waits: writing.iter().any(|request| request.held == 1) });
-        let batch = Batch { clinic: self.clinic, doctor: self.doctor, copy: self.copy.clone(), bookings };
+        let deadline = writing.iter().map(|request| request.ticket.deadline).max().unwrap_or(now.instant);
+        let batch = Batch { clinic: self.clinic, doctor: self.doctor, copy: self.copy.clone(), bookings, deadline };
         effects.push(Effect::Book { requests: writing, batch, apart });
     }
 

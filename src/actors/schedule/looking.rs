@@ -1,7 +1,7 @@
 //! How the core of a schedule looks at the calendar, for all who must not be refused by an old copy.
 
 use super::{
-    core::{Core, Effect, Now, Queued, refused},
+    core::{Core, Effect, Now, Queued, out_of_years, refused},
     request::{Booking, Reply, Request, ScheduleError},
 };
 use crate::{
@@ -37,14 +37,27 @@ impl Core {
         if self.looking.is_some() || self.looks.is_empty() {
             return;
         }
-        let looks = std::mem::take(&mut self.looks);
-        let questions = looks.iter().filter_map(|look| match look {
-            Look::Book(request) => self.question(&request.wish),
-            Look::Check(request) => self.question(&request.wish),
-            Look::View(_) => None,
-        });
+        let (mut looks, mut questions) = (Vec::new(), Vec::new());
+        for look in std::mem::take(&mut self.looks) {
+            let question = match &look {
+                Look::Book(request) => self.question(&request.wish),
+                Look::Check(request) => self.question(&request.wish),
+                Look::View(_) => {
+                    looks.push(look);
+                    continue;
+                }
+            };
+            match question {
+                // One for each who wants a time: the answers come in this order.
+                Some(question) => {
+                    looks.push(look);
+                    questions.push(question);
+                }
+                None => effects.push(look.fail(out_of_years())),
+            }
+        }
         let known = Known { clinic: self.clinic, doctor: self.doctor, versions: self.copy.versions };
-        effects.push(Effect::Look(Asked { known, questions: questions.collect() }));
+        effects.push(Effect::Look(Asked { known, questions }));
         self.looking = Some(looks);
     }
 
@@ -66,7 +79,7 @@ impl Core {
         };
         match fresh {
             Fresh::Changed(versions, changes) => self.copy.catch_up(versions, &changes),
-            Fresh::Whole(copy) => self.copy.replace(copy),
+            Fresh::Whole(copy) => self.copy = copy,
             Fresh::Gone => {
                 let gone = || ScheduleError::Refused(Refusal::no_such_doctor());
                 effects.extend(looks.into_iter().map(|look| look.fail(gone())));

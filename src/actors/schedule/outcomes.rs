@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     core::{Core, Effect, Now, Queued, Wrote, out_of_years},
+    looking::Look,
     request::{Booking, Change, Reply, Request, ScheduleError, To},
 };
 use crate::{
@@ -68,8 +69,8 @@ impl Core {
     }
 
     fn follow(&mut self, copy: Option<CalendarCopy>, stamp: &Stamp) {
-        if let Some(copy) = copy {
-            self.copy.replace(copy);
+        if let Some(copy) = copy.filter(|copy| !self.copy.versions.includes(copy.versions)) {
+            self.copy = copy;
         }
         self.copy.follow(stamp);
     }
@@ -87,7 +88,12 @@ impl Core {
                 request.ticket.beginning.take_back();
                 return self.enqueue(Queued::Book(request));
             }
-            Written::Again => Err(Error::TryAgain.into()),
+            Written::Outdated if request.tries < TRIES => {
+                request.tries += 1;
+                request.ticket.beginning.take_back();
+                return self.looks.push(Look::Book(request));
+            }
+            Written::Again | Written::Outdated => Err(Error::TryAgain.into()),
         };
         effects.push(Effect::Reply(Reply::Appointment(request.to, answer)));
     }

@@ -149,13 +149,13 @@ impl Schedules {
         self.directory.len()
     }
 
-    /// Ends every schedule after what it has been asked.
+    /// Ends every schedule once what it has been asked is answered.
     pub async fn drain(&self) {
-        for entry in self.directory.take_all() {
-            if let Some(actor) = entry.actor.get() {
-                let _ = actor.drain_and_wait(Some(Duration::from_secs(10))).await;
-            }
-        }
+        let entries = self.directory.take_all();
+        let actors = || entries.iter().filter_map(|entry| entry.actor.get());
+        actors().for_each(|actor| drop(actor.cast(Message::Leave)));
+        let ends = actors().map(|actor| actor.wait(Some(Duration::from_secs(10))));
+        futures_util::future::join_all(ends).await;
         self.supervisor.stop(None);
     }
 
@@ -163,7 +163,7 @@ impl Schedules {
     async fn amend_apart(&self, amendment: Amendment) -> Answer {
         let deadline = clock::instant() + self.directory.limits().patience;
         for pause in [10, 50, 100].into_iter().chain(std::iter::repeat(250)).map(Duration::from_millis) {
-            let basis = Basis { copy: None, waits: false, now: clock::now() };
+            let basis = Basis { copy: None, waits: false, now: clock::now(), deadline };
             match self.repository.amend(amendment.clone(), basis).await? {
                 Outcome::Done { row, .. } => return Ok(row),
                 Outcome::Refused(refusal) => return Err(ScheduleError::Refused(refusal)),
@@ -201,7 +201,11 @@ impl Schedules {
             match timeout_at(deadline.into(), &mut replied).await {
                 Ok(Ok(answer)) => return answer,
                 // The activation has left, or failed.
-                Ok(Err(_)) if beginning.withdraw() && clock::instant() < deadline => continue,
+                Ok(Err(_)) if beginning.withdraw() => {
+                    if clock::instant() > deadline {
+                        return Err(Error::Overloaded.into());
+                    }
+                }
                 Ok(Err(_)) => return Err(Error::OutcomeUnknown.into()),
                 // It has not begun, and will not.
                 Err(_) if beginning.withdraw() => return Err(Error::Overloaded.into()),

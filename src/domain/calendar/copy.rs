@@ -3,7 +3,7 @@
 //! What a calendar is, is kept in the database as a version and the appointments that were stamped with it. A copy is
 //! brought up to date by what was stamped later, and says nothing of a version that it has not seen.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -37,6 +37,8 @@ pub struct SpanChange {
     pub is_active: bool,
     /// Until when it is only held.
     pub held_until: Option<DateTime<Utc>>,
+    /// Whether the transaction made it: no earlier state shows it.
+    pub is_new: bool,
 }
 
 /// What a transaction made of a calendar. The default says nothing of any state.
@@ -93,13 +95,6 @@ impl CalendarCopy {
         }
     }
 
-    /// Takes over a copy of a later state.
-    pub fn replace(&mut self, other: Self) {
-        if !self.versions.includes(other.versions) {
-            *self = other;
-        }
-    }
-
     /// Drops appointments that were over long before `now`.
     pub fn forget_before(&mut self, now: DateTime<Utc>) {
         Arc::make_mut(&mut self.calendar).forget_before(now);
@@ -110,8 +105,10 @@ impl CalendarCopy {
             return;
         }
         let calendar = Arc::make_mut(&mut self.calendar);
-        let ids: Vec<_> = changes.iter().map(|change| change.appointment.0).collect();
-        calendar.release_all(&ids);
+        let known: HashSet<_> = changes.iter().filter(|c| !c.is_new).map(|change| change.appointment.0).collect();
+        if !known.is_empty() {
+            calendar.release_all(&known);
+        }
         for change in changes.iter().filter(|change| change.is_active) {
             calendar.take(Holder::Appointment(change.appointment), change.during);
             if let Some(until) = change.held_until {

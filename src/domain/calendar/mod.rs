@@ -11,7 +11,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ fn unpacked((start, _): Key, end: End) -> Option<Interval> {
 #[derive(Debug, Clone)]
 pub struct Calendar {
     rules: Rules,
-    /// Ordered by start. Spans may overlap only where one appointment holds its old and its new time.
+    /// Ordered by start. Spans may overlap only those of holds that have ended.
     taken: BTreeMap<Key, End>,
     /// When holds end, by the appointment, in microseconds: from then on their time is free.
     held: HashMap<i64, End>,
@@ -176,7 +176,7 @@ impl Calendar {
     }
 
     /// Frees every span of these appointments.
-    fn release_all(&mut self, appointments: &[i64]) {
+    fn release_all(&mut self, appointments: &HashSet<i64>) {
         self.taken.retain(|(_, holder), _| !appointments.contains(holder));
         self.held.retain(|id, _| !appointments.contains(id));
     }

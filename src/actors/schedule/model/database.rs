@@ -43,7 +43,13 @@ impl World {
 
     pub(super) fn change(&self, id: AppointmentId) -> SpanChange {
         let row = &self.rows[id.0 as usize];
-        SpanChange { appointment: id, during: row.during, is_active: row.status.is_active(), held_until: None }
+        SpanChange {
+            appointment: id,
+            during: row.during,
+            is_active: row.status.is_active(),
+            held_until: None,
+            is_new: false,
+        }
     }
 
     pub(super) fn insert(&mut self, state: &mut State, patient: PatientId, during: Interval) -> Appointment {
@@ -69,6 +75,10 @@ impl World {
 
     /// What `repository::batches` does, by a list.
     pub(super) fn write_batch(&mut self, batch: &Batch) -> BatchWritten {
+        if batch.copy.versions != self.versions && self.rules_version > batch.copy.versions.doctor {
+            let (written, stamp) = (vec![Written::Outdated; batch.bookings.len()], Stamp::default());
+            return BatchWritten::Done { written, copy: None, stamp };
+        }
         let caught_up = (batch.copy.versions != self.versions).then(|| self.copy());
         let mut copy = caught_up.clone().unwrap_or(batch.copy.clone());
         let wanted: Vec<_> = batch.bookings.iter().map(|booking| booking.during).collect();

@@ -1,0 +1,149 @@
+//! SQL of cancelling many appointments: those of who is deleted, those of a series.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::{
+    Result, alarms,
+    appointments::AppointmentRow,
+    audit::{self, Event, Outcome as Audited},
+    calendars, history,
+};
+use crate::domain::{Caller, ClinicId, DoctorId, PatientId, appointments::Appointment};
+
+/// Whose appointments in the future.
+#[derive(Debug, Clone, Copy)]
+pub enum Future {
+    /// A doctor's.
+    OfDoctor(DoctorId),
+    /// A patient's.
+    OfPatient(PatientId),
+}
+
+impl Future {
+    fn doctor(self) -> Option<i64> {
+        match self {
+            Self::OfDoctor(id) => Some(id.0),
+            Self::OfPatient(_) => None,
+        }
+    }
+
+    fn patient(self) -> Option<i64> {
+        match self {
+            Self::OfPatient(id) => Some(id.0),
+            Self::OfDoctor(_) => None,
+        }
+    }
+}
+
+/// Whether there are active appointments that have not ended.
+pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM appointments
+             WHERE clinic_id = $1
+               AND (doctor_id = $2 OR patient_id = $3)
+               AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+               AND held_until IS NULL
+               AND upper(during) > now()
+         ) AS "found!""#,
+        clinic.0,
+        whose.doctor(),
+        whose.patient(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found)
+}
+
+/// The doctors with whom there are active appointments that have not ended, by id.
+pub async fn future_doctors(db: &mut PgConnection, clinic: ClinicId, whose: Future) -> Result<Vec<i64>> {
+    let doctors = sqlx::query_scalar!(
+        "SELECT DISTINCT doctor_id FROM appointments
+         WHERE clinic_id = $1
+           AND (doctor_id = $2 OR patient_id = $3)
+           AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+           AND upper(during) > now()
+         ORDER BY doctor_id",
+        clinic.0,
+        whose.doctor(),
+        whose.patient(),
+    );
+    Ok(doctors.fetch_all(db).await?)
+}
+
+/// Cancels the active appointments that have not ended. The transaction holds their doctors' calendars.
+pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future) -> Result<()> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM appointments
+         WHERE clinic_id = $1
+           AND (doctor_id = $2 OR patient_id = $3)
+           AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
+           AND upper(during) > now()
+         ORDER BY id
+         FOR UPDATE",
+        caller.clinic.0,
+        whose.doctor(),
+        whose.patient(),
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    cancel_all(db, caller, &ids).await?;
+    Ok(())
+}
+
+/// Cancels appointments that the transaction has locked, each with its events. It holds their doctors' calendars, and
+/// advances them.
+pub async fn cancel_all(db: &mut PgConnection, caller: &Caller, ids: &[i64]) -> Result<Vec<Appointment>> {
+    let before = sqlx::query_as!(
+        AppointmentRow,
+        "SELECT * FROM appointments WHERE clinic_id = $1 AND id = ANY($2) ORDER BY lower(during), id",
+        caller.clinic.0,
+        ids,
+    );
+    let before = before.fetch_all(&mut *db).await?;
+    let patients: Vec<i64> = before.iter().map(|row| row.patient_id).collect();
+    sqlx::query!(
+        "SELECT id FROM patients WHERE clinic_id = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE",
+        caller.clinic.0,
+        &patients,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut versions = BTreeMap::new();
+    let mut cancelled = Vec::with_capacity(ids.len());
+    for before in before {
+        let (clinic, before) = (caller.clinic, before.checked()?);
+        let version = match versions.get(&before.doctor) {
+            Some(version) => *version,
+            None => calendars::advance(&mut *db, clinic, before.doctor).await?,
+        };
+        versions.insert(before.doctor, version);
+        let after = sqlx::query_as!(
+            AppointmentRow,
+            "UPDATE appointments
+             SET status = 'CANCELLED', updated_at = now(), version = version + 1, calendar_version = $3
+             WHERE clinic_id = $1 AND id = $2
+             RETURNING *",
+            clinic.0,
+            before.id.0,
+            version,
+        )
+        .fetch_one(&mut *db)
+        .await?
+        .checked()?;
+        history::record(&mut *db, caller, &before, &after, None).await?;
+        alarms::ring(&mut *db, clinic, after.doctor, &after.during).await?;
+        let event = Event {
+            caller: caller.clone(),
+            action: "transition",
+            resource: "appointments",
+            resource_id: Some(before.id.0),
+            outcome: Audited::Done,
+        };
+        audit::record(&mut *db, &event).await?;
+        cancelled.push(after);
+    }
+    Ok(cancelled)
+}
