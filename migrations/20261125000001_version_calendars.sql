@@ -97,19 +97,22 @@ DROP FUNCTION book;
 -- also not written if its patient is unknown to its caller or locked by somebody, if its key is not claimed by it any
 -- more, or if a constraint stands against it. The arrays of the calendars run in parallel, and so do those of the bookings.
 --
--- A calendar's state: 0, taken, and its version is one more; 1, held by this transaction, with other versions than those
+-- Where nothing but an overlap can stand against bookings (`by_rules`), their calendar may have a later version than the
+-- one known, as long as its rules have not: the exclusion constraint sees to overlaps.
+--
+-- A calendar's state: 0, taken, and its version is one more; 1, held by this transaction, in another state than the one
 -- known; 2, held by somebody else, or its clinic's version is, or there is none.
 --
 -- Each row is worked on under the context of its own clinic, which is set as the row is read: what follows is nested in
 -- it, as the settings of the planner see to.
 CREATE FUNCTION book(
-    clinics bigint[], doctors bigint[], known bigint[], known_of_clinic bigint[],
+    clinics bigint[], doctors bigint[], known bigint[], known_of_clinic bigint[], by_rules boolean[],
     calendars integer[], refs uuid[], patients bigint[], times tstzrange[], reasons text[], accounts bigint[],
     whole_clinic boolean[], owners bigint[], own_doctors bigint[], series bigint[], entries bigint[], holds interval[],
     roles text[], requests uuid[], keys text[], claims uuid[]
 ) RETURNS TABLE (
-    booking integer, calendar integer, has_patient boolean, has_key boolean, clinic_id bigint, id bigint,
-    made_at timestamptz, held_until timestamptz
+    booking integer, calendar integer, version bigint, has_patient boolean, has_key boolean, clinic_id bigint,
+    id bigint, made_at timestamptz, held_until timestamptz
 )
     LANGUAGE plpgsql
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
@@ -117,14 +120,15 @@ CREATE FUNCTION book(
 BEGIN
     RETURN QUERY
     WITH taken AS MATERIALIZED (
-        SELECT q.nth, q.clinic_id, q.doctor_id, q.known + 1 AS version,
+        SELECT q.nth, q.clinic_id, q.doctor_id, v.version + 1 AS version,
             CASE
                 WHEN v.version IS NULL OR c.version IS NULL THEN 2
-                WHEN v.version <> q.known OR c.version <> q.known_of_clinic THEN 1
-                ELSE 0
+                WHEN c.version <> q.known_of_clinic THEN 1
+                WHEN v.version = q.known OR q.by_rules AND v.version > q.known AND v.rules_version <= q.known THEN 0
+                ELSE 1
             END AS state
-        FROM unnest(clinics, doctors, known, known_of_clinic)
-            WITH ORDINALITY AS q (clinic_id, doctor_id, known, known_of_clinic, nth)
+        FROM unnest(clinics, doctors, known, known_of_clinic, by_rules)
+            WITH ORDINALITY AS q (clinic_id, doctor_id, known, known_of_clinic, by_rules, nth)
         CROSS JOIN LATERAL (
             SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
         ) AS context
@@ -135,7 +139,7 @@ BEGIN
             FOR SHARE SKIP LOCKED
         ) AS c ON true
         LEFT JOIN LATERAL (
-            SELECT v.version
+            SELECT v.version, v.rules_version
             FROM calendar_versions v
             WHERE v.clinic_id = context.clinic_id AND v.doctor_id = q.doctor_id AND c.version IS NOT NULL
             FOR NO KEY UPDATE SKIP LOCKED
@@ -206,8 +210,8 @@ BEGIN
             SELECT set_config('app.clinic_id', made.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
         ) AS context
     )
-    SELECT b.nth::integer, t.state, a.patient IS NOT NULL, COALESCE(a.has_key, false), t.clinic_id, made.id,
-        made.created_at, made.held_until
+    SELECT b.nth::integer, t.state, COALESCE(t.version, 0), a.patient IS NOT NULL, COALESCE(a.has_key, false),
+        t.clinic_id, made.id, made.created_at, made.held_until
     FROM asked b
     JOIN taken t ON t.nth = b.calendar
     LEFT JOIN admitted a ON a.nth = b.nth

@@ -27,6 +27,9 @@ pub struct Asked<'a> {
     pub doctor: DoctorId,
     /// By which state the bookings were decided.
     pub versions: Versions,
+    /// Whether a later state with the same rules will do: nothing but an overlap can stand against a booking then, and the
+    /// database refuses those by itself.
+    pub by_rules: bool,
     /// The bookings.
     pub bookings: Vec<&'a Booking>,
 }
@@ -99,24 +102,25 @@ impl<'a> Columns<'a> {
 }
 
 /// Writes those of the bookings whose calendars are still in the state by which they were decided, with their audit
-/// events. Answers for each calendar what became of its bookings, in order. One round trip (the function `book` of the
-/// migrations). A calendar that is not held by somebody else is this transaction's from then on; one that was in the
-/// known state has one version more. One whose clinic is being changed counts as held by somebody else.
-pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<Inserted>>> {
+/// events. Answers for each calendar its version, and what became of its bookings, in order. One round trip (the function
+/// `book` of the migrations). A calendar that is not held by somebody else is this transaction's from then on; one whose
+/// bookings could be written has one version more. One whose clinic is being changed counts as held by somebody else.
+pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<(i64, Vec<Inserted>)>> {
     let numbered = (1..).zip(asked).flat_map(|(n, asked)| asked.bookings.iter().map(move |booking| (n, *booking)));
     let numbered: Vec<(i32, &Booking)> = numbered.collect();
     let columns = Columns::of(&numbered);
     let rows = sqlx::query!(
-        r#"SELECT booking AS "booking!", calendar AS "calendar!", has_patient AS "has_patient!", has_key AS "has_key!",
-             clinic_id AS "clinic_id!", id, made_at, held_until
+        r#"SELECT booking AS "booking!", calendar AS "calendar!", version AS "version!", has_patient AS "has_patient!",
+             has_key AS "has_key!", clinic_id AS "clinic_id!", id, made_at, held_until
          FROM book(
-             $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
+             $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
          )
          ORDER BY booking"#,
         &asked.iter().map(|asked| asked.clinic.0).collect::<Vec<_>>(),
         &asked.iter().map(|asked| asked.doctor.0).collect::<Vec<_>>(),
         &asked.iter().map(|asked| asked.versions.doctor).collect::<Vec<_>>(),
         &asked.iter().map(|asked| asked.versions.clinic).collect::<Vec<_>>(),
+        &asked.iter().map(|asked| asked.by_rules).collect::<Vec<_>>(),
         &columns.calendars,
         &columns.references,
         &columns.patients,
@@ -139,7 +143,7 @@ pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Ve
     if rows.len() != numbered.len() {
         return Err(Error::Corrupt("not every booking was told what became of it".into()));
     }
-    let mut inserted: Vec<Vec<Inserted>> = asked.iter().map(|_| Vec::new()).collect();
+    let mut inserted: Vec<_> = asked.iter().map(|_| (0, Vec::new())).collect();
     for (row, (calendar, booking)) in rows.into_iter().zip(numbered) {
         of_clinic(booking.request.caller.clinic, row.clinic_id)?;
         let outcome = match (row.calendar, row.id.zip(row.made_at)) {
@@ -149,8 +153,9 @@ pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Ve
             (1, _) => Inserted::Outdated,
             _ => Inserted::Held,
         };
-        if let Some(of_calendar) = usize::try_from(calendar - 1).ok().and_then(|at| inserted.get_mut(at)) {
-            of_calendar.push(outcome);
+        if let Some((version, outcomes)) = usize::try_from(calendar - 1).ok().and_then(|at| inserted.get_mut(at)) {
+            *version = row.version;
+            outcomes.push(outcome);
         }
     }
     Ok(inserted)

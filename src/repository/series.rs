@@ -70,12 +70,11 @@ pub async fn write(
     sqlx::raw_sql("SAVEPOINT series").execute(&mut *db).await?;
     let row = insert(&mut *db, reference, request, length).await?;
     let bookings = times.into_iter().map(|during| occurrence(request, SeriesId(row.id), during));
-    let mut batch = Batch { clinic, doctor, copy, bookings: bookings.collect(), deadline: basis.deadline };
-    let done = batches::decide_and_write(&mut *db, &mut batch, basis.now).await?;
-    let BatchWritten::Done { written, copy, stamp } = done else { return Err(Error::TryAgain) };
+    let batch = Batch { clinic, doctor, copy, bookings: bookings.collect(), deadline: basis.deadline };
+    let (times, done) = batches::decide_and_write(&mut *db, batch, basis.now).await?;
+    let BatchWritten { written, copy, stamp } = done;
     let (mut booked, mut skipped) = (Vec::new(), Vec::new());
-    for (booking, written) in batch.bookings.iter().zip(written) {
-        let during = booking.during;
+    for (during, written) in times.into_iter().zip(written) {
         match written {
             Written::Booked(appointment) => booked.push(appointment),
             Written::Refused(refusal) => skipped.push(Skipped { during, violations: refusal.violations }),
@@ -90,7 +89,7 @@ pub async fn write(
     }
     let row = BookedSeries { series: row.with(booked), skipped };
     retries::keep(db, &request.caller, &row).await?;
-    Ok(Outcome::Done { row, copy: Some(copy.unwrap_or(batch.copy)), stamp })
+    Ok(Outcome::Done { row, copy, stamp })
 }
 
 fn occurrence(request: &SeriesRequest, series: SeriesId, during: Interval) -> Booking {

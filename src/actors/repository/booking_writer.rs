@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock,
     repository::{
-        batches::{self, Batch, BatchWritten},
+        batches::{self, Batch, BatchWritten, Work, Written},
         calendars, context,
     },
 };
@@ -75,17 +75,31 @@ fn answer(batches: Vec<Batch>, answers: Vec<Answering<Bookings>>, written: Vec<R
 }
 
 async fn write(connection: &mut Connection, batches: &[Batch]) -> Result<Vec<BatchWritten>> {
-    let mut batches = batches.to_vec();
+    let mut works: Vec<_> = batches.iter().cloned().map(Work::new).collect();
+    let finish =
+        |works: Vec<Work>, otherwise: Written| works.into_iter().map(|w| w.finish(otherwise.clone())).collect();
+    let mut is_begun = false;
+    if !works.iter().any(Work::has_consequences) {
+        works = connection.at_once(Context::Global, |db| batches::write_at_once(db, works).boxed()).await?;
+        is_begun = true;
+    }
+    if works.iter().all(Work::is_done) {
+        return Ok(finish(works, Written::Again));
+    }
+    let begun = works.clone();
     let now = clock::now();
-    connection
-        .transact(Context::Global, move |db| async move { batches::write(db, &mut batches, now).await }.boxed())
-        .await
+    match connection.transact(Context::Global, move |db| batches::write(db, works, now).boxed()).await {
+        Ok(works) => Ok(finish(works, Written::Again)),
+        // What is written is committed, whatever is in the way of the rest.
+        Err(error) if is_begun && !matches!(error, Error::OutcomeUnknown) => Ok(finish(begun, Written::Held)),
+        Err(error) => Err(error),
+    }
 }
 
 async fn write_alone(connection: &mut Connection, batch: &Batch) -> Result<BatchWritten> {
     match write(connection, std::slice::from_ref(batch)).await {
         Ok(mut written) => written.pop().ok_or(Error::OutcomeUnknown),
-        Err(Error::TryAgain) => Ok(BatchWritten::Held),
+        Err(Error::TryAgain) => Ok(BatchWritten::held(batch)),
         Err(Error::OutcomeUnknown) => settle(&mut connection.another(), batch).await,
         Err(error) => Err(error),
     }
@@ -127,13 +141,13 @@ impl Repository {
                 if waits {
                     calendars::hold(&mut *db, attempt.clinic, attempt.doctor, true).await?;
                 }
-                let written = batches::write(db, &mut [attempt], clock::now()).await?;
-                written.into_iter().next().ok_or(Error::TryAgain)
+                let works = batches::write(db, vec![Work::new(attempt)], clock::now()).await?;
+                works.into_iter().next().map(|work| work.finish(Written::Again)).ok_or(Error::TryAgain)
             }
             .boxed()
         });
         match written.await {
-            Err(Error::TryAgain) => Ok(BatchWritten::Held),
+            Err(Error::TryAgain) => Ok(BatchWritten::held(&batch)),
             Err(Error::OutcomeUnknown) => {
                 self.settled(Context::Clinic(batch.clinic), move |db| {
                     let batch = batch.clone();

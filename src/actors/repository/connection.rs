@@ -104,6 +104,20 @@ impl Connection {
         result
     }
 
+    /// Runs one statement, which is a transaction by itself.
+    ///
+    /// # Errors
+    /// As of [`transact`](Self::transact).
+    pub(super) async fn at_once<T, F>(&mut self, context: Context, work: F) -> Result<T>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+    {
+        let db = self.ready(context).await?;
+        let result = timeout(WORK, work(db)).await.unwrap_or(Err(Error::OutcomeUnknown)).map_err(lost);
+        self.close_if_broken(&result);
+        result
+    }
+
     /// The connection, open, alive and in that context.
     async fn ready(&mut self, context: Context) -> Result<&mut PgConnection> {
         let breaks = self.target.breaks.load(Ordering::Relaxed);
@@ -183,11 +197,7 @@ where
     sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
     match work(&mut *db).await {
         Ok(done) => {
-            sqlx::raw_sql("COMMIT").execute(db).await.map_err(|error| match Error::from(error) {
-                Error::Unavailable => Error::OutcomeUnknown,
-                error if error.breaks_connection() => Error::OutcomeUnknown,
-                error => error,
-            })?;
+            sqlx::raw_sql("COMMIT").execute(db).await.map_err(|error| lost(error.into()))?;
             Ok(done)
         }
         Err(error) => {
@@ -196,5 +206,14 @@ where
             }
             Err(error)
         }
+    }
+}
+
+/// An error of what commits: with the connection, its outcome is lost.
+fn lost(error: Error) -> Error {
+    match error {
+        Error::Unavailable => Error::OutcomeUnknown,
+        error if error.breaks_connection() => Error::OutcomeUnknown,
+        error => error,
     }
 }

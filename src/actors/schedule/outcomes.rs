@@ -29,12 +29,7 @@ impl Core {
     /// A write has its outcome.
     pub(super) fn wrote(&mut self, wrote: Wrote, now: Now, effects: &mut Vec<Effect>) {
         match wrote {
-            Wrote::Bookings(requests, Ok(BatchWritten::Held)) => {
-                for request in requests {
-                    self.put_off(request, now, effects, Queued::Book);
-                }
-            }
-            Wrote::Bookings(requests, Ok(BatchWritten::Done { written, copy, stamp })) => {
+            Wrote::Bookings(requests, Ok(BatchWritten { written, copy, stamp })) => {
                 self.follow(copy, &stamp);
                 for (request, written) in requests.into_iter().zip(written) {
                     self.booked(request, written, now, effects);

@@ -80,6 +80,12 @@ impl Rules {
         }
     }
 
+    /// Whether of all other appointments only those that overlap can stand against a booking: there are neither buffers nor
+    /// a limit a day.
+    pub fn allow_all_but_overlaps(&self) -> bool {
+        self.gap().is_zero() && self.most_a_day.is_none()
+    }
+
     /// The least gap between two appointments: the longer of the earlier's buffer after and the
     /// later's before, which are the doctor's.
     pub fn gap(&self) -> Duration {

@@ -182,6 +182,14 @@ fn contains(bytes: &[u8], text: &str) -> bool {
     text.is_empty() || bytes.windows(text.len()).any(|word| word == text.as_bytes())
 }
 
+/// The name under which a request prepares the statement that books, which is a transaction by itself outside of others.
+fn booking_statement(asked: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(asked);
+    let before = &text[..text.find("FROM book(")?];
+    let name = &before[before.rfind("sqlx_s_")?..];
+    Some(name[..=name.find('\0')?].to_owned())
+}
+
 async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
     let (mut is_shut, mut failure) = (way.is_shut.subscribe(), way.failure.subscribe());
     let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
@@ -189,6 +197,7 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
     let (mut is_listening, mut is_marked) = (false, false);
     // Who claims a key says that the commit need not be durable: it is not the commit of the work.
     let mut is_claim = false;
+    let (mut is_in_transaction, mut books) = (false, None);
     loop {
         tokio::select! {
             () = async { drop(is_shut.wait_for(|is_shut| *is_shut).await) } => return,
@@ -211,9 +220,12 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
                 let asks = |text: &str| contains(&asked[..count], text);
                 is_listening |= asks("LISTEN ");
                 is_marked = (is_marked && !asks("BEGIN")) || asks(&way.mark.lock().unwrap());
-                // As the program sends it: a simple query of this one word.
                 is_claim |= asks("synchronous_commit");
-                let commits = is_marked && asks("COMMIT") && !std::mem::take(&mut is_claim);
+                // As the program sends them: simple queries of one word.
+                is_in_transaction = (is_in_transaction || asks("BEGIN")) && !asks("COMMIT") && !asks("ROLLBACK");
+                let books_at_once = !is_in_transaction && books.as_deref().is_some_and(asks);
+                let commits = is_marked && (books_at_once || asks("COMMIT") && !std::mem::take(&mut is_claim));
+                books = booking_statement(&asked[..count]).or(books);
                 let mut release = way.release.subscribe();
                 if way.is_to_be_held(&asked[..count], commits) {
                     way.held.notify_one();

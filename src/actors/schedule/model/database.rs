@@ -75,34 +75,52 @@ impl World {
 
     /// What `repository::batches` does, by a list.
     pub(super) fn write_batch(&mut self, batch: &Batch) -> BatchWritten {
-        if batch.copy.versions != self.versions && self.rules_version > batch.copy.versions.doctor {
+        let is_known = batch.copy.versions == self.versions;
+        if !is_known && self.rules_version > batch.copy.versions.doctor {
             let (written, stamp) = (vec![Written::Outdated; batch.bookings.len()], Stamp::default());
-            return BatchWritten::Done { written, copy: None, stamp };
+            return BatchWritten { written, copy: None, stamp };
         }
-        let caught_up = (batch.copy.versions != self.versions).then(|| self.copy());
-        let mut copy = caught_up.clone().unwrap_or(batch.copy.clone());
-        let wanted: Vec<_> = batch.bookings.iter().map(|booking| booking.during).collect();
-        let decisions = match caught_up {
-            Some(_) => copy.decide(&wanted, self.now.utc),
-            None => vec![Decision::Write; wanted.len()],
-        };
-        let (mut state, mut changed, mut written) = (self.state().clone(), Vec::new(), Vec::new());
-        for (booking, decision) in batch.bookings.iter().zip(decisions) {
-            let side = side(booking.request.patient);
-            let refusal = || Proposal::new(booking.during).weigh(&copy.calendar, &side, self.now.utc);
-            written.push(match decision {
-                Decision::Wait => Written::Again,
-                Decision::Refuse(_) => Written::Refused(refusal()),
-                Decision::Write if booking.request.patient.0 >= UNKNOWN => Written::Refused(refusal()),
-                Decision::Write => {
-                    let row = self.insert(&mut state, booking.request.patient, booking.during);
+        let by_rules = batch.copy.calendar.rules().allow_all_but_overlaps();
+        let (mut state, mut changed) = (self.state().clone(), Vec::new());
+        let mut written = vec![None; batch.bookings.len()];
+        // As they were decided: in the state that is known, or where only an overlap can stand against them.
+        if is_known || by_rules {
+            for (booking, written) in batch.bookings.iter().zip(&mut written) {
+                let patient = booking.request.patient;
+                let is_taken = state.taken.iter().any(|(_, taken)| taken.overlaps(&booking.during));
+                if patient.0 < UNKNOWN && !(is_taken && by_rules) {
+                    let row = self.insert(&mut state, patient, booking.during);
+                    changed.push(row.id);
+                    *written = Some(Written::Booked(row));
+                }
+            }
+        }
+        let stamp = self.commit(state, &changed);
+        if written.iter().all(Option::is_some) {
+            return BatchWritten { written: written.into_iter().flatten().collect(), copy: None, stamp };
+        }
+        // The rest by what is, which the transaction holds.
+        let mut copy = self.copy();
+        let open = || batch.bookings.iter().zip(&written).filter(|(_, written)| written.is_none());
+        let wanted: Vec<_> = open().map(|(booking, _)| booking.during).collect();
+        let mut decisions = copy.decide(&wanted, self.now.utc).into_iter();
+        let (mut state, mut changed) = (self.state().clone(), Vec::new());
+        for (booking, written) in batch.bookings.iter().zip(&mut written).filter(|(_, written)| written.is_none()) {
+            let patient = booking.request.patient;
+            let refusal = || Proposal::new(booking.during).weigh(&copy.calendar, &side(patient), self.now.utc);
+            *written = Some(match decisions.next() {
+                Some(Decision::Write) if patient.0 < UNKNOWN => {
+                    let row = self.insert(&mut state, patient, booking.during);
                     changed.push(row.id);
                     Written::Booked(row)
                 }
+                Some(Decision::Write | Decision::Refuse(_)) => Written::Refused(refusal()),
+                Some(Decision::Wait) | None => Written::Again,
             });
         }
         let stamp = self.commit(state, &changed);
-        BatchWritten::Done { written, copy: caught_up, stamp }
+        let copy = Some(copy);
+        BatchWritten { written: written.into_iter().flatten().collect(), copy, stamp }
     }
 
     /// What `repository::appointments::amend` does, by a list.
@@ -147,12 +165,12 @@ impl World {
     /// What is found of a write whose outcome was lost: what was booked, and no more.
     pub(super) fn settled(wrote: Wrote) -> Wrote {
         match wrote {
-            Wrote::Bookings(requests, Ok(BatchWritten::Done { written, .. })) => {
+            Wrote::Bookings(requests, Ok(BatchWritten { written, .. })) => {
                 let written = written.into_iter().map(|written| match written {
                     booked @ Written::Booked(_) => booked,
                     _ => Written::Again,
                 });
-                let done = BatchWritten::Done { written: written.collect(), copy: None, stamp: Stamp::default() };
+                let done = BatchWritten { written: written.collect(), copy: None, stamp: Stamp::default() };
                 Wrote::Bookings(requests, Ok(done))
             }
             Wrote::Amended(request, Ok(Outcome::Done { row, .. })) => {
@@ -164,7 +182,7 @@ impl World {
 
     pub(super) fn not_done(pending: Pending, error: Option<Error>) -> Wrote {
         match (pending, error) {
-            (Pending::Book(requests, _), None) => Wrote::Bookings(requests, Ok(BatchWritten::Held)),
+            (Pending::Book(requests, batch), None) => Wrote::Bookings(requests, Ok(BatchWritten::held(&batch))),
             (Pending::Book(requests, _), Some(error)) => Wrote::Bookings(requests, Err(error)),
             (Pending::Change(change), error) => match *change {
                 Change::Amend(request) => {
