@@ -46,8 +46,7 @@ async fn only_the_steps_of_the_lifecycle_are_taken_and_a_refusal_names_them() {
                 assert!(detail.contains(&named), "{from} -> {to}: {detail}");
             }
             // The next round's appointment is the same patient's at the same time.
-            let mut db = app.database.connect().await;
-            sqlx::raw_sql("DELETE FROM appointment_events; DELETE FROM appointments").execute(&mut db).await.unwrap();
+            app.database.change_calendars("DELETE FROM appointment_events; DELETE FROM appointments").await;
         }
     }
 }
@@ -99,8 +98,7 @@ async fn what_is_over_or_under_way_cannot_be_given_another_time() {
         let body = json!({ "appointment_datetime": "2031-03-06T10:00:00Z" });
         let refused = admin.patch(&format!("/api/appointments/{id}"), body).await;
         refused.expect_problem(409, "invalid-transition");
-        let mut db = app.database.connect().await;
-        sqlx::raw_sql("DELETE FROM appointment_events; DELETE FROM appointments").execute(&mut db).await.unwrap();
+        app.database.change_calendars("DELETE FROM appointment_events; DELETE FROM appointments").await;
     }
 }
 
@@ -123,9 +121,14 @@ async fn the_history_of_a_deleted_doctor_can_be_put_right() {
     // An appointment of yesterday, which nobody has closed yet.
     let mut db = app.database.connect().await;
     let past: i64 = sqlx::query_scalar(
-        "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
-         VALUES ($1, gen_random_uuid(), $2, $3,
-                 tstzrange(now() - interval '1 day', now() - interval '1 day' + interval '30 minutes'), $4, 1)
+        "WITH stamp AS (
+             UPDATE calendar_versions SET version = version + 1 WHERE clinic_id = $1 AND doctor_id = $2
+             RETURNING version
+         )
+         INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
+         SELECT $1, gen_random_uuid(), $2, $3,
+             tstzrange(now() - interval '1 day', now() - interval '1 day' + interval '30 minutes'), $4, version
+         FROM stamp
          RETURNING id",
     )
     .bind(admin.clinic)

@@ -35,6 +35,7 @@ mod schedules;
 mod scheduling;
 mod series;
 mod slots;
+mod stamps;
 mod steps;
 mod two_nodes;
 mod users;

@@ -105,7 +105,7 @@ async fn the_constraint_holds_against_who_writes_without_a_stamp() {
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
     admin.new_appointment(doctor, patient, "08:00").await;
     // Another program, which knows nothing of versions, takes a time.
-    let mut db = app.database.connect().await;
+    let mut db = app.database.connect_unstamped().await;
     sqlx::query(
         "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
          VALUES ($1, gen_random_uuid(), $2, $3, '[2031-03-05 10:00+00, 2031-03-05 10:30+00)', $4, 1)",

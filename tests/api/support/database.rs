@@ -10,6 +10,13 @@ use uuid::Uuid;
 /// The template's name; made by the first test of a run that comes.
 const TEMPLATE: &str = "clinicd_template";
 
+/// Refuses what changes a calendar without a stamp.
+const STAMPS: &str = include_str!("stamps.sql");
+
+/// Advances all versions: what comes after it in the same transaction may change any calendar.
+const ADVANCE: &str = "UPDATE clinic_versions SET version = version + 1;
+                       UPDATE calendar_versions SET version = version + 1, rules_version = version + 1;";
+
 /// A database of one test.
 #[derive(Clone)]
 pub struct TestDatabase {
@@ -32,6 +39,21 @@ impl TestDatabase {
     /// A connection as the owner, past row-level security: to look at what is really stored.
     pub async fn connect(&self) -> PgConnection {
         connect(&self.url).await
+    }
+
+    /// A connection of somebody who knows nothing of stamps, and is let through all the same.
+    pub async fn connect_unstamped(&self) -> PgConnection {
+        let mut db = self.connect().await;
+        sqlx::raw_sql("SET clinicd.unstamped = 'on'").execute(&mut db).await.expect("the setting");
+        db
+    }
+
+    /// Runs statements in one transaction that first advances the versions of all calendars. Appointments that they
+    /// write are to be stamped with those.
+    pub async fn change_calendars(&self, statements: &str) {
+        let mut db = self.connect().await;
+        let statements = format!("{ADVANCE} {statements}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut db).await.expect("a stamped change");
     }
 
     /// One number that a statement answers.
@@ -84,6 +106,9 @@ async fn make_template() {
         let url = url_of(&making);
         let database = Database::open(Some(&url), "unused".as_ref()).await.expect("the template's URL");
         database.migrate().await.expect("the migrations");
+        let mut template = connect(&url).await;
+        sqlx::raw_sql(STAMPS).execute(&mut template).await.expect("the triggers");
+        template.close().await.expect("nobody in the template");
         let rename = format!("ALTER DATABASE {making} RENAME TO {TEMPLATE}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(rename)).execute(&mut server).await.expect("the template's name");
     }
