@@ -22,6 +22,7 @@ mod lifecycle;
 mod locks;
 mod mappings;
 mod memory;
+mod migrations;
 mod nodes;
 mod offers;
 mod outcomes;
