@@ -58,6 +58,9 @@ impl TestApp {
 
     /// Starts the program with these settings.
     pub async fn start_with(database: TestDatabase, settings: Settings) -> Self {
+        // What the program logs is part of what a test that fails shows, such as the change that has no stamp.
+        let logs = tracing_subscriber::fmt().with_env_filter(settings.log.filter.as_str()).with_test_writer();
+        _ = logs.try_init();
         let app = App::build(&settings).await.expect("the program starts");
         let services = app.services.clone();
         let (stop, stopped) = oneshot::channel();
