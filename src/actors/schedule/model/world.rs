@@ -280,6 +280,7 @@ impl World {
                 );
             }
             Err(ScheduleError::Refused(refusal)) => {
+                assert!(!refusal.violations.is_empty(), "refused for nothing: {:?}", client.wanted);
                 let of_patient =
                     |violation: &Violation| matches!(violation, Violation::PatientBusy | Violation::NoSuchPatient);
                 let (patients, told): (Vec<_>, Vec<_>) = refusal.violations.iter().copied().partition(of_patient);
