@@ -254,8 +254,9 @@ async fn keep(db: &mut PgConnection, works: &[Work]) -> Result<()> {
     Ok(())
 }
 
-/// Which of these bookings were committed by a transaction whose outcome was lost. Waits until that transaction has ended:
-/// it held the calendar.
+/// Which of these bookings were committed by a statement or a transaction whose outcome was lost. Waits until it has ended:
+/// it held the calendar. If it has not begun, because the server gets it later, it will write nothing: the calendar has a new
+/// version of its rules then, which no comparison of an earlier state passes.
 ///
 /// # Errors
 /// [`Error::TryAgain`] where it has not ended in time.
@@ -263,7 +264,10 @@ pub async fn settle(db: &mut PgConnection, batch: &Batch) -> Result<BatchWritten
     context::set(&mut *db, Context::Clinic(batch.clinic), true).await?;
     calendars::hold(&mut *db, batch.clinic, batch.doctor, true).await?.ok_or(Error::TryAgain)?;
     let references: Vec<_> = batch.bookings.iter().map(|booking| booking.reference).collect();
-    let mut found = bookings::find(db, batch.clinic, &references).await?;
+    let mut found = bookings::find(&mut *db, batch.clinic, &references).await?;
+    if found.len() < references.len() {
+        calendars::advance_rules(db, batch.clinic, batch.doctor).await?;
+    }
     let written = references.iter().map(|reference| {
         let at = found.iter().position(|(of, _)| of == reference);
         at.map_or(Written::Again, |at| Written::Booked(found.swap_remove(at).1))
