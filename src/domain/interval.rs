@@ -1,6 +1,6 @@
 //! A span of time that is never empty.
 
-use chrono::{DateTime, Datelike, Duration, Utc};
+use chrono::{DateTime, Datelike, Duration, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
 /// The years that clinicd keeps times in (SCHEDULING.md, "time extremes").
@@ -20,8 +20,10 @@ impl Interval {
         Self::between(start, start.checked_add_signed(length)?)
     }
 
-    /// The span `[start, end)`; `None` where it would be empty or leave [`YEARS`].
+    /// The span `[start, end)` in whole microseconds, as the database keeps it; `None` where it would be empty or leave
+    /// [`YEARS`].
     pub fn between(start: DateTime<Utc>, end: DateTime<Utc>) -> Option<Self> {
+        let (start, end) = (start.trunc_subsecs(6), end.trunc_subsecs(6));
         let kept = YEARS.contains(&start.year()) && YEARS.contains(&end.year());
         (start < end && kept).then_some(Self { start, end })
     }
@@ -79,6 +81,13 @@ mod tests {
 
     fn at(hour: u32, minute: u32) -> DateTime<Utc> {
         Utc.with_ymd_and_hms(2030, 1, 1, hour, minute, 0).unwrap()
+    }
+
+    #[test]
+    fn what_is_finer_than_a_microsecond_is_left_out() {
+        let fine = Duration::nanoseconds(400);
+        let span = Interval::starting(at(10, 0) + fine, Duration::minutes(30)).unwrap();
+        assert_eq!((span.start(), span.end()), (at(10, 0), at(10, 30)));
     }
 
     #[test]

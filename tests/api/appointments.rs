@@ -287,3 +287,15 @@ async fn a_doctor_sees_their_own_appointments_and_moves_them_along_but_not_about
     assert_eq!(admin.get(&path).await.body["status"], "CONFIRMED");
     login.delete(&path).await.expect(204);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_is_answered_as_it_is_read_back() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let mut fine = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");
+    fine["appointment_datetime"] = "2031-03-05T10:00:00.0000004Z".into();
+    let booked = admin.post("/api/appointments", fine).await.expect(201);
+    assert_eq!(booked.body["appointment_datetime"], "2031-03-05T10:00:00+00:00");
+    let read = admin.get(&format!("/api/appointments/{}", booked.id())).await.expect(200);
+    assert_eq!(read.body, booked.body);
+}
