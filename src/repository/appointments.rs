@@ -213,7 +213,7 @@ pub async fn amend(db: &mut PgConnection, amendment: &Amendment, basis: &Basis) 
         held_until: None,
         is_new: false,
     };
-    Ok(Outcome::Done { row, copy, stamp: changes::stamp(before, version, vec![change]) })
+    Ok(Outcome::Done { row, copy, stamp: Stamp { before, version, changes: vec![change] } })
 }
 
 async fn expect_current(db: &mut PgConnection, amendment: &Amendment) -> Result<()> {

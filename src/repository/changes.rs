@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     ClinicId, DoctorId, PatientId,
-    calendar::{CalendarCopy, SpanChange, Stamp, Versions},
+    calendar::{CalendarCopy, Stamp},
     proposal::Refusal,
 };
 
@@ -113,9 +113,4 @@ pub async fn hold_patient(db: &mut PgConnection, clinic: ClinicId, patient: Pati
         patient.0,
     );
     Ok(held.fetch_optional(db).await?.is_some())
-}
-
-/// The stamp of a transaction that advanced a calendar once.
-pub fn stamp(before: Versions, version: i64, changes: Vec<SpanChange>) -> Stamp {
-    Stamp { before, version, changes }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, WaitlistEntryId,
     appointments::Appointment,
-    calendar::SpanChange,
+    calendar::{SpanChange, Stamp},
     proposal::{Proposal, Refusal},
     waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, Wanted},
 };
@@ -299,7 +299,7 @@ pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis
     retries::keep(db, caller, &row).await?;
     let change =
         SpanChange { appointment: row.id, during: row.during, is_active: true, held_until: None, is_new: false };
-    let stamp = changes::stamp(copy.versions, version, vec![change]);
+    let stamp = Stamp { before: copy.versions, version, changes: vec![change] };
     Ok(Outcome::Done { row, copy: Some(copy), stamp })
 }
 
