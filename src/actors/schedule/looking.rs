@@ -7,6 +7,7 @@ use super::{
 use crate::{
     actors::repository::{Asked, Error, Fresh, Read, Result},
     domain::{
+        Interval,
         appointments::BookingRequest,
         calendar::CalendarCopy,
         proposal::{PatientSide, Proposal, Refusal},
@@ -88,17 +89,19 @@ impl Core {
             }
         }
         let mut patients = patients.into_iter();
+        // In a storm many want the same time, for patients who stand nothing against it: it is weighed once.
+        let mut weighed = Vec::new();
         for look in looks {
             match look {
                 Look::View(request) => {
                     effects.push(Effect::Reply(Reply::Calendar(request.to, Ok(self.copy.clone()))));
                 }
                 Look::Check(request) => {
-                    let refusal = self.weigh(&request.wish, patients.next(), now);
-                    effects.push(Effect::Reply(Reply::Refusal(request.to, Ok(refusal.1))));
+                    let (_, refusal) = self.weigh(&request.wish, patients.next(), now, &mut weighed);
+                    effects.push(Effect::Reply(Reply::Refusal(request.to, Ok(refusal))));
                 }
                 Look::Book(mut request) => {
-                    let (patient, refusal) = self.weigh(&request.wish, patients.next(), now);
+                    let (patient, refusal) = self.weigh(&request.wish, patients.next(), now, &mut weighed);
                     if refusal.violations.is_empty() {
                         request.patient = Some(patient);
                         self.enqueue(Queued::Book(request));
@@ -110,10 +113,22 @@ impl Core {
         }
     }
 
-    fn weigh(&self, wish: &BookingRequest, patient: Option<PatientSide>, now: Now) -> (PatientSide, Refusal) {
+    /// What a patient stands against a wish, and what stands against both; as in `weighed` where the same was weighed there.
+    fn weigh(
+        &self,
+        wish: &BookingRequest,
+        patient: Option<PatientSide>,
+        now: Now,
+        weighed: &mut Vec<(Interval, PatientSide, Refusal)>,
+    ) -> (PatientSide, Refusal) {
         let patient = patient.unwrap_or_default();
-        let refusal =
-            self.during(wish).map(|during| Proposal::new(during).weigh(&self.copy.calendar, &patient, now.utc));
-        (patient, refusal.unwrap_or_default())
+        let Some(during) = self.during(wish) else { return (patient, Refusal::default()) };
+        let same = weighed.iter().find(|(time, side, _)| *time == during && *side == patient);
+        if let Some((_, _, refusal)) = same {
+            return (patient, refusal.clone());
+        }
+        let refusal = Proposal::new(during).weigh(&self.copy.calendar, &patient, now.utc);
+        weighed.push((during, patient.clone(), refusal.clone()));
+        (patient, refusal)
     }
 }

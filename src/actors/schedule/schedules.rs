@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorRef};
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -174,8 +175,18 @@ impl Schedules {
         Err(Error::TryAgain.into())
     }
 
-    /// Asks the doctor's schedule. What meets an activation on its way out goes to the next.
-    async fn ask<W: Clone, T>(
+    /// Asks the doctor's schedule. What meets an activation on its way out goes to the next. Boxed, because handlers hold
+    /// it: their futures are moved several times.
+    fn ask<'a, W: Clone + Send + Sync + 'a, T: Send + 'a>(
+        &'a self,
+        key: Key,
+        wish: W,
+        wrap: impl Fn(Request<W, T>) -> Wish + Send + Sync + 'a,
+    ) -> BoxFuture<'a, Result<T, ScheduleError>> {
+        Box::pin(self.ask_unboxed(key, wish, wrap))
+    }
+
+    async fn ask_unboxed<W: Clone, T>(
         &self,
         key: Key,
         wish: W,

@@ -272,29 +272,26 @@ impl Calendar {
         checked.collect()
     }
 
-    fn free_on(&self, day: chrono::NaiveDate, search: Search<'_>) -> Vec<Interval> {
+    /// The free times that start on a local day. Each is found when it is asked for: most callers want the first few.
+    fn free_on<'a>(&'a self, day: chrono::NaiveDate, search: Search<'a>) -> impl Iterator<Item = Interval> + 'a {
         let starts = openings::starts(&self.rules, day);
         let wanted = starts.into_iter().filter(|start| search.from <= *start && *start < search.to);
         let slots: Vec<_> = wanted.filter_map(|start| Interval::starting(start, search.length)).collect();
-        let (Some(first), Some(last)) = (slots.first(), slots.last()) else {
-            return Vec::new();
-        };
-        let openings = Openings::around(&self.rules, first.start(), last.end());
+        let openings = slots.first().zip(slots.last());
+        let openings = openings.map(|(first, last)| Openings::around(&self.rules, first.start(), last.end()));
         // A window that begins on this day may reach into the next, which has a count of its own.
-        let mut counted = (self.rules.day_of(first.start()), self.count_on(first.start(), search.ignored, search.now));
-        let mut free = Vec::new();
-        for slot in slots {
+        let mut counted: Option<(chrono::NaiveDate, usize)> = None;
+        slots.into_iter().filter(move |slot| {
+            let Some(openings) = &openings else { return false };
             let its_day = self.rules.day_of(slot.start());
-            if its_day != counted.0 {
-                counted = (its_day, self.count_on(slot.start(), search.ignored, search.now));
-            }
-            let is_free = !search.also_busy.iter().any(|busy| busy.overlaps(&slot))
-                && self.broken(&slot, search.ignored, search.now, &openings, counted.1).is_empty();
-            if is_free {
-                free.push(slot);
-            }
-        }
-        free
+            let count = match counted {
+                Some((day, count)) if day == its_day => count,
+                _ => self.count_on(slot.start(), search.ignored, search.now),
+            };
+            counted = Some((its_day, count));
+            !search.also_busy.iter().any(|busy| busy.overlaps(slot))
+                && self.broken(slot, search.ignored, search.now, openings, count).is_empty()
+        })
     }
 
     /// How many appointments start on the local day of `start`; not counted where there is no limit.
