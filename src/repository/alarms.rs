@@ -81,7 +81,8 @@ pub async fn take_on(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
 pub async fn lapse_of_doctor(db: &mut PgConnection, alarm: &Alarm) -> Result<()> {
     sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
-         WHERE clinic_id = $1 AND doctor_id = $2 AND during && $3 AND status = 'SCHEDULED' AND held_until <= now()",
+         WHERE clinic_id = $1 AND doctor_id = $2 AND status = 'SCHEDULED' AND held_until <= now()
+           AND starts_at > lower($3::tstzrange) - interval '24 hours' AND starts_at < upper($3::tstzrange) AND ends_at > lower($3::tstzrange)",
         alarm.clinic.0,
         alarm.doctor.0,
         range(&alarm.during),
@@ -102,7 +103,8 @@ pub async fn lapse(
 ) -> Result<bool> {
     let lapsed = sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
-         WHERE clinic_id = $1 AND during && $4 AND (doctor_id = $2 OR patient_id = $3)
+         WHERE clinic_id = $1 AND (doctor_id = $2 OR patient_id = $3)
+           AND starts_at > lower($4::tstzrange) - interval '24 hours' AND starts_at < upper($4::tstzrange) AND ends_at > lower($4::tstzrange)
            AND status = 'SCHEDULED' AND held_until <= now()",
         clinic.0,
         doctor.0,

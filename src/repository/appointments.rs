@@ -20,7 +20,7 @@ use crate::domain::{
 };
 
 /// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id is a condition, what is held is not seen, the stamp is the calendar's")]
+#[expect(dead_code, reason = "clinic_id is a condition, what is held is not seen, the stamp is the calendar's, the ends are in `during`")]
 pub(super) struct AppointmentRow {
     pub(super) clinic_id: i64,
     pub(super) id: i64,
@@ -38,6 +38,8 @@ pub(super) struct AppointmentRow {
     pub(super) waitlist_entry_id: Option<i64>,
     pub(super) held_until: Option<DateTime<Utc>>,
     pub(super) calendar_version: i64,
+    pub(super) starts_at: DateTime<Utc>,
+    pub(super) ends_at: DateTime<Utc>,
 }
 
 impl AppointmentRow {
@@ -94,8 +96,8 @@ pub async fn list(
            AND ($5::bigint IS NULL OR a.doctor_id = $5)
            AND ($6::bigint IS NULL OR a.patient_id = $6)
            AND ($7::text IS NULL OR a.status = $7)
-           AND ($8::timestamptz IS NULL OR upper(a.during) > $8)
-           AND ($9::timestamptz IS NULL OR lower(a.during) < $9)
+           AND ($8::timestamptz IS NULL OR a.ends_at > $8)
+           AND ($9::timestamptz IS NULL OR a.starts_at < $9)
            AND ($10::bigint IS NULL OR a.id < $10)
          ORDER BY a.id DESC
          LIMIT $11"#,
@@ -147,7 +149,7 @@ pub async fn find_all(db: &mut PgConnection, clinic: ClinicId, ids: &[i64]) -> R
         AppointmentRow,
         "SELECT * FROM appointments
          WHERE clinic_id = $1 AND id = ANY($2) AND held_until IS NULL
-         ORDER BY lower(during), id",
+         ORDER BY starts_at, id",
         clinic.0,
         ids,
     )

@@ -208,7 +208,8 @@ pub async fn overlapping(
     let times = sqlx::query_scalar!(
         r#"SELECT during AS "during!: PgRange<DateTime<Utc>>"
          FROM appointments
-         WHERE clinic_id = $1 AND doctor_id = $2 AND during && $3
+         WHERE clinic_id = $1 AND doctor_id = $2
+           AND starts_at > lower($3::tstzrange) - interval '24 hours' AND starts_at < upper($3::tstzrange) AND ends_at > lower($3::tstzrange)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
          ORDER BY during"#,
         clinic.0,
@@ -230,7 +231,8 @@ pub async fn patient_busy(
     let times = sqlx::query_scalar!(
         r#"SELECT during AS "during!: PgRange<DateTime<Utc>>"
          FROM appointments
-         WHERE clinic_id = $1 AND patient_id = $2 AND during && $3
+         WHERE clinic_id = $1 AND patient_id = $2
+           AND starts_at > lower($3::tstzrange) - interval '24 hours' AND starts_at < upper($3::tstzrange) AND ends_at > lower($3::tstzrange)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
            AND (held_until IS NULL OR held_until > now())
          ORDER BY during"#,

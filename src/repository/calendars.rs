@@ -333,7 +333,7 @@ pub async fn load_all(
              WHERE a.clinic_id = d.clinic_id AND a.doctor_id = d.id
                AND a.status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
                AND (a.held_until IS NULL OR a.held_until > now())
-               AND a.during && tstzrange(now() - interval '2 days', NULL)
+               AND a.starts_at > now() - interval '3 days' AND a.ends_at > now() - interval '2 days'
          ) AS taken
          WHERE d.clinic_id = $1 AND d.id = ANY($2) AND d.deleted_at IS NULL"#,
         clinic.0,

@@ -46,7 +46,7 @@ pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) 
                AND (doctor_id = $2 OR patient_id = $3)
                AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
                AND held_until IS NULL
-               AND upper(during) > now()
+               AND ends_at > now()
          ) AS "found!""#,
         clinic.0,
         whose.doctor(),
@@ -64,7 +64,7 @@ pub async fn future_doctors(db: &mut PgConnection, clinic: ClinicId, whose: Futu
          WHERE clinic_id = $1
            AND (doctor_id = $2 OR patient_id = $3)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-           AND upper(during) > now()
+           AND ends_at > now()
          ORDER BY doctor_id",
         clinic.0,
         whose.doctor(),
@@ -80,7 +80,7 @@ pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future
          WHERE clinic_id = $1
            AND (doctor_id = $2 OR patient_id = $3)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-           AND upper(during) > now()
+           AND ends_at > now()
          ORDER BY id
          FOR UPDATE",
         caller.clinic.0,
@@ -98,7 +98,7 @@ pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future
 pub async fn cancel_all(db: &mut PgConnection, caller: &Caller, ids: &[i64]) -> Result<Vec<Appointment>> {
     let before = sqlx::query_as!(
         AppointmentRow,
-        "SELECT * FROM appointments WHERE clinic_id = $1 AND id = ANY($2) ORDER BY lower(during), id",
+        "SELECT * FROM appointments WHERE clinic_id = $1 AND id = ANY($2) ORDER BY starts_at, id",
         caller.clinic.0,
         ids,
     );

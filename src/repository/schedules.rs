@@ -207,8 +207,9 @@ pub async fn doctors_with_appointments(
          FROM appointments a
          WHERE a.clinic_id = $1
            AND a.status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-           AND upper(a.during) > now()
-           AND ($2::date IS NULL OR a.during && tstzrange($2::date - interval '1 day', $3::date + interval '3 days'))
+           AND a.ends_at > now()
+           AND ($2::date IS NULL
+               OR a.ends_at > $2::date - interval '1 day' AND a.starts_at < $3::date + interval '3 days')
          ORDER BY a.doctor_id"#,
         clinic.0,
         on.map(|days| days.first),

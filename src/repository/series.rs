@@ -185,7 +185,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: SeriesId, seen: V
     .await?;
     let appointments = sqlx::query_as!(
         AppointmentRow,
-        "SELECT * FROM appointments WHERE clinic_id = $1 AND series_id = $2 ORDER BY lower(during), id",
+        "SELECT * FROM appointments WHERE clinic_id = $1 AND series_id = $2 ORDER BY starts_at, id",
         clinic.0,
         id.0,
     )
@@ -204,8 +204,8 @@ pub async fn cancel_from(
 ) -> Result<Vec<Appointment>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments
-         WHERE clinic_id = $1 AND series_id = $2 AND lower(during) >= $3 AND status IN ('SCHEDULED', 'CONFIRMED')
-         ORDER BY lower(during), id
+         WHERE clinic_id = $1 AND series_id = $2 AND starts_at >= $3 AND status IN ('SCHEDULED', 'CONFIRMED')
+         ORDER BY starts_at, id
          FOR UPDATE",
         caller.clinic.0,
         series.0,
