@@ -1,7 +1,7 @@
 //! SQL of appointments. An appointment is `own` to its patient's owner and `assigned` to its doctor's
 //! login. New ones are written by [`bookings`](super::bookings).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use sqlx::{PgConnection, postgres::types::PgRange};
 use uuid::Uuid;
 
@@ -20,7 +20,10 @@ use crate::domain::{
 };
 
 /// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id is a condition, what is held is not seen, the stamp is the calendar's, the ends are in `during`")]
+#[expect(
+    dead_code,
+    reason = "clinic_id is a condition, what is held is not seen, the stamp is the calendar's, the ends are in `during`, the owner is a condition"
+)]
 pub(super) struct AppointmentRow {
     pub(super) clinic_id: i64,
     pub(super) id: i64,
@@ -40,6 +43,7 @@ pub(super) struct AppointmentRow {
     pub(super) calendar_version: i64,
     pub(super) starts_at: DateTime<Utc>,
     pub(super) ends_at: DateTime<Utc>,
+    pub(super) patient_owner: i64,
 }
 
 impl AppointmentRow {
@@ -76,7 +80,43 @@ pub(super) fn range(during: &Interval) -> PgRange<DateTime<Utc>> {
     PgRange::from(during.start()..during.end())
 }
 
-/// The appointments that match and that the caller may see, newest first.
+/// The longest span of days that is read by its start; what is asked of a longer one is read from the newest on.
+const DAYS: Duration = Duration::days(62);
+
+/// What a list is read by. Each has its index, whatever else is asked.
+enum Way {
+    OfPatient,
+    OfDoctor,
+    OfDoctorInDays,
+    OfOwner,
+    InDays,
+    OfStatus,
+    Newest,
+}
+
+impl Way {
+    fn of(seen: Visibility, filter: &AppointmentFilter) -> Self {
+        let in_days = filter.from.zip(filter.to).is_some_and(|(from, to)| to - from <= DAYS);
+        let of_doctor = filter.doctor.is_some() || is_only_assigned(seen);
+        match seen {
+            _ if filter.patient.is_some() => Self::OfPatient,
+            _ if of_doctor && in_days => Self::OfDoctorInDays,
+            _ if of_doctor => Self::OfDoctor,
+            _ if in_days => Self::InDays,
+            Visibility { whole_clinic: false, owner: Some(_), doctor: None } => Self::OfOwner,
+            _ if filter.status.is_some() => Self::OfStatus,
+            _ => Self::Newest,
+        }
+    }
+}
+
+/// Whether the caller sees what is assigned to a doctor, and nothing else.
+fn is_only_assigned(seen: Visibility) -> bool {
+    !seen.whole_clinic && seen.owner.is_none() && seen.doctor.is_some()
+}
+
+/// The appointments that match and that the caller may see, newest first. A statement for each [`Way`]: a plan is made once
+/// and serves all values, so that what an index is to be read by must not be optional.
 pub async fn list(
     db: &mut PgConnection,
     clinic: ClinicId,
@@ -84,40 +124,62 @@ pub async fn list(
     filter: &AppointmentFilter,
     page: Page,
 ) -> Result<Vec<Appointment>> {
-    sqlx::query_as!(
-        AppointmentRow,
-        r#"SELECT a.*
-         FROM appointments a
-         WHERE a.clinic_id = $1
-           AND a.held_until IS NULL
-           AND ($2 OR a.doctor_id = $4 OR EXISTS (
-               SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = a.patient_id AND p.created_by = $3
-           ))
-           AND ($5::bigint IS NULL OR a.doctor_id = $5)
-           AND ($6::bigint IS NULL OR a.patient_id = $6)
-           AND ($7::text IS NULL OR a.status = $7)
-           AND ($8::timestamptz IS NULL OR a.ends_at > $8)
-           AND ($9::timestamptz IS NULL OR a.starts_at < $9)
-           AND ($10::bigint IS NULL OR a.id < $10)
-         ORDER BY a.id DESC
-         LIMIT $11"#,
-        clinic.0,
-        seen.whole_clinic,
-        seen.owner_id(),
-        seen.doctor_id(),
-        filter.doctor.map(|id| id.0),
-        filter.patient.map(|id| id.0),
-        filter.status.map(Status::name),
-        filter.from,
-        filter.to,
-        page.before,
-        page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(AppointmentRow::checked)
-    .collect()
+    // Whom a caller sees only by assignment asks for that doctor's.
+    let doctor = filter.doctor.or(if is_only_assigned(seen) { seen.doctor } else { None });
+    macro_rules! by {
+        ($way:tt, $order:tt) => {
+            sqlx::query_as!(
+                AppointmentRow,
+                "SELECT a.*
+                 FROM (SELECT * FROM appointments WHERE clinic_id = $1 AND id < $10 AND "
+                    + $way
+                    + $order
+                    + ") AS a
+                 WHERE a.held_until IS NULL
+                   AND ($2 OR a.doctor_id = $4 OR a.patient_owner = $3)
+                   AND ($5::bigint IS NULL OR a.doctor_id = $5)
+                   AND ($6::bigint IS NULL OR a.patient_id = $6)
+                   AND ($7::text IS NULL OR a.status = $7)
+                   AND ($8::timestamptz IS NULL OR a.ends_at > $8)
+                   AND ($9::timestamptz IS NULL OR a.starts_at < $9)
+                 ORDER BY a.id DESC
+                 LIMIT $11",
+                clinic.0,
+                seen.whole_clinic,
+                seen.owner_id(),
+                seen.doctor_id(),
+                doctor.map(|id| id.0),
+                filter.patient.map(|id| id.0),
+                filter.status.map(Status::name),
+                filter.from,
+                filter.to,
+                page.before.unwrap_or(i64::MAX),
+                page.limit,
+            )
+            .fetch_all(db)
+            .await?
+        };
+    }
+    // From the newest on, until there are enough: OFFSET keeps the other conditions out, which the planner takes for so
+    // rare that it would sort all.
+    macro_rules! newest {
+        ($way:tt) => {
+            by!($way, " ORDER BY id DESC OFFSET 0")
+        };
+    }
+    // No appointment is longer than a day.
+    let rows = match Way::of(seen, filter) {
+        Way::OfPatient => newest!("patient_id = $6"),
+        Way::OfDoctor => newest!("doctor_id = $5"),
+        Way::OfDoctorInDays => {
+            by!("doctor_id = $5 AND starts_at > $8::timestamptz - interval '1 day' AND starts_at < $9", "")
+        }
+        Way::OfOwner => newest!("patient_owner = $3"),
+        Way::InDays => by!("starts_at > $8::timestamptz - interval '1 day' AND starts_at < $9", ""),
+        Way::OfStatus => newest!("status = $7"),
+        Way::Newest => newest!("true"),
+    };
+    rows.into_iter().map(AppointmentRow::checked).collect()
 }
 
 /// The appointment, if the caller may see it.
@@ -129,9 +191,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, se
          WHERE a.clinic_id = $1
            AND a.id = $2
            AND a.held_until IS NULL
-           AND ($3 OR a.doctor_id = $5 OR EXISTS (
-               SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = a.patient_id AND p.created_by = $4
-           ))",
+           AND ($3 OR a.doctor_id = $5 OR a.patient_owner = $4)",
         clinic.0,
         id.0,
         seen.whole_clinic,

@@ -92,7 +92,8 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, details: &PatientDet
     .checked()
 }
 
-/// The patients that match and that the caller may see, newest first.
+/// The patients that match and that the caller may see, newest first. A statement for each way to read them: a plan is made
+/// once and serves all values, so that what an index is to be read by must not be optional.
 pub async fn list(
     db: &mut PgConnection,
     clinic: ClinicId,
@@ -100,41 +101,60 @@ pub async fn list(
     filter: &PatientFilter,
     page: Page,
 ) -> Result<Vec<Patient>> {
-    sqlx::query_as!(
-        PatientRow,
-        "SELECT *
-         FROM patients
-         WHERE clinic_id = $1
-           AND deleted_at IS NULL
-           AND ($2 OR created_by = $3 OR EXISTS (
-               SELECT FROM mappings m
-               WHERE m.clinic_id = $1 AND m.doctor_id = $4 AND m.patient_id = patients.id AND m.is_active
-           ))
-           AND ($5::text IS NULL
-               OR first_name || ' ' || last_name ILIKE $5 OR email ILIKE $5 OR phone_number ILIKE $5)
-           AND ($6::bigint IS NULL OR created_by = $6)
-           AND ($7::bigint IS NULL OR EXISTS (
-               SELECT FROM mappings m
-               WHERE m.clinic_id = $1 AND m.doctor_id = $7 AND m.patient_id = patients.id AND m.is_active
-           ))
-           AND ($8::bigint IS NULL OR id < $8)
-         ORDER BY id DESC
-         LIMIT $9",
-        clinic.0,
-        seen.whole_clinic,
-        seen.owner_id(),
-        seen.doctor_id(),
-        filter.search.as_deref().map(containing),
-        filter.created_by.map(|id| id.0),
-        filter.doctor.map(|id| id.0),
-        page.before,
-        page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(PatientRow::checked)
-    .collect()
+    // What a caller sees by one scope alone is what that scope is asked for.
+    let (own, assigned) = match seen {
+        Visibility { whole_clinic: false, owner, doctor: None } => (owner, None),
+        Visibility { whole_clinic: false, owner: None, doctor } => (None, doctor),
+        _ => (None, None),
+    };
+    let (owner, doctor) = (filter.created_by.or(own), filter.doctor.or(assigned));
+    macro_rules! by {
+        ($from:tt, $way:tt) => {
+            sqlx::query_as!(
+                PatientRow,
+                "SELECT p.*
+                 FROM "
+                    + $from
+                    + " WHERE p.clinic_id = $1
+                   AND p.deleted_at IS NULL
+                   AND ($2 OR p.created_by = $3 OR EXISTS (
+                       SELECT FROM mappings s
+                       WHERE s.clinic_id = $1 AND s.doctor_id = $4 AND s.patient_id = p.id AND s.is_active
+                   ))
+                   AND ($5::text IS NULL
+                       OR p.first_name || ' ' || p.last_name ILIKE $5 OR p.email ILIKE $5 OR p.phone_number ILIKE $5)
+                   AND ($6::bigint IS NULL OR p.created_by = $6)
+                   AND ($7::bigint IS NULL OR EXISTS (
+                       SELECT FROM mappings f
+                       WHERE f.clinic_id = $1 AND f.doctor_id = $7 AND f.patient_id = p.id AND f.is_active
+                   ))
+                   AND p.id < $8
+                   AND "
+                    + $way
+                    + " LIMIT $9",
+                clinic.0,
+                seen.whole_clinic,
+                seen.owner_id(),
+                seen.doctor_id(),
+                filter.search.as_deref().map(containing),
+                owner.map(|id| id.0),
+                doctor.map(|id| id.0),
+                page.before.unwrap_or(i64::MAX),
+                page.limit,
+            )
+            .fetch_all(db)
+            .await?
+        };
+    }
+    let rows = match (owner, doctor) {
+        (_, Some(_)) => by!(
+            "mappings m JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id",
+            "m.clinic_id = $1 AND m.doctor_id = $7 AND m.is_active AND m.patient_id < $8 ORDER BY m.patient_id DESC"
+        ),
+        (Some(_), None) => by!("patients p", "p.created_by = $6 ORDER BY p.id DESC"),
+        (None, None) => by!("patients p", "true ORDER BY p.id DESC"),
+    };
+    rows.into_iter().map(PatientRow::checked).collect()
 }
 
 /// The patient, if the caller may see them.

@@ -1,4 +1,5 @@
-//! No statement needs to read a whole clinic table: each can go by an index, whatever its parameters.
+//! No statement needs to read a whole clinic table: each can go by an index, whatever its parameters. Lists read few rows
+//! more than they answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,6 +37,14 @@ async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usiz
     let names: BTreeSet<_> = functions.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, BTreeSet::from(["book", "find_patients", "patient_pages", "read_calendars"]));
     let statement = |(_, body, types, names): (String, String, Vec<String>, Vec<String>)| {
+        // What a function declares is a constant.
+        let constant = body.split_once("CONSTANT").map(|(before, after)| {
+            let name = before.split_whitespace().last().expect("a name");
+            let value = after.split_once(":=").and_then(|(_, value)| value.split_once(';')).expect("a value").0;
+            (format!("({name})"), format!("({value})"))
+        });
+        let (name, value) = constant.unwrap_or_default();
+        let body = if name.is_empty() { body } else { body.replace(&name, &value) };
         let statement = body.split_once("RETURN QUERY").and_then(|(_, rest)| rest.rsplit_once(';'));
         let mut parts = statement.expect("RETURN QUERY …; END").0.split("unnest(");
         let mut prepared = parts.next().expect("what comes before").to_owned();
@@ -87,5 +96,116 @@ async fn no_plan_of_any_statement_has_a_sequential_scan_on_a_clinic_table() {
             let is_clinic_table = scanned.is_some_and(|scanned| tables.iter().any(|table| table == scanned));
             assert!(!is_clinic_table, "{statement}\n{}", plan.join("\n"));
         }
+    }
+}
+
+/// A clinic with 2,000 patients of 19 owners, one of whom has but four; 20 doctors, and 12,000 appointments.
+const FILL: &str = "
+    SET session_replication_role = replica;
+    INSERT INTO clinics (clinic_id, name) VALUES (1, 'Large'), (2, 'Other');
+    INSERT INTO accounts (email, username, password_hash)
+        SELECT 'u' || n || '@example.com', 'u' || n, '' FROM generate_series(1, 20) AS n;
+    INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
+        SELECT 1, 'D', 'L', 'GP', 'L' || n, 'd' || n || '@example.com' FROM generate_series(1, 20) AS n;
+    INSERT INTO patients (clinic_id, first_name, last_name, created_by)
+        SELECT 1, 'Maya', 'Okafor ' || n, CASE WHEN n % 500 = 17 THEN 20 ELSE 2 + n % 18 END
+        FROM generate_series(1, 2000) AS n;
+    INSERT INTO mappings (clinic_id, patient_id, doctor_id, assigned_by)
+        SELECT 1, n, 1 + n % 20, 1 FROM generate_series(1, 2000) AS n;
+    INSERT INTO appointments
+        (clinic_id, reference, doctor_id, patient_id, patient_owner, during, status, created_by, calendar_version)
+        SELECT 1, gen_random_uuid(), d, p.id, p.created_by, tstzrange(t.at, t.at + interval '30 minutes'),
+            CASE WHEN n % 7 = 0 THEN 'CANCELLED' ELSE 'SCHEDULED' END, 1, 1
+        FROM generate_series(0, 599) AS n
+        CROSS JOIN generate_series(1, 20) AS d
+        CROSS JOIN LATERAL (
+            SELECT timestamptz '2031-01-01 08:00Z' + n / 16 * interval '1 day' + n % 16 * interval '30 minutes' AS at
+        ) AS t
+        JOIN patients p ON p.clinic_id = 1 AND p.id = 1 + (n * 20 + d) % 2000;
+    SET session_replication_role = origin;
+    ANALYZE;";
+
+/// A list: where its statement is told by, its parameters without the clinic in front and the limit at the end, and the
+/// index that it is to be read by.
+struct List(&'static str, &'static str, &'static str);
+
+/// `seen` is written as the parameters `whole clinic, owner, doctor`.
+const LISTS: [List; 17] = [
+    List("FROM patients p … AND true ORDER", "true, NULL, NULL, NULL, NULL, NULL, MAX", "patients_pkey"),
+    List("FROM patients p … AND p.created_by = $6 ORDER", "false, 4, NULL, NULL, 4, NULL, MAX", "patients_of_owner"),
+    List("FROM patients p … AND p.created_by = $6 ORDER", "false, 20, NULL, NULL, 20, NULL, MAX", "patients_of_owner"),
+    List("FROM mappings m … ORDER BY m.patient_id", "false, NULL, 3, NULL, NULL, 3, MAX", "mappings_of_doctor"),
+    List("AND m.doctor_id = $7 ORDER", "false, NULL, 3, NULL, NULL, 3, NULL, MAX", "mappings_of_doctor_by_id"),
+    List("AND m.patient_id = $6 ORDER", "true, NULL, NULL, NULL, 77, NULL, NULL, MAX", "mappings_pair_unique"),
+    List("FROM (SELECT * FROM mappings", "true, NULL, NULL, NULL, NULL, NULL, NULL, MAX", "mappings_pkey"),
+    List("FROM (SELECT * FROM patients", "false, 20, NULL, NULL, NULL, NULL, NULL, MAX", "patients_of_owner"),
+    List("< $10 AND true ORDER", "true, NULL, NULL, NULL, NULL, NULL, NULL, NULL, MAX", "appointments_pkey"),
+    List("< $10 AND patient_owner = $3", "false, 4, NULL, NULL, NULL, NULL, NULL, NULL, MAX", "appointments_of_owner"),
+    List("< $10 AND patient_owner = $3", "false, 20, NULL, NULL, NULL, NULL, NULL, NULL, MAX", "appointments_of_owner"),
+    List("< $10 AND doctor_id = $5 ORDER", "false, NULL, 3, 3, NULL, NULL, NULL, NULL, MAX", "appointments_of_doctor"),
+    List("< $10 AND patient_id = $6", "true, NULL, NULL, NULL, 77, NULL, NULL, NULL, MAX", "appointments_of_patient"),
+    List("< $10 AND patient_id = $6", "false, 4, NULL, NULL, 2, NULL, NULL, NULL, MAX", "appointments_of_patient"),
+    List(
+        "< $10 AND status = $7",
+        "true, NULL, NULL, NULL, NULL, 'CANCELLED', NULL, NULL, MAX",
+        "appointments_by_status",
+    ),
+    List(
+        "< $10 AND doctor_id = $5 AND starts_at",
+        "true, NULL, NULL, 3, NULL, NULL, '2031-01-20 00:00Z', '2031-01-21 00:00Z', MAX",
+        "appointments_of_doctor_by_start",
+    ),
+    // As many as it has, of which one page is answered: they are sorted.
+    List(
+        "< $10 AND starts_at",
+        "true, NULL, NULL, NULL, NULL, NULL, '2031-01-01 08:00Z', '2031-01-01 11:00Z', MAX",
+        "appointments_by_start",
+    ),
+];
+
+/// How many rows of clinic tables a plan reads, and by which indexes.
+fn read(plan: &Value, rows: &mut f64, indexes: &mut BTreeSet<String>) {
+    let number = |name: &str| plan[name].as_f64().unwrap_or(0.0);
+    // Whom the page is about is looked up in small tables.
+    let is_counted = plan["Relation Name"].as_str().is_some_and(|name| !matches!(name, "doctors" | "clinics"));
+    if is_counted {
+        *rows += (number("Actual Rows") + number("Rows Removed by Filter")) * number("Actual Loops");
+    }
+    indexes.extend(plan["Index Name"].as_str().map(str::to_owned));
+    for part in plan["Plans"].as_array().into_iter().flatten() {
+        read(part, rows, indexes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
+    const LIMIT: i64 = 51;
+    let database = TestDatabase::create().await;
+    let mut db = database.connect_unstamped().await;
+    sqlx::raw_sql(FILL).execute(&mut db).await.unwrap();
+    let planner = "SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1; SET ROLE clinicd_app;
+                   SET app.clinic_id = '1'";
+    sqlx::raw_sql(planner).execute(&mut db).await.unwrap();
+    let statements: Vec<String> = statements().into_keys().collect();
+    for List(told_by, parameters, index) in LISTS {
+        let parts: Vec<_> = told_by.split(" … ").collect();
+        let flat = |statement: &str| statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        let found = statements.iter().filter(|statement| parts.iter().all(|part| flat(statement).contains(part)));
+        let found: Vec<_> = found.collect();
+        assert_eq!(found.len(), 1, "one statement is told by {told_by}");
+        let parameters = parameters.replace("MAX", "9223372036854775807");
+        let execute = format!("EXECUTE s(1, {parameters}, {LIMIT})");
+        let prepare = format!("DEALLOCATE ALL; PREPARE s AS {}", found[0]);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut db).await.unwrap();
+        let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {execute}");
+        let explained = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_one(&mut db).await.unwrap();
+        let plan: Value = sqlx::Row::get(&explained, 0);
+        let plan = &plan[0]["Plan"];
+        let (mut rows, mut indexes) = (0.0, BTreeSet::new());
+        read(plan, &mut rows, &mut indexes);
+        let answered = plan["Actual Rows"].as_f64().unwrap();
+        assert!(answered > 0.0, "{told_by} answers nothing");
+        assert!(indexes.contains(index), "{told_by} is read by {indexes:?}");
+        assert!(rows <= 4.0 * answered, "{told_by} reads {rows} rows for {answered}:\n{plan:#}");
     }
 }
