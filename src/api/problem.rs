@@ -186,6 +186,10 @@ impl From<RepositoryError> for Problem {
             RepositoryError::Unavailable => {
                 Self::new(UNAVAILABLE, "The database cannot be reached just now; nothing was done.")
             }
+            RepositoryError::Unable => Self::new(
+                UNAVAILABLE,
+                "The database cannot save or answer this just now: it is read-only or full. Nothing was done.",
+            ),
             RepositoryError::TryAgain => Self::new(UNAVAILABLE, "Another change was in the way; nothing was done."),
             RepositoryError::Overloaded => {
                 Self::new(UNAVAILABLE, "Too many requests are waiting already; nothing was done.")

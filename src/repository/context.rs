@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::Result;
+use super::{Error, Result};
 use crate::domain::{AccountId, ClinicId};
 
 /// The rows that a piece of work may meet.
@@ -49,11 +49,18 @@ pub async fn need_not_be_durable(db: &mut PgConnection) -> Result<()> {
 /// The newest migration that was applied; 0 where there is none.
 ///
 /// Not checked at compile time: the table is made by the migrator, not by a migration.
+///
+/// # Errors
+/// [`Error::Unable`] where the server takes no changes.
 pub async fn schema_version(db: &mut PgConnection) -> Result<i64> {
-    let version =
-        sqlx::query_scalar("SELECT COALESCE(max(version), 0) FROM _sqlx_migrations WHERE success").fetch_one(db).await;
-    match version {
-        Ok(version) => Ok(version),
+    let found = sqlx::query_as::<_, (i64, bool)>(
+        "SELECT COALESCE(max(version), 0), current_setting('transaction_read_only')::boolean
+         FROM _sqlx_migrations
+         WHERE success",
+    );
+    match found.fetch_one(db).await {
+        Ok((_, true)) => Err(Error::Unable),
+        Ok((version, false)) => Ok(version),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Ok(0),
         Err(error) => Err(error.into()),
     }

@@ -23,6 +23,9 @@ pub enum Error {
     /// The database cannot be reached; nothing was done.
     #[error("the database cannot be reached")]
     Unavailable,
+    /// The server answers, and cannot do it: it is read-only (a standby, a failover), full, or out of memory. Nothing was done.
+    #[error("the database cannot do this now")]
+    Unable,
     /// The connection was lost while a commit was under way: it may have happened or not.
     #[error("the connection was lost during a commit")]
     OutcomeUnknown,
@@ -78,8 +81,12 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 // Deadlock, serialisation failure, lock timeout, statement timeout.
                 Some("40P01" | "40001" | "55P03" | "57014") => Self::TryAgain,
-                // The server is shutting down, starting up, full, or has ended this session.
-                Some("57P01" | "57P02" | "57P03" | "53300" | "25P03" | "08006" | "08001") => Self::Unavailable,
+                // Too many connections; the session was idle in a transaction for too long.
+                Some("53300" | "25P03") => Self::Unavailable,
+                // The connection failed; the server is shutting down, starting up, or has ended this session.
+                Some(code) if code.starts_with("08") || code.starts_with("57") => Self::Unavailable,
+                // Read-only; a disk is full, memory is short.
+                Some(code) if code == "25006" || code.starts_with("53") => Self::Unable,
                 _ => database.constraint().and_then(of_constraint).unwrap_or(Self::Database(error)),
             },
             _ => Self::Database(error),
@@ -91,7 +98,8 @@ impl Error {
     /// Whether the connection that it happened on is of no use any more.
     pub fn breaks_connection(&self) -> bool {
         match self {
-            Self::Unavailable | Self::OutcomeUnknown => true,
+            // Another connection may lead to a server that can.
+            Self::Unavailable | Self::Unable | Self::OutcomeUnknown => true,
             Self::Database(error) => {
                 !matches!(error, sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
             }

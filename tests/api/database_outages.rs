@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{TestApp, booking};
+use crate::support::{Failure, Proxy, TestApp, TestDatabase, booking};
 
 /// Ends every connection of the program and lets none in, or lets them in again.
 async fn allow_connections(app: &TestApp, allowed: bool) {
@@ -113,4 +113,85 @@ async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged(
     let lost: Vec<_> = acknowledged.iter().filter(|id| !stored.contains(id)).collect();
     assert!(lost.is_empty(), "acknowledged and gone: {lost:?}");
     assert_eq!(app.database.overlapping_pairs().await, 0);
+}
+
+/// Lets the database take no changes, as after a failover to a standby, or take them again. Connections that are open stay
+/// as they are.
+async fn make_read_only(app: &TestApp, is_read_only: bool) {
+    let mut db = app.database.connect().await;
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut db).await.unwrap();
+    let value = if is_read_only { "on" } else { "off" };
+    sqlx::raw_sql("SET default_transaction_read_only = off").execute(&mut db).await.unwrap();
+    let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(alter)).execute(&mut db).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_no_changes_is_503_until_it_takes_them_again() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    make_read_only(&app, true).await;
+    let mut db = app.database.connect().await;
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::raw_sql(others).execute(&mut db).await.unwrap();
+
+    let body = json!({ "first_name": "A", "last_name": "B" });
+    // Twice as often as there are connections: those that were open before are of no use either.
+    for _ in 0..20 {
+        let refused = admin.post("/api/patients", body.clone()).await.expect_problem(503, "unavailable");
+        assert_eq!(refused.header("retry-after"), "1");
+        admin.post("/api/appointments", booking(doctor, patient, "10:00")).await.expect_problem(503, "unavailable");
+    }
+    admin.get("/readyz").await.expect(503);
+    admin.get(&format!("/api/patients/{patient}")).await.expect(200);
+
+    make_read_only(&app, false).await;
+    // Connections that were opened meanwhile would still take no changes.
+    for _ in 0..50 {
+        if admin.get("/readyz").await.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for minute in 0..20 {
+        admin.post("/api/patients", body.clone()).await.expect(201);
+        admin.new_appointment(doctor, patient, &format!("{:02}:{:02}", 10 + minute / 2, minute % 2 * 30)).await;
+    }
+    admin.get("/readyz").await.expect(200);
+    assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 20);
+    assert_eq!(app.database.count("SELECT count(*) FROM patients").await, 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_go_silent_strand_no_worker() {
+    let database = TestDatabase::create().await;
+    let proxy = Proxy::start(&database).await;
+    let app = TestApp::start_behind(&proxy, &database).await;
+    // Workers that change between clinics say so to the database first.
+    let clinics = [app.founder("ada").await, app.founder("bob").await, app.founder("cy").await];
+    let ask = |n: usize| {
+        let clinic = clinics[n % 3].clone();
+        tokio::spawn(async move { clinic.get("/api/doctors").await.status })
+    };
+    for n in 0..64 {
+        ask(n).await.unwrap();
+    }
+    proxy.fail(Failure::AllSilent);
+    let begun = clinicd::clock::instant();
+    let silent: Vec<_> = (0..64).map(ask).collect();
+    for answer in silent {
+        let status = answer.await.unwrap();
+        assert!(matches!(status, 200 | 503), "{status}");
+    }
+    let hole = begun.elapsed();
+    println!("the hole lasted {hole:?}");
+    // Nobody waits for TCP to give up, which takes a quarter of an hour.
+    assert!(hole < Duration::from_secs(60), "{hole:?}");
+    // All workers are back: as many as there are can be busy at once.
+    let after: Vec<_> = (0..64).map(ask).collect();
+    for answer in after {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
 }

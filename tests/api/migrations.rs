@@ -77,3 +77,20 @@ async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
     sqlx::raw_sql("SET app.clinic_id = '7'").execute(&mut as_owner).await.unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(seen).fetch_one(&mut as_owner).await.unwrap(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_migrate_at_once_all_succeed() {
+    let (owner, superuser) = database_of_its_owner().await;
+    let mut db = PgConnection::connect(&superuser).await.expect("the superuser");
+    for round in 0..3 {
+        let migrating = (0..12).map(|_| async {
+            let database = Database::open(Some(&owner), "unused".as_ref()).await.expect("the owner's URL");
+            database.migrate().await
+        });
+        for migrated in futures_util::future::join_all(migrating).await {
+            migrated.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        }
+        // A right that is missing is given again by whoever comes first.
+        sqlx::raw_sql("REVOKE SELECT ON _sqlx_migrations FROM clinicd_app").execute(&mut db).await.unwrap();
+    }
+}

@@ -51,9 +51,11 @@ impl Kind for Bookings {
                     answer(batches, answers, settled);
                 });
             }
-            Err(Error::Unavailable) => {
-                let unavailable = batches.iter().map(|_| Err(Error::Unavailable)).collect();
-                answer(batches, answers, unavailable);
+            Err(error @ (Error::Unavailable | Error::Unable)) => {
+                let is_unable = matches!(error, Error::Unable);
+                let failed = |_| Err(if is_unable { Error::Unable } else { Error::Unavailable });
+                let failed = batches.iter().map(failed).collect();
+                answer(batches, answers, failed);
             }
             // What one did wrong, or whoever is in its way, must not fail the others.
             Err(_) => {

@@ -157,7 +157,7 @@ impl Repository {
             });
             match settled.await {
                 Ok(settled) => return Ok(settled),
-                Err(Error::TryAgain | Error::Unavailable | Error::Overloaded) => {}
+                Err(Error::TryAgain | Error::Unavailable | Error::Unable | Error::Overloaded) => {}
                 Err(_) => break,
             }
         }

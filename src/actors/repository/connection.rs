@@ -145,7 +145,8 @@ impl Connection {
         }
         if open.context != Some(context) {
             open.context = None;
-            if let Err(error) = context::set(&mut open.db, context, false).await {
+            let set = timeout(CONNECT, context::set(&mut open.db, context, false)).await;
+            if let Err(error) = set.unwrap_or(Err(Error::Unavailable)) {
                 self.open = None;
                 return Err(error);
             }
@@ -212,7 +213,8 @@ where
 /// An error of what commits: with the connection, its outcome is lost.
 fn lost(error: Error) -> Error {
     match error {
-        Error::Unavailable => Error::OutcomeUnknown,
+        // The server says that it was not done.
+        Error::Unable => Error::Unable,
         error if error.breaks_connection() => Error::OutcomeUnknown,
         error => error,
     }

@@ -141,6 +141,7 @@ fn like(error: &Error) -> Error {
     match error {
         Error::OutcomeUnknown => Error::OutcomeUnknown,
         Error::Overloaded => Error::Overloaded,
+        Error::Unable => Error::Unable,
         _ => Error::Unavailable,
     }
 }
