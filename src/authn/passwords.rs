@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -56,6 +59,7 @@ pub struct Passwords {
     gate: Arc<Semaphore>,
     /// A hash of nobody's password: an unknown user costs the same time as a known one.
     decoy: Arc<str>,
+    hashed: Arc<AtomicU64>,
 }
 
 impl Passwords {
@@ -64,7 +68,13 @@ impl Passwords {
     /// # Errors
     /// Where hashing does not work at all.
     pub fn new(permits: usize) -> Result<Self, PasswordError> {
-        Ok(Self { gate: Arc::new(Semaphore::new(permits)), decoy: hash(b"nobody's password")?.into() })
+        let (gate, decoy) = (Arc::new(Semaphore::new(permits)), hash(b"nobody's password")?.into());
+        Ok(Self { gate, decoy, hashed: Arc::default() })
+    }
+
+    /// How many passwords were hashed, to be kept or compared.
+    pub fn hashed(&self) -> u64 {
+        self.hashed.load(Ordering::Relaxed)
     }
 
     /// The password's hash in PHC format.
@@ -97,6 +107,7 @@ impl Passwords {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) | Err(_) => return Err(PasswordError::Busy),
         };
+        let hashed = self.hashed.clone();
         let (answer, done) = tokio::sync::oneshot::channel();
         let hashing = std::thread::Builder::new().name("hashing".into()).spawn(move || {
             // Held while hashing, also where the caller has gone: the work is not cancelled with it.
@@ -106,7 +117,9 @@ impl Passwords {
             if let Err(error) = thread_priority::set_current_thread_priority(ThreadPriority::Min) {
                 tracing::debug!(?error, "hashing at normal priority");
             }
-            let _ = answer.send(work());
+            let result = work();
+            hashed.fetch_add(1, Ordering::Relaxed);
+            let _ = answer.send(result);
         });
         hashing.map_err(|error| PasswordError::Hashing(error.to_string()))?;
         done.await.map_err(|error| PasswordError::Hashing(error.to_string()))?
