@@ -15,9 +15,10 @@
 mod account;
 mod programs;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ const USER: &str = "clinicd";
 const DATABASE: &str = "clinicd";
 const DATA: &str = "data";
 const LOG: &str = "postgres.log";
+/// The DETAIL of an error repeats what is in the row, such as somebody's e-mail address.
+const QUIET: &str = "-c log_error_verbosity=terse";
 /// Where root's clusters go when PostgreSQL's account cannot reach the data folder.
 const SYSTEM_FOLDER: &str = "/var/lib/clinicd";
 /// Longest socket path that every platform takes (Linux 107 bytes, macOS 103).
@@ -259,8 +262,9 @@ impl Server {
         // quoting. The server itself works in `data`, from where the socket folder is `..`. It gets a session of its
         // own from pg_ctl, so that Ctrl-C in the terminal does not reach it.
         let socket_dir = if self.socket_dir == self.base { "..".into() } else { self.socket_dir.to_string_lossy() };
-        let options =
-            format!("-k {socket_dir} -p {PORT} -c listen_addresses= -c max_connections=100 -c shared_buffers=512MB");
+        let options = format!(
+            "-k {socket_dir} -p {PORT} -c listen_addresses= -c max_connections=100 -c shared_buffers=512MB {QUIET}"
+        );
         let done = self
             .run("pg_ctl", |pg_ctl| pg_ctl.args(["start", "-w", "-t", "60", "-D", DATA, "-l", LOG, "-o", &options]))?;
         if done.status.success() {
@@ -354,7 +358,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 /// Opens and locks a file, waiting for the lock. The programs started here do not inherit it: std closes it on exec.
 fn lock(path: &Path, how: fn(&File) -> io::Result<()>) -> Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at(path)?;
+    let mut options = OpenOptions::new();
+    // Who may open it may lock it, and so keep the cluster from starting.
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).at(path)?;
+    file.set_permissions(Permissions::from_mode(0o600)).at(path)?;
     how(&file).at(path)?;
     Ok(file)
 }

@@ -54,3 +54,24 @@ async fn a_pid_file_naming_another_process_and_an_unfinished_creation_do_no_harm
     LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
     assert!(!base.join("data.new.1").exists());
 }
+
+#[tokio::test]
+async fn the_log_repeats_no_row_and_nobody_else_can_lock_the_cluster() {
+    let scratch = Scratch::new("private");
+    // As an earlier version made it.
+    let lock = scratch.0.join("local.lock");
+    fs::write(&lock, "").unwrap();
+    fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+    let cluster = LocalCluster::start(&scratch.0).await.unwrap();
+    cluster.server.query("CREATE TABLE people (email text PRIMARY KEY)").unwrap();
+    cluster.server.query("INSERT INTO people VALUES ('ada@example.com')").unwrap();
+    let email = "concat('ada', '@example.com')";
+    cluster.server.query(&format!("INSERT INTO people VALUES ({email})")).unwrap_err();
+    let log = fs::read_to_string(cluster.server.base.join(LOG)).unwrap();
+    assert!(log.contains("people_pkey") && !log.contains("ada@example.com"), "{log}");
+    for name in ["local.lock", "local.start.lock"] {
+        let mode = fs::metadata(scratch.0.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    cluster.stop().await.unwrap();
+}
