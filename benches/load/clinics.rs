@@ -20,6 +20,10 @@ pub struct Clinics {
     pub first_account: i64,
     pub first_doctor: i64,
     pub first_patient: i64,
+    /// The staff user of the first clinic, who owns each twentieth patient.
+    pub first_staff: i64,
+    /// The first day that is booked already, in seconds.
+    pub booked_from: i64,
     /// The file of tokens that the load generator reads.
     pub tokens: PathBuf,
     /// The founders' tokens, one a clinic.
@@ -28,6 +32,24 @@ pub struct Clinics {
     pub email: String,
     /// The first day on which a run may book, in seconds.
     start: i64,
+}
+
+/// Makes a user of that role in each clinic, and answers their ids, one after the other, with their tokens.
+async fn hire(client: &reqwest::Client, server: &Server, founders: &[Value], role: &str) -> Vec<(i64, String)> {
+    let mut hired = Vec::new();
+    for (n, founder) in founders.iter().enumerate() {
+        let email = format!("{role}{n}@bench.example");
+        let user = json!({ "email": email, "password": PASSWORD, "role": role });
+        let login = json!({ "email": email, "password": PASSWORD });
+        let founder = founder["access"].as_str().expect("a token");
+        let request = client.post(format!("{}/api/users", server.address)).bearer_auth(founder).json(&user);
+        let made: Value = request.send().await.expect("an answer").json().await.expect("a user");
+        let request = client.post(format!("{}/api/auth/login", server.address)).json(&login);
+        let tokens: Value = request.send().await.expect("an answer").json().await.expect("tokens");
+        let id = made["id"].as_i64().expect("an id");
+        hired.push((id, tokens["access"].as_str().expect("a token").to_owned()));
+    }
+    hired
 }
 
 /// Rows of the clinics `$1` to `$1 + $2 - 1`, written before any calendar is read. Their versions are begun by triggers.
@@ -80,21 +102,38 @@ impl Clinics {
         of_clinics(doctors).bind(options.doctors).execute(&mut db).await.expect("doctors");
         of_clinics(hours).bind(1i64).execute(&mut db).await.expect("hours");
         of_clinics(patients).bind(options.patients).bind(first_account).execute(&mut db).await.expect("patients");
-        let appointments = of_clinics(appointments).bind(booked).bind(first_account).bind(options.patients);
-        appointments.execute(&mut db).await.expect("appointments");
-        for after in &ROWS[4..] {
-            sqlx::raw_sql(*after).execute(&mut db).await.expect(after);
-        }
         let lowest = |table: &'static str| {
             let statement = format!("SELECT min(id) FROM {table} WHERE clinic_id = {first_clinic}");
             sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
         };
         let first_doctor: i64 = lowest("doctors").fetch_one(&mut db).await.expect("a doctor");
         let first_patient: i64 = lowest("patients").fetch_one(&mut db).await.expect("a patient");
+        let staff = hire(&client, server, &founders, "staff").await;
+        let logins = hire(&client, server, &founders, "doctor").await;
+        for (n, ((staff, _), (login, _))) in (0..).zip(staff.iter().zip(&logins)) {
+            let (clinic, doctor) = (first_clinic + n, first_doctor + n * options.doctors);
+            for statement in [
+                format!("UPDATE patients SET created_by = {staff} WHERE clinic_id = {clinic} AND id % 20 = 0"),
+                format!("UPDATE doctors SET account_id = {login} WHERE clinic_id = {clinic} AND id = {doctor}"),
+                format!(
+                    "INSERT INTO mappings (clinic_id, patient_id, doctor_id, assigned_by)
+                     SELECT {clinic}, id, {doctor} + id % 10 % {}, {staff} FROM patients WHERE clinic_id = {clinic}",
+                    options.doctors,
+                ),
+            ] {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut db).await.expect("users' rows");
+            }
+        }
+        let appointments = of_clinics(appointments).bind(booked).bind(first_account).bind(options.patients);
+        appointments.execute(&mut db).await.expect("appointments");
+        for after in &ROWS[4..] {
+            sqlx::raw_sql(*after).execute(&mut db).await.expect(after);
+        }
         let tokens = folder.join("tokens");
         let line = |(n, founder): (i64, &Value)| {
             let (doctor, patient) = (first_doctor + n * options.doctors, first_patient + n * options.patients);
-            format!("{} {doctor} {patient}\n", founder["access"].as_str().expect("a token"))
+            let (staff, login) = (&staff[n as usize].1, &logins[n as usize].1);
+            format!("{} {doctor} {patient} {staff} {login}\n", founder["access"].as_str().expect("a token"))
         };
         let lines: String = (0..).zip(&founders).map(line).collect();
         std::fs::write(&tokens, lines).expect("the tokens");
@@ -106,6 +145,8 @@ impl Clinics {
             first_account,
             first_doctor,
             first_patient,
+            first_staff: staff[0].0,
+            booked_from: (clinicd::clock::now().timestamp() / 86400 + 3) * 86400,
             tokens,
             founders: founders.iter().map(|founder| founder["access"].as_str().expect("a token").to_owned()).collect(),
             email: "founder0@bench.example".to_owned(),

@@ -1,6 +1,7 @@
 -- What wrk sends, and what it says at the end. Arguments: operation, file of tokens, doctors and patients of a
 -- clinic, start of the free time (seconds), which node this wrk asks (0 is the first), how many nodes are asked at the
--- same time. Each line of the file: a clinic's token, its first doctor, its first patient.
+-- same time, start of the first day that is booked already (seconds). Each line of the file: a clinic's token, its first
+-- doctor, its first patient, the token of a staff user and that of its first doctor.
 
 local threads = 0
 function setup(thread)
@@ -8,7 +9,7 @@ function setup(thread)
   threads = threads + 1
 end
 
-local operation, clinics, doctors, patients, from, node, nodes, n, step
+local operation, clinics, doctors, patients, from, node, nodes, booked_from, n, step
 local headers = {}
 statuses = {}
 
@@ -16,11 +17,16 @@ function init(args)
   operation = args[1]
   clinics, doctors, patients, from = {}, tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
   for line in io.lines(args[2]) do
-    local token, doctor, patient = line:match("(%S+) (%d+) (%d+)")
+    local token, doctor, patient, staff, login = line:match("(%S+) (%d+) (%d+) (%S+) (%S+)")
     clinics[#clinics + 1] = { doctor = tonumber(doctor), patient = tonumber(patient) }
+    if operation == "staff" or operation == "own" then
+      token = staff
+    elseif operation == "assigned" then
+      token = login
+    end
     headers[#clinics] = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
   end
-  node, nodes = tonumber(args[6]), tonumber(args[7])
+  node, nodes, booked_from = tonumber(args[6]), tonumber(args[7]), tonumber(args[8])
   -- There are two threads, of one wrk or of two.
   n, step = id, 2 / nodes
   if operation == "storm" then
@@ -84,6 +90,25 @@ local requests = {
   patients = function(n)
     return wrk.format("GET", "/api/patients?limit=50", headers[n % #clinics + 1])
   end,
+  own = function(n)
+    return wrk.format("GET", "/api/appointments?limit=50", headers[n % #clinics + 1])
+  end,
+  day = function(n)
+    local clinic = n % #clinics + 1
+    local doctor = clinics[clinic].doctor + shuffled(n, 9973) % doctors
+    local first, last = os.date("!%Y-%m-%dT%H:%M:%SZ", booked_from), os.date("!%Y-%m-%dT%H:%M:%SZ", booked_from + 86400)
+    return wrk.format("GET", string.format("/api/appointments?doctor=%d&from=%s&to=%s", doctor, first, last), headers[clinic])
+  end,
+  history = function(n)
+    local clinic = n % #clinics + 1
+    local patient = clinics[clinic].patient + shuffled(n, 9973) % patients
+    return wrk.format("GET", "/api/appointments?patient=" .. patient, headers[clinic])
+  end,
+  mappings = function(n)
+    local clinic = n % #clinics + 1
+    local patient = clinics[clinic].patient + shuffled(n, 9973) % patients
+    return wrk.format("GET", "/api/mappings?patient=" .. patient, headers[clinic])
+  end,
   slots = function(n)
     local clinic = n % #clinics + 1
     local doctor = clinics[clinic].doctor + shuffled(n, 9973) % doctors
@@ -91,6 +116,9 @@ local requests = {
     return wrk.format("GET", string.format("/api/doctors/%d/slots?from=%s&to=%s", doctor, first, last), headers[clinic])
   end,
 }
+
+-- Who asks is all that these differ by.
+requests.staff, requests.assigned = requests.patients, requests.patients
 
 -- Reads repeat themselves, so that they are written once: what Lua does is not to be measured.
 local written = {}

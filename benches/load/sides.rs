@@ -152,6 +152,7 @@ impl Sides<'_> {
             .arg(&clinics.tokens)
             .args([clinics.doctors, clinics.patients, clinics.from(year)].map(|n| n.to_string()))
             .args([node, nodes].map(|n| n.to_string()))
+            .arg(clinics.booked_from.to_string())
             .output()
             .await
             .expect("wrk (Debian package wrk)");
@@ -176,6 +177,8 @@ impl Sides<'_> {
             ("first_account", clinics.first_account),
             ("first_doctor", clinics.first_doctor),
             ("first_patient", clinics.first_patient),
+            ("first_staff", clinics.first_staff),
+            ("booked_from", clinics.booked_from),
             ("from", clinics.from(year)),
         ];
         let output = Command::new("pgbench")
