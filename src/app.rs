@@ -10,6 +10,7 @@ use poem::{
 
 use crate::{
     actors::{
+        housekeeping::Housekeeping,
         repository::{self, Repository},
         schedule::{Limits, Schedules},
         waitlist::Waitlist,
@@ -70,6 +71,7 @@ pub struct App {
     /// The services behind the operations.
     pub services: Services,
     waitlist: Waitlist,
+    housekeeping: Housekeeping,
     database: Database,
 }
 
@@ -85,7 +87,10 @@ impl App {
         });
         let database = open(&settings.database).await?;
         match join(settings, policy, &database).await {
-            Ok((services, waitlist)) => Ok(Self { services, waitlist, database }),
+            Ok((services, waitlist)) => {
+                let housekeeping = Housekeeping::start(services.repository.clone());
+                Ok(Self { services, waitlist, housekeeping, database })
+            }
             Err(error) => {
                 // A cluster of our own was started for nothing.
                 database.close().await;
@@ -134,6 +139,7 @@ impl App {
 
     /// Finishes what is under way and closes everything.
     pub async fn close(self) {
+        self.housekeeping.stop();
         self.waitlist.drain().await;
         self.services.schedules.drain().await;
         self.services.repository.drain().await;

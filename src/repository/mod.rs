@@ -17,6 +17,7 @@ pub mod context;
 pub mod doctors;
 mod error;
 pub mod history;
+pub mod housekeeping;
 pub mod invitations;
 pub mod mappings;
 pub mod patient_groups;

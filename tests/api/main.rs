@@ -15,6 +15,7 @@ mod database_outages;
 mod demo;
 mod doctors;
 mod groups;
+mod housekeeping;
 mod invitations;
 mod isolation;
 mod keys;

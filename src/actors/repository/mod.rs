@@ -39,7 +39,7 @@ use sqlx::{PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{Semaphore, oneshot};
 
 pub use crate::repository::{
-    Conflict, Error, Page, Result, context::Context, retries::Claim, signing_keys::SigningKey,
+    Conflict, Error, Page, Result, context::Context, housekeeping::Removed, retries::Claim, signing_keys::SigningKey,
 };
 use crate::{
     domain::{
@@ -48,7 +48,7 @@ use crate::{
     },
     repository::{
         audit::{self, Event, Outcome},
-        context,
+        context, housekeeping,
     },
 };
 pub use accounts::Entry;
@@ -179,6 +179,11 @@ impl Repository {
     /// [`Error::Unavailable`] where the database does not answer.
     pub async fn schema_version(&self) -> Result<i64> {
         self.read(Context::Global, |db| context::schema_version(db).boxed()).await
+    }
+
+    /// Removes at most so many rows of each kind that are over; `None` where another node is at it.
+    pub async fn remove_what_is_over(&self, most: i64) -> Result<Option<Removed>> {
+        self.transact(Context::Global, move |db| housekeeping::remove(db, most).boxed()).await
     }
 
     /// Runs statements that change nothing.

@@ -1,0 +1,64 @@
+//! SQL that removes what is over.
+
+use sqlx::PgConnection;
+
+use super::Result;
+
+/// How many rows of each kind were removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Refresh tokens that ended more than a day ago.
+    pub refresh_tokens: u64,
+    /// Sessions whose last token went with them.
+    pub sessions: u64,
+    /// Outcomes of requests with an `Idempotency-Key`, which are kept for a day.
+    pub idempotency_keys: u64,
+}
+
+/// Removes at most so many rows of each kind. One node at a time does it: `None` where another is at it. Acts for no clinic.
+pub async fn remove(db: &mut PgConnection, most: i64) -> Result<Option<Removed>> {
+    let locks = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended('clinicd housekeeping', 0)) AS "locks!""#
+    );
+    if !locks.fetch_one(&mut *db).await? {
+        return Ok(None);
+    }
+    let ended: Vec<uuid::Uuid> = sqlx::query_scalar!(
+        "DELETE FROM refresh_tokens
+         WHERE token_hash IN (
+             SELECT token_hash FROM refresh_tokens
+             WHERE expires_at < now() - interval '1 day'
+             ORDER BY expires_at
+             LIMIT $1
+             FOR UPDATE SKIP LOCKED
+         )
+         RETURNING session_id",
+        most,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let sessions = sqlx::query!(
+        "DELETE FROM sessions s
+         WHERE s.id = ANY($1) AND NOT EXISTS (SELECT FROM refresh_tokens t WHERE t.session_id = s.id)",
+        &ended,
+    )
+    .execute(&mut *db)
+    .await?;
+    let keys = sqlx::query!(
+        "DELETE FROM idempotency_keys
+         WHERE (clinic_id, account_id, key) IN (
+             SELECT clinic_id, account_id, key FROM idempotency_keys
+             WHERE created_at < now() - interval '2 days'
+             ORDER BY created_at
+             LIMIT $1
+         )",
+        most,
+    )
+    .execute(db)
+    .await?;
+    Ok(Some(Removed {
+        refresh_tokens: ended.len() as u64,
+        sessions: sessions.rows_affected(),
+        idempotency_keys: keys.rows_affected(),
+    }))
+}
