@@ -1,4 +1,4 @@
--- Lists are index reads, whoever asks: each has an index that begins with what binds it and ends with the order.
+-- Indexes for lists: each begins with what binds the list and ends with its order, but for days, which are sorted.
 
 -- Whose patient it is, so that an owner's appointments are found without a look at every patient. The key holds it true:
 -- a patient who gets another owner takes the appointments along.

@@ -51,7 +51,7 @@ async fn tidy(repository: &Repository) {
             }
             Ok(None) => return,
             Err(error) => {
-                tracing::debug!(%error, "what is over could not be removed");
+                tracing::warn!(%error, "what is over could not be removed");
                 return;
             }
         }

@@ -36,7 +36,7 @@ impl Health {
 
     /// Can the program work
     ///
-    /// Whether the database answers and has this program's migrations.
+    /// Whether the database answers, takes changes, and has this program's migrations.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, services: Data<&Services>) -> Result<Json<Well>, Problem> {
         if services.repository.schema_version().await? < services.schema_version {

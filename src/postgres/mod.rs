@@ -72,7 +72,7 @@ impl Database {
             ("TimeZone", "UTC"),
             // No statement has a plan that depends on its values, and planning costs more than running.
             ("plan_cache_mode", "force_generic_plan"),
-            // Lists are read in the order of an index until there are enough rows: as on a disk without a moving head.
+            // Lists are read in the order of an index until there are enough rows: as on an SSD.
             ("random_page_cost", "1.1"),
         ])
     }

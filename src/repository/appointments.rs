@@ -80,8 +80,10 @@ pub(super) fn range(during: &Interval) -> PgRange<DateTime<Utc>> {
     PgRange::from(during.start()..during.end())
 }
 
-/// The longest span of days that is read by its start; what is asked of a longer one is read from the newest on.
+/// The longest span of days that is read by its start. A longer one is read as if no days were asked for.
 const DAYS: Duration = Duration::days(62);
+/// The same for somebody who sees some patients only: the days hold everybody's.
+const OWNERS_DAYS: Duration = Duration::days(7);
 
 /// What a list is read by. Each has its index, whatever else is asked.
 enum Way {
@@ -96,16 +98,22 @@ enum Way {
 
 impl Way {
     fn of(seen: Visibility, filter: &AppointmentFilter) -> Self {
-        let in_days = filter.from.zip(filter.to).is_some_and(|(from, to)| to - from <= DAYS);
+        let is_owner = matches!(seen, Visibility { whole_clinic: false, owner: Some(_), doctor: None });
+        let days = filter.from.zip(filter.to).map(|(from, to)| to - from);
+        let in_days = days.is_some_and(|days| days <= DAYS);
         let of_doctor = filter.doctor.is_some() || is_only_assigned(seen);
-        match seen {
-            _ if filter.patient.is_some() => Self::OfPatient,
-            _ if of_doctor && in_days => Self::OfDoctorInDays,
-            _ if of_doctor => Self::OfDoctor,
-            _ if in_days => Self::InDays,
-            Visibility { whole_clinic: false, owner: Some(_), doctor: None } => Self::OfOwner,
-            _ if filter.status.is_some() => Self::OfStatus,
-            _ => Self::Newest,
+        if filter.patient.is_some() {
+            Self::OfPatient
+        } else if of_doctor {
+            if in_days { Self::OfDoctorInDays } else { Self::OfDoctor }
+        } else if is_owner && days.is_none_or(|days| days > OWNERS_DAYS) {
+            Self::OfOwner
+        } else if in_days {
+            Self::InDays
+        } else if filter.status.is_some() {
+            Self::OfStatus
+        } else {
+            Self::Newest
         }
     }
 }
@@ -124,7 +132,10 @@ pub async fn list(
     filter: &AppointmentFilter,
     page: Page,
 ) -> Result<Vec<Appointment>> {
-    // Whom a caller sees only by assignment asks for that doctor's.
+    if seen == Visibility::default() {
+        return Ok(Vec::new());
+    }
+    // A caller who sees only a doctor's rows asks for that doctor's.
     let doctor = filter.doctor.or(if is_only_assigned(seen) { seen.doctor } else { None });
     macro_rules! by {
         ($way:tt, $order:tt) => {

@@ -10,7 +10,7 @@ use super::{
     audit::{self, Event, Outcome as Audited},
     calendars, history,
 };
-use crate::domain::{Caller, ClinicId, DoctorId, PatientId, appointments::Appointment};
+use crate::domain::{Caller, ClinicId, DoctorId, PatientId, appointments::Appointment, lifecycle::Status};
 
 /// Whose appointments in the future.
 #[derive(Debug, Clone, Copy)]
@@ -80,37 +80,49 @@ pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future
          WHERE clinic_id = $1
            AND (doctor_id = $2 OR patient_id = $3)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
-           AND ends_at > now()
-         ORDER BY id
-         FOR UPDATE",
+           AND ends_at > now()",
         caller.clinic.0,
         whose.doctor(),
         whose.patient(),
     )
     .fetch_all(&mut *db)
     .await?;
-    cancel_all(db, caller, &ids).await?;
+    let active: Vec<_> = Status::ALL.into_iter().filter(|status| status.is_active()).collect();
+    cancel_all(db, caller, &ids, &active).await?;
     Ok(())
 }
 
-/// Cancels appointments that the transaction has locked, each with its events. It holds their doctors' calendars, and
-/// advances them.
-pub async fn cancel_all(db: &mut PgConnection, caller: &Caller, ids: &[i64]) -> Result<Vec<Appointment>> {
-    let before = sqlx::query_as!(
-        AppointmentRow,
-        "SELECT * FROM appointments WHERE clinic_id = $1 AND id = ANY($2) ORDER BY starts_at, id",
+/// Cancels those of the appointments that have one of these statuses, each with its events. The transaction holds their
+/// doctors' calendars, and advances them.
+pub async fn cancel_all(
+    db: &mut PgConnection,
+    caller: &Caller,
+    ids: &[i64],
+    statuses: &[Status],
+) -> Result<Vec<Appointment>> {
+    // Before the appointments, as who gives a patient another owner changes them in this order.
+    sqlx::query!(
+        "SELECT id FROM patients
+         WHERE clinic_id = $1 AND id IN (SELECT patient_id FROM appointments WHERE clinic_id = $1 AND id = ANY($2))
+         ORDER BY id
+         FOR NO KEY UPDATE",
         caller.clinic.0,
         ids,
-    );
-    let before = before.fetch_all(&mut *db).await?;
-    let patients: Vec<i64> = before.iter().map(|row| row.patient_id).collect();
-    sqlx::query!(
-        "SELECT id FROM patients WHERE clinic_id = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE",
-        caller.clinic.0,
-        &patients,
     )
     .fetch_all(&mut *db)
     .await?;
+    let statuses: Vec<_> = statuses.iter().map(|status| status.name().to_owned()).collect();
+    let before = sqlx::query_as!(
+        AppointmentRow,
+        "SELECT * FROM appointments
+         WHERE clinic_id = $1 AND id = ANY($2) AND status = ANY($3)
+         ORDER BY starts_at, id
+         FOR UPDATE",
+        caller.clinic.0,
+        ids,
+        &statuses,
+    );
+    let before = before.fetch_all(&mut *db).await?;
     let mut versions = BTreeMap::new();
     let mut cancelled = Vec::with_capacity(ids.len());
     for before in before {

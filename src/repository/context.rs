@@ -12,7 +12,7 @@ pub enum Context {
     Clinic(ClinicId),
     /// The memberships of one account, before it has chosen a clinic.
     Account(AccountId),
-    /// No clinic's rows: only the global tables of authn.
+    /// The global tables of authn; of clinics only alarms that are due, and keys that are over.
     Global,
 }
 

@@ -84,7 +84,9 @@ impl From<sqlx::Error> for Error {
                 // Too many connections; the session was idle in a transaction for too long.
                 Some("53300" | "25P03") => Self::Unavailable,
                 // The connection failed; the server is shutting down, starting up, or has ended this session.
-                Some(code) if code.starts_with("08") || code.starts_with("57") => Self::Unavailable,
+                Some(code) if code.starts_with("08") && code != "08P01" || code.starts_with("57") => Self::Unavailable,
+                // A migration has added a column since the statement was prepared here: a new connection prepares it anew.
+                Some("0A000") => Self::Unavailable,
                 // Read-only; a disk is full, memory is short.
                 Some(code) if code == "25006" || code.starts_with("53") => Self::Unable,
                 _ => database.constraint().and_then(of_constraint).unwrap_or(Self::Database(error)),

@@ -24,15 +24,14 @@ pub async fn remove(db: &mut PgConnection, most: i64) -> Result<Option<Removed>>
         return Ok(None);
     }
     let ended: Vec<uuid::Uuid> = sqlx::query_scalar!(
-        "DELETE FROM refresh_tokens
-         WHERE token_hash IN (
+        "WITH piece AS MATERIALIZED (
              SELECT token_hash FROM refresh_tokens
              WHERE expires_at < now() - interval '1 day'
              ORDER BY expires_at
              LIMIT $1
              FOR UPDATE SKIP LOCKED
          )
-         RETURNING session_id",
+         DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM piece) RETURNING session_id",
         most,
     )
     .fetch_all(&mut *db)
@@ -45,13 +44,14 @@ pub async fn remove(db: &mut PgConnection, most: i64) -> Result<Option<Removed>>
     .execute(&mut *db)
     .await?;
     let keys = sqlx::query!(
-        "DELETE FROM idempotency_keys
-         WHERE (clinic_id, account_id, key) IN (
+        "WITH piece AS MATERIALIZED (
              SELECT clinic_id, account_id, key FROM idempotency_keys
              WHERE created_at < now() - interval '2 days'
              ORDER BY created_at
              LIMIT $1
-         )",
+         )
+         DELETE FROM idempotency_keys
+         WHERE (clinic_id, account_id, key) IN (SELECT clinic_id, account_id, key FROM piece)",
         most,
     )
     .execute(db)

@@ -16,6 +16,7 @@ use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Appointment, Booking, BookingRequest},
     calendar::Violation,
+    lifecycle::Status,
     series::{BookedSeries, Series, SeriesRefusal, SeriesRequest, Skipped},
 };
 
@@ -204,14 +205,12 @@ pub async fn cancel_from(
 ) -> Result<Vec<Appointment>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments
-         WHERE clinic_id = $1 AND series_id = $2 AND starts_at >= $3 AND status IN ('SCHEDULED', 'CONFIRMED')
-         ORDER BY starts_at, id
-         FOR UPDATE",
+         WHERE clinic_id = $1 AND series_id = $2 AND starts_at >= $3 AND status IN ('SCHEDULED', 'CONFIRMED')",
         caller.clinic.0,
         series.0,
         from,
     )
     .fetch_all(&mut *db)
     .await?;
-    cancellations::cancel_all(db, caller, &ids).await
+    cancellations::cancel_all(db, caller, &ids, &[Status::Scheduled, Status::Confirmed]).await
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
@@ -120,7 +121,7 @@ async fn a_locked_doctor_delays_no_other_clinics_offer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
-    let mut app = TestApp::start().await;
+    let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let mut patients = Vec::new();
     for _ in 0..12 {
@@ -150,6 +151,46 @@ async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
     }
     let left = "SELECT count(*) FROM appointments WHERE status <> 'CANCELLED' AND held_until IS NULL";
     assert_eq!(app.database.count(left).await, 0);
+    expect_no_deadlock(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_doctor_meets_no_transfer_of_a_patient_in_a_deadlock() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let staff = [app.user(&admin, "sam", "staff").await.id, app.user(&admin, "pat", "staff").await.id];
+    let mut patients = Vec::new();
+    for _ in 0..12 {
+        patients.push(admin.new_patient().await);
+    }
+    for round in 0..15 {
+        let doctor = admin.new_doctor().await;
+        // The last patient has the first appointment: by id they are locked in another order than their patients.
+        for (n, patient) in patients.iter().rev().enumerate() {
+            admin.new_appointment(doctor, *patient, &format!("{:02}:00", 8 + n)).await;
+        }
+        let to = json!({ "user": staff[round % 2] });
+        let transfers =
+            patients.iter().map(|id| (Method::POST, format!("/api/patients/{id}/transfer"), Some(to.clone())));
+        let mut requests: Vec<_> = transfers.collect();
+        requests.insert(4, (Method::DELETE, format!("/api/doctors/{doctor}?cancel_appointments=true"), None));
+        let sending = requests.into_iter().map(|(method, path, body)| {
+            let admin = admin.clone();
+            tokio::spawn(async move { admin.send(method, &path, body, &[]).await })
+        });
+        for sent in sending.collect::<Vec<_>>() {
+            let sent = sent.await.unwrap();
+            assert!(sent.status < 300, "{}: {}", sent.status, sent.text);
+        }
+    }
+    let others = "SELECT count(*) FROM appointments a JOIN patients p ON p.id = a.patient_id
+                  WHERE a.patient_owner <> p.created_by OR a.status <> 'CANCELLED'";
+    assert_eq!(app.database.count(others).await, 0);
+    expect_no_deadlock(app).await;
+}
+
+/// Ends the program, and asks the server whether there were deadlocks.
+async fn expect_no_deadlock(mut app: TestApp) {
     // Connections count what happened to them when they end.
     app.stop().await;
     let connections =

@@ -176,7 +176,7 @@ impl Repository {
     /// The newest migration that the database has; 0 where it has none.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the database does not answer.
+    /// [`Error::Unavailable`] where the database does not answer, [`Error::Unable`] where it takes no changes.
     pub async fn schema_version(&self) -> Result<i64> {
         self.read(Context::Global, |db| context::schema_version(db).boxed()).await
     }
