@@ -72,10 +72,13 @@ async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
 
     let forced = "SELECT relname::text FROM pg_class
                   WHERE relrowsecurity AND relforcerowsecurity
-                    AND relname IN ('appointments', 'calendar_versions', 'clinic_versions', 'clinics', 'doctors', 'patients')
+                    AND relname IN ('appointments', 'calendar_versions', 'clinic_versions', 'clinics', 'doctors', 'mappings', 'patients')
                   ORDER BY 1";
     let forced: Vec<String> = sqlx::query_scalar(forced).fetch_all(&mut db).await.unwrap();
-    assert_eq!(forced, ["appointments", "calendar_versions", "clinic_versions", "clinics", "doctors", "patients"]);
+    assert_eq!(
+        forced,
+        ["appointments", "calendar_versions", "clinic_versions", "clinics", "doctors", "mappings", "patients"]
+    );
     // The owner too sees a clinic only in its context.
     let seen = "SELECT count(*) FROM doctors JOIN calendar_versions USING (clinic_id) JOIN clinics USING (clinic_id)";
     assert_eq!(sqlx::query_scalar::<_, i64>(seen).fetch_one(&mut as_owner).await.unwrap(), 0);
