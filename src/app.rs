@@ -179,12 +179,16 @@ async fn join(
 
 /// The database that the settings name.
 async fn open(settings: &DatabaseSettings) -> Result<Database, DatabaseError> {
-    Database::open(settings.database_url.as_deref(), &settings.data_dir).await
+    let wait = Duration::from_secs(settings.db_wait_seconds.into());
+    Ok(Database::open(settings.database_url.as_deref(), &settings.data_dir).await?.waiting(wait))
 }
 
 async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(), DatabaseError> {
     match &settings.migrate_url {
-        Some(url) => Database::open(Some(url), &settings.data_dir).await?.migrate().await,
+        Some(url) => {
+            let wait = Duration::from_secs(settings.db_wait_seconds.into());
+            Database::open(Some(url), &settings.data_dir).await?.waiting(wait).migrate().await
+        }
         None => database.migrate().await,
     }
 }

@@ -2,13 +2,15 @@
 
 mod local;
 
-use std::{path::Path, str::FromStr};
+use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
     migrate::{Migrate, Migrator},
     postgres::PgConnectOptions,
 };
+
+use crate::clock;
 
 pub use local::{LocalCluster, LocalClusterError};
 
@@ -41,6 +43,8 @@ pub enum DatabaseError {
 pub struct Database {
     options: PgConnectOptions,
     cluster: Option<LocalCluster>,
+    /// For how long a server that starts or recovers is waited for.
+    wait: Duration,
 }
 
 impl Database {
@@ -50,7 +54,7 @@ impl Database {
     /// Where the URL is none, or the cluster does not start.
     pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, DatabaseError> {
         match url {
-            Some(url) => Ok(Self { options: parse(url)?, cluster: None }),
+            Some(url) => Ok(Self { options: parse(url)?, cluster: None, wait: Duration::ZERO }),
             None => {
                 let cluster = LocalCluster::start(data_dir).await?;
                 let options = PgConnectOptions::new_without_pgpass()
@@ -58,9 +62,15 @@ impl Database {
                     .port(cluster.port())
                     .username(cluster.user())
                     .database(cluster.database());
-                Ok(Self { options, cluster: Some(cluster) })
+                Ok(Self { options, cluster: Some(cluster), wait: Duration::ZERO })
             }
         }
+    }
+
+    /// Waits so long for a server that starts or recovers, where it is migrated or checked.
+    #[must_use]
+    pub fn waiting(self, wait: Duration) -> Self {
+        Self { wait, ..self }
     }
 
     /// How the repository actors connect. The server gives up on a statement before the actor does.
@@ -131,8 +141,26 @@ impl Database {
 
     async fn connect(&self) -> Result<PgConnection, DatabaseError> {
         let options = self.options.clone().disable_statement_logging();
-        PgConnection::connect_with(&options).await.map_err(DatabaseError::Connect)
+        let begun = clock::instant();
+        let mut is_told = false;
+        loop {
+            match PgConnection::connect_with(&options).await {
+                Err(error) if is_starting(&error) && begun.elapsed() < self.wait => {
+                    if !is_told {
+                        tracing::warn!(%error, "waiting for the database server");
+                    }
+                    is_told = true;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                connected => return connected.map_err(DatabaseError::Connect),
+            }
+        }
     }
+}
+
+/// Whether the server says that it starts, stops or recovers.
+fn is_starting(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57P03")
 }
 
 /// Whatever its scheme, the driver would take a URL for one of its own.

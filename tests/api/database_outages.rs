@@ -1,8 +1,18 @@
 //! The database goes away: 503, nothing acknowledged is lost, and it comes back by itself.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::support::{Failure, Proxy, TestApp, TestDatabase, booking};
 
@@ -194,4 +204,38 @@ async fn connections_that_go_silent_strand_no_worker() {
     for answer in after {
         assert_eq!(answer.await.unwrap(), 200);
     }
+}
+
+/// A server's answer to who connects while it starts.
+const STARTING: &[u8] = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_is_waited_for() {
+    let database = TestDatabase::create().await;
+    let server = Proxy::start(&database).await.url;
+    let port = |url: &str| url.split(['@', ':', '/']).find_map(|part| part.parse::<u16>().ok()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = listener.local_addr().unwrap().port();
+    let url = server.replace(&format!(":{}/", port(&server)), &format!(":{here}/"));
+    let turned_away = Arc::new(AtomicU32::new(0));
+    let counted = turned_away.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            if counted.load(Ordering::SeqCst) < 3 {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let length = u32::try_from(STARTING.len() + 4).unwrap().to_be_bytes();
+                client.write_all(&[b"E", &length[..], STARTING].concat()).await.unwrap();
+                // What the client says is read, so that the answer is not lost with the connection.
+                let _ = client.read(&mut [0; 1024]).await;
+            } else {
+                let mut server = TcpStream::connect(("127.0.0.1", port(&server))).await.unwrap();
+                tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+            }
+        }
+    });
+    let mut settings = crate::support::settings(&database);
+    settings.database.database_url = Some(url);
+    let app = TestApp::start_with(database, settings).await;
+    assert_eq!(turned_away.load(Ordering::SeqCst), 3);
+    app.anonymous().get("/readyz").await.expect(200);
 }

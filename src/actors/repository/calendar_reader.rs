@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 
 use super::{
     Context, Error, Repository, Result,
-    connection::Connection,
+    connection::{Connection, tell},
     grouping::{Kind, Pending},
 };
 use crate::{
@@ -70,7 +70,7 @@ impl Kind for Calendars {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "calendars could not be read");
+                tell(&error, "calendars");
                 for answer in answers {
                     let _ = answer.send(Err(Error::Unavailable));
                 }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -37,11 +37,42 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) struct Target {
     options: PgConnectOptions,
     breaks: AtomicU64,
+    outage: Mutex<Outage>,
+}
+
+/// Whether connecting fails, and since when: who reads the log is told of the beginning and of the end.
+#[derive(Default)]
+struct Outage(Option<Instant>);
+
+impl Outage {
+    /// Connecting failed. Answers whether it did not before.
+    fn begins(&mut self, now: Instant) -> bool {
+        let begins = self.0.is_none();
+        self.0.get_or_insert(now);
+        begins
+    }
+
+    /// Connecting succeeded. Answers for how long it had failed.
+    fn ends(&mut self, now: Instant) -> Option<Duration> {
+        self.0.take().map(|since| now.duration_since(since))
+    }
 }
 
 impl Target {
     pub(super) fn new(options: PgConnectOptions) -> Arc<Self> {
-        Arc::new(Self { options, breaks: AtomicU64::new(0) })
+        Arc::new(Self { options, breaks: AtomicU64::new(0), outage: Mutex::default() })
+    }
+
+    fn failed(&self, why: &dyn std::fmt::Display) {
+        if self.outage.lock().unwrap_or_else(PoisonError::into_inner).begins(clock::instant()) {
+            tracing::warn!(error = %why, "cannot connect to the database; trying again with each request");
+        }
+    }
+
+    fn succeeded(&self) {
+        if let Some(length) = self.outage.lock().unwrap_or_else(PoisonError::into_inner).ends(clock::instant()) {
+            tracing::warn!(seconds = length.as_secs_f64(), "connected to the database again");
+        }
     }
 }
 
@@ -162,19 +193,17 @@ impl Connection {
             Ok::<_, sqlx::Error>(db)
         };
         match timeout(CONNECT, connecting).await {
-            Ok(Ok(db)) => Ok(Open {
-                db,
-                context: None,
-                last_used: clock::instant(),
-                breaks: 0,
-                replan: (clock::instant() + REPLAN, REPLAN),
-            }),
+            Ok(Ok(db)) => {
+                self.target.succeeded();
+                let replan = (clock::instant() + REPLAN, REPLAN);
+                Ok(Open { db, context: None, last_used: clock::instant(), breaks: 0, replan })
+            }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot connect to the database");
+                self.target.failed(&error);
                 Err(Error::Unavailable)
             }
             Err(_) => {
-                tracing::warn!("connecting to the database took too long");
+                self.target.failed(&"it took too long");
                 Err(Error::Unavailable)
             }
         }
@@ -210,6 +239,13 @@ where
     }
 }
 
+/// Says that a group could not be read. An outage is told once, when it begins.
+pub(super) fn tell(error: &Error, what: &str) {
+    if !matches!(error, Error::Unavailable) {
+        tracing::warn!(%error, "{what} could not be read");
+    }
+}
+
 /// An error of what commits: with the connection, its outcome is lost.
 fn lost(error: Error) -> Error {
     match error {
@@ -217,5 +253,21 @@ fn lost(error: Error) -> Error {
         Error::Unable => Error::Unable,
         error if error.breaks_connection() => Error::OutcomeUnknown,
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+        let (mut outage, begun) = (Outage::default(), clock::instant());
+        assert_eq!(outage.ends(begun), None);
+        assert!(outage.begins(begun));
+        assert!(!outage.begins(begun + Duration::from_secs(1)));
+        assert_eq!(outage.ends(begun + Duration::from_secs(3)), Some(Duration::from_secs(3)));
+        assert_eq!(outage.ends(begun + Duration::from_secs(4)), None);
+        assert!(outage.begins(begun + Duration::from_secs(5)));
     }
 }

@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 
 use super::{
     Context, Error, Result, Shared,
-    connection::Connection,
+    connection::{Connection, tell},
     grouping::{Kind, Pending},
 };
 use crate::{
@@ -86,7 +86,7 @@ impl Kind for PatientPages {
             let asked: Vec<_> = pages.keys().copied().zip(marks).collect();
             let read = connection
                 .read(Context::Global, move |db| async move { patient_groups::pages(db, &asked).await }.boxed());
-            let read = read.await.inspect_err(|error| tracing::warn!(%error, "pages of patients could not be read"));
+            let read = read.await.inspect_err(|error| tell(error, "pages of patients"));
             // What a connection that was opened just now says of marks is not of these pages.
             if read.is_err() || opened == connection.times_opened() {
                 break (known, read.unwrap_or_default());

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 
 use super::{
     Context, Error, Result,
-    connection::Connection,
+    connection::{Connection, tell},
     grouping::{Kind, Pending},
 };
 use crate::{
@@ -34,7 +34,7 @@ impl Kind for Patients {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "patients could not be read");
+                tell(&error, "patients");
                 for answer in answers {
                     let _: Result<(), _> = answer.send(Err(Error::Unavailable));
                 }

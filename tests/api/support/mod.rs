@@ -114,6 +114,7 @@ pub fn settings(database: &TestDatabase) -> Settings {
         database: DatabaseSettings {
             database_url: Some(database.url.clone()),
             migrate_url: None,
+            db_wait_seconds: 60,
             data_dir: PathBuf::from("unused"),
         },
         environment: Environment::Development,
