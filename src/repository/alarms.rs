@@ -77,15 +77,17 @@ pub async fn take_on(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
     Ok(taken.execute(db).await?.rows_affected() > 0)
 }
 
-/// Frees the doctor's holds in a span that have ended. No calendar changes by it: copies know when holds end.
-pub async fn lapse_of_doctor(db: &mut PgConnection, alarm: &Alarm) -> Result<()> {
+/// Frees the clinic's holds that have ended, but for those that somebody has locked: who had one may be offered another time.
+/// No calendar changes by it, for copies know when holds end.
+pub async fn lapse_all(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
     sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
-         WHERE clinic_id = $1 AND doctor_id = $2 AND status = 'SCHEDULED' AND held_until <= now()
-           AND starts_at > lower($3::tstzrange) - interval '24 hours' AND starts_at < upper($3::tstzrange) AND ends_at > lower($3::tstzrange)",
-        alarm.clinic.0,
-        alarm.doctor.0,
-        range(&alarm.during),
+         WHERE clinic_id = $1 AND id IN (
+             SELECT id FROM appointments
+             WHERE clinic_id = $1 AND waitlist_entry_id IS NOT NULL AND held_until <= now() AND status = 'SCHEDULED'
+             FOR UPDATE SKIP LOCKED
+         )",
+        clinic.0,
     )
     .execute(db)
     .await?;

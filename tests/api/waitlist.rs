@@ -81,6 +81,26 @@ async fn what_is_offered_now_is_part_of_an_entrys_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_has_ended_keeps_nobody_from_another_time() {
+    let (app, admin, doctor, patient) = clinic().await;
+    let taken =
+        [admin.new_appointment(doctor, patient, "10:00").await, admin.new_appointment(doctor, patient, "14:00").await];
+    let entry = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
+    admin.delete(&format!("/api/appointments/{}", taken[0])).await.expect(204);
+    let first = once(&admin, entry, "OFFERED").await;
+    // Its own alarm is not due: the other time's comes first.
+    sqlx::raw_sql(END_HOLDS).execute(&mut app.database.connect().await).await.unwrap();
+    admin.delete(&format!("/api/appointments/{}", taken[1])).await.expect(204);
+    for _ in 0..200 {
+        if once(&admin, entry, "OFFERED").await.body["offer"]["time"] != first.body["offer"]["time"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the other time is never offered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_series_is_booked_over_a_hold_that_has_expired_and_is_still_there() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;

@@ -80,15 +80,9 @@ impl Repository {
         if !is_ours.await? {
             return Ok(false);
         }
-        // Apart: where somebody holds such a row, the alarm is not due again at once.
-        self.transact(Context::Clinic(alarm.clinic), move |db| {
-            async move {
-                context::give_up_soon(&mut *db).await?;
-                alarms::lapse_of_doctor(db, &alarm).await
-            }
-            .boxed()
-        })
-        .await?;
+        let clinic = alarm.clinic;
+        self.transact(Context::Clinic(clinic), move |db| async move { alarms::lapse_all(db, clinic).await }.boxed())
+            .await?;
         Ok(true)
     }
 
