@@ -85,7 +85,7 @@ impl App {
             Some(folder) => Policy::read(folder).await?,
             None => Policy::built_in().await?,
         });
-        let database = open(&settings.database).await?;
+        let database = open(&settings.database, settings.database.database_url.as_ref()).await?;
         match join(settings, policy, &database).await {
             Ok((services, waitlist)) => {
                 let housekeeping = Housekeeping::start(services.repository.clone());
@@ -177,18 +177,15 @@ async fn join(
     ))
 }
 
-/// The database that the settings name.
-async fn open(settings: &DatabaseSettings) -> Result<Database, DatabaseError> {
+/// The database of that URL, or without one the private cluster, waited for as the settings say.
+async fn open(settings: &DatabaseSettings, url: Option<&String>) -> Result<Database, DatabaseError> {
     let wait = Duration::from_secs(settings.db_wait_seconds.into());
-    Ok(Database::open(settings.database_url.as_deref(), &settings.data_dir).await?.waiting(wait))
+    Ok(Database::open(url.map(String::as_str), &settings.data_dir).await?.waiting(wait))
 }
 
 async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(), DatabaseError> {
     match &settings.migrate_url {
-        Some(url) => {
-            let wait = Duration::from_secs(settings.db_wait_seconds.into());
-            Database::open(Some(url), &settings.data_dir).await?.waiting(wait).migrate().await
-        }
+        Some(url) => open(settings, Some(url)).await?.migrate().await,
         None => database.migrate().await,
     }
 }
@@ -198,7 +195,7 @@ async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(),
 /// # Errors
 /// Where it cannot be reached or a migration fails.
 pub async fn migrate_only(settings: &DatabaseSettings) -> Result<(), StartError> {
-    let database = open(settings).await?;
+    let database = open(settings, settings.database_url.as_ref()).await?;
     let migrated = migrate(settings, &database).await;
     database.close().await;
     Ok(migrated?)

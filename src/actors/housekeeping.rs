@@ -21,7 +21,7 @@ impl Housekeeping {
     pub fn start(repository: Repository) -> Self {
         Self(tokio::spawn(async move {
             loop {
-                // First, so that a start has nothing else to do.
+                // It waits first: a program that starts has enough to do.
                 sleep(PAUSE).await;
                 tidy(&repository).await;
             }

@@ -51,6 +51,21 @@ impl Visibility {
     /// Every row of the clinic.
     pub const WHOLE_CLINIC: Self = Self { whole_clinic: true, owner: None, doctor: None };
 
+    /// Whether it admits no row at all.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The owner, where only that owner's rows are admitted.
+    pub fn only_owner(&self) -> Option<AccountId> {
+        self.owner.filter(|_| !self.whole_clinic && self.doctor.is_none())
+    }
+
+    /// The doctor, where only that doctor's rows are admitted.
+    pub fn only_doctor(&self) -> Option<DoctorId> {
+        self.doctor.filter(|_| !self.whole_clinic && self.owner.is_none())
+    }
+
     /// The owner's account as a bare number, for SQL.
     pub fn owner_id(&self) -> Option<i64> {
         self.owner.map(|id| id.0)

@@ -82,7 +82,7 @@ pub(super) fn range(during: &Interval) -> PgRange<DateTime<Utc>> {
 
 /// The longest span of days that is read by its start. A longer one is read as if no days were asked for.
 const DAYS: Duration = Duration::days(62);
-/// The same for somebody who sees some patients only: the days hold everybody's.
+/// The same for a caller who sees only some patients, because the days hold the appointments of all.
 const OWNERS_DAYS: Duration = Duration::days(7);
 
 /// What a list is read by. Each has its index, whatever else is asked.
@@ -98,15 +98,14 @@ enum Way {
 
 impl Way {
     fn of(seen: Visibility, filter: &AppointmentFilter) -> Self {
-        let is_owner = matches!(seen, Visibility { whole_clinic: false, owner: Some(_), doctor: None });
         let days = filter.from.zip(filter.to).map(|(from, to)| to - from);
         let in_days = days.is_some_and(|days| days <= DAYS);
-        let of_doctor = filter.doctor.is_some() || is_only_assigned(seen);
+        let of_doctor = filter.doctor.or(seen.only_doctor()).is_some();
         if filter.patient.is_some() {
             Self::OfPatient
         } else if of_doctor {
             if in_days { Self::OfDoctorInDays } else { Self::OfDoctor }
-        } else if is_owner && days.is_none_or(|days| days > OWNERS_DAYS) {
+        } else if seen.only_owner().is_some() && days.is_none_or(|days| days > OWNERS_DAYS) {
             Self::OfOwner
         } else if in_days {
             Self::InDays
@@ -118,11 +117,6 @@ impl Way {
     }
 }
 
-/// Whether the caller sees what is assigned to a doctor, and nothing else.
-fn is_only_assigned(seen: Visibility) -> bool {
-    !seen.whole_clinic && seen.owner.is_none() && seen.doctor.is_some()
-}
-
 /// The appointments that match and that the caller may see, newest first. A statement for each [`Way`]: a plan is made once
 /// and serves all values, so that what an index is to be read by must not be optional.
 pub async fn list(
@@ -132,11 +126,11 @@ pub async fn list(
     filter: &AppointmentFilter,
     page: Page,
 ) -> Result<Vec<Appointment>> {
-    if seen == Visibility::default() {
+    if seen.is_nothing() {
         return Ok(Vec::new());
     }
     // A caller who sees only a doctor's rows asks for that doctor's.
-    let doctor = filter.doctor.or(if is_only_assigned(seen) { seen.doctor } else { None });
+    let doctor = filter.doctor.or(seen.only_doctor());
     macro_rules! by {
         ($way:tt, $order:tt) => {
             sqlx::query_as!(

@@ -198,7 +198,8 @@ pub async fn alarm_at_the_end(
     Ok(())
 }
 
-/// The active appointments of a doctor that overlap a time, as the database has them.
+/// The active appointments of a doctor that overlap a time, as the database has them. None is longer than a day, so that the
+/// index of starts serves the search.
 pub async fn overlapping(
     db: &mut PgConnection,
     clinic: ClinicId,

@@ -109,6 +109,17 @@ impl Error {
         }
     }
 
+    /// The same, to be told to several who asked together: what each may do about it.
+    #[must_use]
+    pub fn like(&self) -> Self {
+        match self {
+            Self::OutcomeUnknown => Self::OutcomeUnknown,
+            Self::Overloaded => Self::Overloaded,
+            Self::Unable => Self::Unable,
+            _ => Self::Unavailable,
+        }
+    }
+
     /// The error of one field.
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self::Invalid(FieldErrors::one(field, message))

@@ -150,14 +150,11 @@ async fn select(
     filter: &MappingFilter,
     page: Page,
 ) -> Result<Vec<Mapping>> {
-    if seen == Visibility::default() {
+    if seen.is_nothing() {
         return Ok(Vec::new());
     }
     // A caller who sees only a doctor's rows asks for that doctor's.
-    let doctor = filter.doctor.or(match seen {
-        Visibility { whole_clinic: false, owner: None, doctor } => doctor,
-        _ => None,
-    });
+    let doctor = filter.doctor.or(seen.only_doctor());
     // From the newest on, until there are enough: OFFSET keeps the other conditions out, which the planner takes for so rare
     // that it would sort all.
     macro_rules! by {
@@ -194,14 +191,12 @@ async fn select(
             .await?
         };
     }
-    let rows = match (id, filter.patient, doctor, seen) {
+    let rows = match (id, filter.patient, doctor, seen.only_owner()) {
         (Some(_), ..) => by!("id = $5"),
         (None, Some(_), ..) => by!("patient_id = $6"),
         (None, None, Some(_), _) => by!("doctor_id = $7"),
-        (None, None, None, Visibility { whole_clinic: false, owner: Some(_), doctor: None }) => {
-            by!("patient_owner = $3")
-        }
-        (None, None, None, _) => by!("true"),
+        (None, None, None, Some(_)) => by!("patient_owner = $3"),
+        (None, None, None, None) => by!("true"),
     };
     Ok(rows.into_iter().map(Mapping::from).collect())
 }

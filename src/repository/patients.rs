@@ -101,16 +101,11 @@ pub async fn list(
     filter: &PatientFilter,
     page: Page,
 ) -> Result<Vec<Patient>> {
-    if seen == Visibility::default() {
+    if seen.is_nothing() {
         return Ok(Vec::new());
     }
     // A caller who sees only an owner's or a doctor's rows asks for those.
-    let (own, assigned) = match seen {
-        Visibility { whole_clinic: false, owner, doctor: None } => (owner, None),
-        Visibility { whole_clinic: false, owner: None, doctor } => (None, doctor),
-        _ => (None, None),
-    };
-    let (owner, doctor) = (filter.created_by.or(own), filter.doctor.or(assigned));
+    let (owner, doctor) = (filter.created_by.or(seen.only_owner()), filter.doctor.or(seen.only_doctor()));
     macro_rules! by {
         ($from:tt, $way:tt) => {
             sqlx::query_as!(

@@ -52,9 +52,7 @@ impl Kind for Bookings {
                 });
             }
             Err(error @ (Error::Unavailable | Error::Unable)) => {
-                let is_unable = matches!(error, Error::Unable);
-                let failed = |_| Err(if is_unable { Error::Unable } else { Error::Unavailable });
-                let failed = batches.iter().map(failed).collect();
+                let failed = batches.iter().map(|_| Err(error.like())).collect();
                 answer(batches, answers, failed);
             }
             // What one did wrong, or whoever is in its way, must not fail the others.

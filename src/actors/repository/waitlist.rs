@@ -68,7 +68,7 @@ impl Repository {
         self.read(Context::Global, |db| alarms::due(db).boxed()).await
     }
 
-    /// Takes an alarm on and frees the holds of its time that have ended; answers whether no other node has.
+    /// Takes an alarm on and frees the clinic's holds that have ended; answers whether no other node has.
     pub(crate) async fn take_on(&self, alarm: Alarm) -> Result<bool> {
         let is_ours = self.transact(Context::Clinic(alarm.clinic), move |db| {
             async move {
@@ -80,6 +80,7 @@ impl Repository {
         if !is_ours.await? {
             return Ok(false);
         }
+        // Apart: the alarm stays taken on where this fails.
         let clinic = alarm.clinic;
         self.transact(Context::Clinic(clinic), move |db| async move { alarms::lapse_all(db, clinic).await }.boxed())
             .await?;

@@ -36,9 +36,9 @@ impl Core {
                 }
             }
             Wrote::Bookings(requests, Err(error)) => {
-                let (same, mut error) = (like(&error), Some(error));
+                let (same, mut error) = (error.like(), Some(error));
                 let replies = requests.into_iter().map(|request| {
-                    let error = error.take().unwrap_or_else(|| like(&same));
+                    let error = error.take().unwrap_or_else(|| same.like());
                     Effect::Reply(Reply::Appointment(request.to, Err(error.into())))
                 });
                 effects.extend(replies);
@@ -133,15 +133,5 @@ impl Core {
             effects.push(Effect::Wake(pause));
         }
         self.enqueue(queued(request));
-    }
-}
-
-/// What others of the same write are told.
-fn like(error: &Error) -> Error {
-    match error {
-        Error::OutcomeUnknown => Error::OutcomeUnknown,
-        Error::Overloaded => Error::Overloaded,
-        Error::Unable => Error::Unable,
-        _ => Error::Unavailable,
     }
 }
