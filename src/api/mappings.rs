@@ -8,6 +8,7 @@ use poem_openapi::{
     payload::Json,
     types::{Example, MaybeUndefined},
 };
+use serde::Serialize;
 
 use super::{
     body::Body,
@@ -16,6 +17,7 @@ use super::{
     page::{Listed, Paging},
     patients::patched,
     problem::Problem,
+    rows::instant,
 };
 use crate::{
     actors::repository::Page,
@@ -34,7 +36,7 @@ const MOST: i64 = 200;
 pub struct Mappings;
 
 /// A patient, in brief.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 pub struct PatientBrief {
     /// The patient's id.
     id: i64,
@@ -45,7 +47,7 @@ pub struct PatientBrief {
 }
 
 /// A doctor, in brief.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 pub struct DoctorBrief {
     /// The doctor's id.
     id: i64,
@@ -58,7 +60,7 @@ pub struct DoctorBrief {
 }
 
 /// The assignment of a doctor to a patient.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "Mapping")]
 pub struct MappingView {
     /// The mapping's id.
@@ -78,10 +80,13 @@ pub struct MappingView {
     /// The id of the user who made the assignment.
     assigned_by: i64,
     /// When it was made.
+    #[serde(serialize_with = "instant")]
     assigned_at: DateTime<Utc>,
     /// When it was made.
+    #[serde(serialize_with = "instant")]
     created_at: DateTime<Utc>,
     /// When it was last changed.
+    #[serde(serialize_with = "instant")]
     updated_at: DateTime<Utc>,
 }
 

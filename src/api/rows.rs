@@ -33,7 +33,6 @@ by_the_framework!(
     super::doctors::ChangedDoctorView,
     super::doctors::DoctorView,
     super::invitations::InvitationView,
-    super::mappings::MappingView,
     super::schedules::ChangedHoursView,
     super::schedules::ChangedSchedulingView,
     super::schedules::EnteredTimeOffView,
@@ -57,7 +56,7 @@ macro_rules! by_serde {
     )* };
 }
 
-by_serde!(super::appointments::AppointmentView, super::patients::PatientView);
+by_serde!(super::appointments::AppointmentView, super::mappings::MappingView, super::patients::PatientView);
 
 /// An instant as the framework writes it.
 pub fn instant<S: serde::Serializer>(at: &chrono::DateTime<chrono::Utc>, to: S) -> Result<S::Ok, S::Error> {
@@ -157,11 +156,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{appointments::AppointmentView, patients::PatientView},
+        api::{appointments::AppointmentView, mappings::MappingView, patients::PatientView},
         domain::{
-            AccountId, AppointmentId, DoctorId, Interval, PatientId, SeriesId,
+            AccountId, AppointmentId, DoctorId, Interval, MappingId, PatientId, SeriesId,
             appointments::Appointment,
             lifecycle::Status,
+            mappings::{MappedDoctor, MappedPatient, Mapping, MappingDetails},
             patients::{BirthDate, Gender, Patient, PatientDetails},
         },
     };
@@ -222,6 +222,28 @@ mod tests {
                 created_at: at,
                 updated_at: at,
                 version: 1,
+            }));
+        }
+    }
+
+    #[test]
+    fn serde_writes_mappings_as_the_contract_shows_them() {
+        let at = Utc.with_ymd_and_hms(2030, 1, 31, 9, 30, 0).unwrap();
+        for notes in [None, Some("Prefers \"mornings\"".to_owned())] {
+            assert_alike(&MappingView::from(Mapping {
+                id: MappingId(7),
+                patient: MappedPatient { id: PatientId(1), first_name: "Maya".into(), last_name: "Økafor".into() },
+                doctor: MappedDoctor {
+                    id: DoctorId(2),
+                    first_name: "Ada".into(),
+                    last_name: "Lind".into(),
+                    specialization: "Cardiology".into(),
+                },
+                details: MappingDetails { reason_for_visit: notes.clone(), notes, is_active: true },
+                assigned_by: AccountId(3),
+                assigned_at: at,
+                updated_at: at + chrono::TimeDelta::microseconds(12_345),
+                version: 2,
             }));
         }
     }

@@ -1,19 +1,19 @@
 //! SQL of appointments. An appointment is `own` to its patient's owner and `assigned` to its doctor's
 //! login. New ones are written by [`bookings`](super::bookings).
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, postgres::types::PgRange};
 use uuid::Uuid;
 
 use super::{
-    Error, Page, Result, alarms,
+    Error, Result, alarms,
     calendars::{self, Question},
     changes::{self, Basis, Holding, Outcome},
     history,
 };
 use crate::domain::{
     AccountId, AppointmentId, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
-    appointments::{Amendment, Appointment, AppointmentFilter},
+    appointments::{Amendment, Appointment},
     calendar::{CalendarCopy, SpanChange, Stamp},
     lifecycle::Status,
     proposal::{Proposal, Refusal},
@@ -78,113 +78,6 @@ pub(super) fn interval(range: &PgRange<DateTime<Utc>>) -> Result<Interval> {
 /// An interval as a range to store.
 pub(super) fn range(during: &Interval) -> PgRange<DateTime<Utc>> {
     PgRange::from(during.start()..during.end())
-}
-
-/// The longest span of days that is read by its start. A longer one is read as if no days were asked for.
-const DAYS: Duration = Duration::days(62);
-/// The same for a caller who sees only some patients, because the days hold the appointments of all.
-const OWNERS_DAYS: Duration = Duration::days(7);
-
-/// What a list is read by. Each has its index, whatever else is asked.
-enum Way {
-    OfPatient,
-    OfDoctor,
-    OfDoctorInDays,
-    OfOwner,
-    InDays,
-    OfStatus,
-    Newest,
-}
-
-impl Way {
-    fn of(seen: Visibility, filter: &AppointmentFilter) -> Self {
-        let days = filter.from.zip(filter.to).map(|(from, to)| to - from);
-        let in_days = days.is_some_and(|days| days <= DAYS);
-        let of_doctor = filter.doctor.or(seen.only_doctor()).is_some();
-        if filter.patient.is_some() {
-            Self::OfPatient
-        } else if of_doctor {
-            if in_days { Self::OfDoctorInDays } else { Self::OfDoctor }
-        } else if seen.only_owner().is_some() && days.is_none_or(|days| days > OWNERS_DAYS) {
-            Self::OfOwner
-        } else if in_days {
-            Self::InDays
-        } else if filter.status.is_some() {
-            Self::OfStatus
-        } else {
-            Self::Newest
-        }
-    }
-}
-
-/// The appointments that match and that the caller may see, newest first. A statement for each [`Way`]: a plan is made once
-/// and serves all values, so that what an index is to be read by must not be optional.
-pub async fn list(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    seen: Visibility,
-    filter: &AppointmentFilter,
-    page: Page,
-) -> Result<Vec<Appointment>> {
-    if seen.is_nothing() {
-        return Ok(Vec::new());
-    }
-    // A caller who sees only a doctor's rows asks for that doctor's.
-    let doctor = filter.doctor.or(seen.only_doctor());
-    macro_rules! by {
-        ($way:tt, $order:tt) => {
-            sqlx::query_as!(
-                AppointmentRow,
-                "SELECT a.*
-                 FROM (SELECT * FROM appointments WHERE clinic_id = $1 AND id < $10 AND "
-                    + $way
-                    + $order
-                    + ") AS a
-                 WHERE a.held_until IS NULL
-                   AND ($2 OR a.doctor_id = $4 OR a.patient_owner = $3)
-                   AND ($5::bigint IS NULL OR a.doctor_id = $5)
-                   AND ($6::bigint IS NULL OR a.patient_id = $6)
-                   AND ($7::text IS NULL OR a.status = $7)
-                   AND ($8::timestamptz IS NULL OR a.ends_at > $8)
-                   AND ($9::timestamptz IS NULL OR a.starts_at < $9)
-                 ORDER BY a.id DESC
-                 LIMIT $11",
-                clinic.0,
-                seen.whole_clinic,
-                seen.owner_id(),
-                seen.doctor_id(),
-                doctor.map(|id| id.0),
-                filter.patient.map(|id| id.0),
-                filter.status.map(Status::name),
-                filter.from,
-                filter.to,
-                page.before.unwrap_or(i64::MAX),
-                page.limit,
-            )
-            .fetch_all(db)
-            .await?
-        };
-    }
-    // From the newest on, until there are enough: OFFSET keeps the other conditions out, which the planner takes for so
-    // rare that it would sort all.
-    macro_rules! newest {
-        ($way:tt) => {
-            by!($way, " ORDER BY id DESC OFFSET 0")
-        };
-    }
-    // No appointment is longer than a day.
-    let rows = match Way::of(seen, filter) {
-        Way::OfPatient => newest!("patient_id = $6"),
-        Way::OfDoctor => newest!("doctor_id = $5"),
-        Way::OfDoctorInDays => {
-            by!("doctor_id = $5 AND starts_at > $8::timestamptz - interval '1 day' AND starts_at < $9", "")
-        }
-        Way::OfOwner => newest!("patient_owner = $3"),
-        Way::InDays => by!("starts_at > $8::timestamptz - interval '1 day' AND starts_at < $9", ""),
-        Way::OfStatus => newest!("status = $7"),
-        Way::Newest => newest!("true"),
-    };
-    rows.into_iter().map(AppointmentRow::checked).collect()
 }
 
 /// The appointment, if the caller may see it.

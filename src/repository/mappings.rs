@@ -1,5 +1,7 @@
 //! SQL of mappings. A mapping is `own` to its patient's owner and `assigned` to its doctor's login.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -124,81 +126,183 @@ async fn refusal(db: &mut PgConnection, caller: &Caller, mappable: Visibility, n
     })
 }
 
-/// The mappings that match and that the caller may see, newest first.
-pub async fn list(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    seen: Visibility,
-    filter: &MappingFilter,
-    page: Page,
-) -> Result<Vec<Mapping>> {
-    select(db, clinic, None, seen, filter, page).await
+/// A list that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct MappingList {
+    /// In which clinic.
+    pub clinic: ClinicId,
+    /// Within which rows.
+    pub seen: Visibility,
+    /// Which of them.
+    pub filter: MappingFilter,
+    /// Which page.
+    pub page: Page,
+}
+
+/// What a list is read by. Each has its index, whatever else is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    OfPatient,
+    OfDoctor,
+    OfOwner,
+    Newest,
+}
+
+impl MappingList {
+    /// A caller who sees only a doctor's rows asks for that doctor's.
+    fn doctor(&self) -> Option<DoctorId> {
+        self.filter.doctor.or(self.seen.only_doctor())
+    }
+
+    fn way(&self) -> Way {
+        match (self.filter.patient, self.doctor(), self.seen.only_owner()) {
+            (Some(_), ..) => Way::OfPatient,
+            (None, Some(_), _) => Way::OfDoctor,
+            (None, None, Some(_)) => Way::OfOwner,
+            (None, None, None) => Way::Newest,
+        }
+    }
+
+    /// Whether it reads few rows more than it answers, however large the clinic is.
+    pub fn is_quick(&self) -> bool {
+        let is_filtered = self.filter.is_active.is_some();
+        match self.way() {
+            Way::OfPatient => true,
+            Way::OfDoctor => !is_filtered && (self.seen.whole_clinic || self.seen.only_doctor() == self.doctor()),
+            Way::OfOwner => !is_filtered,
+            Way::Newest => !is_filtered && self.seen.whole_clinic,
+        }
+    }
 }
 
 /// The mapping, if the caller may see it.
 pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: MappingId, seen: Visibility) -> Result<Mapping> {
-    let page = Page { before: None, limit: 1 };
-    let found = select(db, clinic, Some(id), seen, &MappingFilter::default(), page).await?;
-    found.into_iter().next().ok_or(Error::NotFound)
+    let found = sqlx::query_as!(
+        MappingRow,
+        "SELECT m.id, m.patient_id, p.first_name AS patient_first_name, p.last_name AS patient_last_name,
+             m.doctor_id, d.first_name AS doctor_first_name, d.last_name AS doctor_last_name, d.specialization,
+             m.reason_for_visit, m.notes, m.is_active, m.assigned_by, m.assigned_at, m.updated_at, m.version
+         FROM mappings m
+         JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id AND p.deleted_at IS NULL
+         JOIN doctors d ON d.clinic_id = m.clinic_id AND d.id = m.doctor_id AND d.deleted_at IS NULL
+         WHERE m.clinic_id = $1 AND m.id = $2 AND ($3 OR m.patient_owner = $4 OR m.doctor_id = $5)",
+        clinic.0,
+        id.0,
+        seen.whole_clinic,
+        seen.owner_id(),
+        seen.doctor_id(),
+    );
+    Ok(found.fetch_one(db).await?.into())
 }
 
-async fn select(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    id: Option<MappingId>,
-    seen: Visibility,
-    filter: &MappingFilter,
-    page: Page,
-) -> Result<Vec<Mapping>> {
-    if seen.is_nothing() {
-        return Ok(Vec::new());
+/// The mappings that match and that the callers may see, newest first, in the order of the lists. A statement for each
+/// [`Way`]: a plan is made once and serves all values, so that what an index is to be read by must not be optional.
+///
+/// Each list is read under the context of its clinic. The planner needs one too: without any it would expect no rows.
+pub async fn read_all(db: &mut PgConnection, lists: &[MappingList]) -> Result<Vec<Vec<Mapping>>> {
+    let mut found: Vec<Vec<Mapping>> = lists.iter().map(|_| Vec::new()).collect();
+    let mut ways: Vec<_> = lists.iter().filter(|list| !list.seen.is_nothing()).map(MappingList::way).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    for way in ways {
+        read_by(&mut *db, way, lists, &mut found).await?;
     }
-    // A caller who sees only a doctor's rows asks for that doctor's.
-    let doctor = filter.doctor.or(seen.only_doctor());
+    for list in &mut found {
+        list.sort_unstable_by_key(|mapping| Reverse(mapping.id.0));
+    }
+    Ok(found)
+}
+
+/// Reads those of the lists that are read that way.
+async fn read_by(db: &mut PgConnection, way: Way, lists: &[MappingList], found: &mut [Vec<Mapping>]) -> Result<()> {
+    let asked = (0..).zip(lists).filter(|(_, list)| !list.seen.is_nothing() && list.way() == way);
+    let asked: Vec<(i32, &MappingList)> = asked.collect();
+    fn all<T>(asked: &[(i32, &MappingList)], of: impl Fn(&MappingList) -> T) -> Vec<T> {
+        asked.iter().map(|(_, list)| of(list)).collect()
+    }
     // From the newest on, until there are enough: OFFSET keeps the other conditions out, which the planner takes for so rare
     // that it would sort all.
     macro_rules! by {
-        ($way:tt) => {
-            sqlx::query_as!(
-                MappingRow,
-                "SELECT m.id, m.patient_id, p.first_name AS patient_first_name, p.last_name AS patient_last_name,
-                     m.doctor_id, d.first_name AS doctor_first_name, d.last_name AS doctor_last_name, d.specialization,
-                     m.reason_for_visit, m.notes, m.is_active, m.assigned_by, m.assigned_at, m.updated_at, m.version
-                 FROM (SELECT * FROM mappings WHERE clinic_id = $1 AND id < $9 AND "
+        ($way:tt) => {{
+            let rows = sqlx::query!(
+                r#"SELECT q.request AS "request!", m.*
+                 FROM unnest(
+                     $1::bigint[], $2::integer[], $3::boolean[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::boolean[], $9::bigint[], $10::bigint[]
+                 ) AS q (
+                     clinic_id, request, sees_all, owner, sees_doctor, patient, doctor, is_active, before, most
+                 )
+                 CROSS JOIN LATERAL (
+                     SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+                 ) AS c
+                 CROSS JOIN LATERAL (
+                     SELECT m.clinic_id, m.id, m.patient_id, p.first_name AS patient_first_name,
+                         p.last_name AS patient_last_name, m.doctor_id, d.first_name AS doctor_first_name,
+                         d.last_name AS doctor_last_name, d.specialization, m.reason_for_visit, m.notes, m.is_active,
+                         m.assigned_by, m.assigned_at, m.updated_at, m.version
+                     FROM (
+                         SELECT * FROM mappings WHERE clinic_id = c.clinic_id AND id < q.before AND "#
                     + $way
-                    + " ORDER BY id DESC OFFSET 0) AS m
-                 JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id AND p.deleted_at IS NULL
-                 JOIN doctors d ON d.clinic_id = m.clinic_id AND d.id = m.doctor_id AND d.deleted_at IS NULL
-                 WHERE ($2 OR m.patient_owner = $3 OR m.doctor_id = $4)
-                   AND ($5::bigint IS NULL OR m.id = $5)
-                   AND ($6::bigint IS NULL OR m.patient_id = $6)
-                   AND ($7::bigint IS NULL OR m.doctor_id = $7)
-                   AND ($8::boolean IS NULL OR m.is_active = $8)
-                 ORDER BY m.id DESC
-                 LIMIT $10",
-                clinic.0,
-                seen.whole_clinic,
-                seen.owner_id(),
-                seen.doctor_id(),
-                id.map(|id| id.0),
-                filter.patient.map(|id| id.0),
-                doctor.map(|id| id.0),
-                filter.is_active,
-                page.before.unwrap_or(i64::MAX),
-                page.limit,
+                    + " ORDER BY id DESC OFFSET 0
+                     ) AS m
+                     JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id AND p.deleted_at IS NULL
+                     JOIN doctors d ON d.clinic_id = m.clinic_id AND d.id = m.doctor_id AND d.deleted_at IS NULL
+                     WHERE (q.sees_all OR m.patient_owner = q.owner OR m.doctor_id = q.sees_doctor)
+                       AND (q.patient IS NULL OR m.patient_id = q.patient)
+                       AND (q.doctor IS NULL OR m.doctor_id = q.doctor)
+                       AND (q.is_active IS NULL OR m.is_active = q.is_active)
+                     ORDER BY m.id DESC
+                     LIMIT q.most
+                 ) AS m",
+                &all(&asked, |list| list.clinic.0),
+                &asked.iter().map(|(request, _)| *request).collect::<Vec<_>>(),
+                &all(&asked, |list| list.seen.whole_clinic),
+                &all(&asked, |list| list.seen.owner_id()) as &[Option<i64>],
+                &all(&asked, |list| list.seen.doctor_id()) as &[Option<i64>],
+                &all(&asked, |list| list.filter.patient.map(|id| id.0)) as &[Option<i64>],
+                &all(&asked, |list| list.doctor().map(|id| id.0)) as &[Option<i64>],
+                &all(&asked, |list| list.filter.is_active) as &[Option<bool>],
+                &all(&asked, |list| list.page.before.unwrap_or(i64::MAX)),
+                &all(&asked, |list| list.page.limit),
             )
             .fetch_all(db)
-            .await?
-        };
+            .await?;
+            for row in rows {
+                let request = usize::try_from(row.request).ok();
+                let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
+                match list {
+                    Some((list, found)) if list.clinic.0 == row.clinic_id => found.push(
+                        MappingRow {
+                            id: row.id,
+                            patient_id: row.patient_id,
+                            patient_first_name: row.patient_first_name,
+                            patient_last_name: row.patient_last_name,
+                            doctor_id: row.doctor_id,
+                            doctor_first_name: row.doctor_first_name,
+                            doctor_last_name: row.doctor_last_name,
+                            specialization: row.specialization,
+                            reason_for_visit: row.reason_for_visit,
+                            notes: row.notes,
+                            is_active: row.is_active,
+                            assigned_by: row.assigned_by,
+                            assigned_at: row.assigned_at,
+                            updated_at: row.updated_at,
+                            version: row.version,
+                        }
+                        .into(),
+                    ),
+                    _ => return Err(Error::Corrupt("a mapping that nobody asked for".into())),
+                }
+            }
+        }};
     }
-    let rows = match (id, filter.patient, doctor, seen.only_owner()) {
-        (Some(_), ..) => by!("id = $5"),
-        (None, Some(_), ..) => by!("patient_id = $6"),
-        (None, None, Some(_), _) => by!("doctor_id = $7"),
-        (None, None, None, Some(_)) => by!("patient_owner = $3"),
-        (None, None, None, None) => by!("true"),
-    };
-    Ok(rows.into_iter().map(Mapping::from).collect())
+    match way {
+        Way::OfPatient => by!("patient_id = q.patient"),
+        Way::OfDoctor => by!("doctor_id = q.doctor"),
+        Way::OfOwner => by!("patient_owner = q.owner"),
+        Way::Newest => by!("true"),
+    }
+    Ok(())
 }
 
 /// Keeps the row as it is until the transaction ends, and reads it if the caller may see it.

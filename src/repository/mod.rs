@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod alarms;
+pub mod appointment_lists;
 pub mod appointments;
 pub mod audit;
 pub mod batches;

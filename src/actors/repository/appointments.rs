@@ -2,13 +2,16 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Page, Repository, Result};
+use super::{Context, Error, Page, Repository, Result};
 use crate::{
     domain::{
         AppointmentId, Caller, Visibility,
         appointments::{Appointment, AppointmentFilter, Event},
     },
-    repository::{appointments, history},
+    repository::{
+        appointment_lists::{self, AppointmentList},
+        appointments, history,
+    },
 };
 
 impl Repository {
@@ -20,11 +23,15 @@ impl Repository {
         filter: AppointmentFilter,
         page: Page,
     ) -> Result<Vec<Appointment>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| {
-            async move { appointments::list(db, clinic, seen, &filter, page).await }.boxed()
-        })
-        .await
+        let list = AppointmentList { clinic: caller.clinic, seen, filter, page };
+        if list.is_quick() {
+            let _permit = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
+            return self.appointment_lists.ask_any(list).await;
+        }
+        let read = self.read(Context::Clinic(list.clinic), move |db| {
+            async move { appointment_lists::read_all(db, &[list]).await }.boxed()
+        });
+        Ok(read.await?.into_iter().flatten().collect())
     }
 
     /// The appointment, if the caller may see it.

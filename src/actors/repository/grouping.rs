@@ -4,7 +4,10 @@
 use std::{
     future::Future,
     marker::PhantomData,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -50,11 +53,11 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
 }
 
 /// Actors that each own a connection and work in groups; cheap to clone.
-pub(super) struct Grouping<K: Kind>(Arc<[ActorRef<Message<K>>]>);
+pub(super) struct Grouping<K: Kind>(Arc<[ActorRef<Message<K>>]>, Arc<AtomicUsize>);
 
 impl<K: Kind> Clone for Grouping<K> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self(self.0.clone(), self.1.clone())
     }
 }
 
@@ -65,13 +68,22 @@ impl<K: Kind> Grouping<K> {
             let connection = Connection::new(target.clone());
             actors.push(Actor::spawn(None, GroupActor(PhantomData::<K>), connection).await?.0);
         }
-        Ok(Self(actors.into()))
+        Ok(Self(actors.into(), Arc::default()))
     }
 
     /// Asks; items with the same `key` go to the same actor.
     pub(super) async fn ask(&self, key: i64, item: K::Item) -> Result<K::Answer> {
+        self.ask_nth(key.unsigned_abs() as usize, item).await
+    }
+
+    /// Asks; the actors take turns.
+    pub(super) async fn ask_any(&self, item: K::Item) -> Result<K::Answer> {
+        self.ask_nth(self.1.fetch_add(1, Ordering::Relaxed), item).await
+    }
+
+    async fn ask_nth(&self, nth: usize, item: K::Item) -> Result<K::Answer> {
         let (answer, outcome) = oneshot::channel();
-        let actor = &self.0[key.unsigned_abs() as usize % self.0.len()];
+        let actor = &self.0[nth % self.0.len()];
         let message = Message::Ask(Box::new((item, answer)), clock::instant());
         actor.cast(message).map_err(|_| Error::Unavailable)?;
         outcome.await.unwrap_or(Err(Error::OutcomeUnknown))

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Page, Repository, Result};
+use super::{Context, Deleted, Error, Page, Repository, Result};
 use crate::{
     domain::{
         Caller, MappingId, Visibility,
@@ -10,7 +10,7 @@ use crate::{
         fields::FieldErrors,
         mappings::{Mapping, MappingDetails, MappingFilter, NewMapping},
     },
-    repository::mappings,
+    repository::mappings::{self, MappingList},
 };
 
 impl Repository {
@@ -31,11 +31,14 @@ impl Repository {
         filter: MappingFilter,
         page: Page,
     ) -> Result<Vec<Mapping>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| {
-            async move { mappings::list(db, clinic, seen, &filter, page).await }.boxed()
-        })
-        .await
+        let list = MappingList { clinic: caller.clinic, seen, filter, page };
+        if list.is_quick() {
+            let _permit = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
+            return self.mapping_lists.ask_any(list).await;
+        }
+        let read = self
+            .read(Context::Clinic(list.clinic), move |db| async move { mappings::read_all(db, &[list]).await }.boxed());
+        Ok(read.await?.into_iter().flatten().collect())
     }
 
     /// The mapping, if the caller may see it.

@@ -16,9 +16,9 @@ mod grouping;
 mod invitations;
 mod mappings;
 mod patient_pages;
-mod patient_reader;
 mod patients;
 mod queue;
+mod reader;
 mod retries;
 mod schedules;
 mod series;
@@ -47,8 +47,11 @@ use crate::{
         access::{Action, Resource},
     },
     repository::{
+        appointment_lists::AppointmentList,
         audit::{self, Event, Outcome},
         context, housekeeping,
+        mappings::MappingList,
+        patient_groups::Wanted,
     },
 };
 pub use accounts::Entry;
@@ -58,14 +61,14 @@ pub(crate) use calendar_reader::{Asked, Fresh, Read};
 use connection::{Connection, Target};
 use grouping::Grouping;
 use patient_pages::PatientPages;
-use patient_reader::Patients;
 use queue::FairQueue;
+use reader::Reader;
 pub use shared::Shared;
 use worker::{RepositoryWorker, Work};
 
 /// How many pieces of work may wait for a worker.
 const QUEUE_LIMIT: usize = 1024;
-/// How many connections read calendars, as many single patients, and as many pages of them.
+/// How many connections read calendars; as many read single patients, pages of them, and each other kind of list.
 const READERS: usize = 2;
 /// How many changes at once wait for calendars that somebody holds: the other workers are left to those that need not.
 const WAITING_CHANGES: usize = 2;
@@ -80,7 +83,9 @@ pub struct Repository {
     workers: Workers,
     bookings: Grouping<Bookings>,
     calendars: Grouping<Calendars>,
-    patients: Grouping<Patients>,
+    patients: Grouping<Reader<Wanted>>,
+    appointment_lists: Grouping<Reader<AppointmentList>>,
+    mapping_lists: Grouping<Reader<MappingList>>,
     patient_pages: Grouping<PatientPages>,
     waiting: Arc<Semaphore>,
     /// Places for changes that wait for a calendar that somebody holds.
@@ -146,6 +151,8 @@ impl Repository {
             bookings: Grouping::start(of_groups, settings.booking_writers).await?,
             calendars: Grouping::start(target.clone(), READERS).await?,
             patients: Grouping::start(target.clone(), READERS).await?,
+            appointment_lists: Grouping::start(target.clone(), READERS).await?,
+            mapping_lists: Grouping::start(target.clone(), READERS).await?,
             patient_pages: Grouping::start(target, READERS).await?,
             waiting: Arc::new(Semaphore::new(QUEUE_LIMIT)),
             waiting_changes: Arc::new(Semaphore::new(WAITING_CHANGES)),
@@ -157,6 +164,8 @@ impl Repository {
         self.bookings.drain().await;
         self.calendars.drain().await;
         self.patients.drain().await;
+        self.appointment_lists.drain().await;
+        self.mapping_lists.drain().await;
         self.patient_pages.drain().await;
         let _ = self.workers.cast(FactoryMessage::DrainRequests);
         let stopped = self.workers.wait(Some(PATIENCE)).await;

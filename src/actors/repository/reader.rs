@@ -1,0 +1,115 @@
+//! Readers: what is asked for while their connection is busy is one round trip.
+
+use std::marker::PhantomData;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sqlx::PgConnection;
+
+use super::{
+    Context, Error, Result,
+    connection::{Connection, tell},
+    grouping::{Kind, Pending},
+};
+use crate::{
+    domain::{ClinicId, appointments::Appointment, mappings::Mapping, patients::Patient},
+    repository::{
+        appointment_lists::{self, AppointmentList},
+        context,
+        mappings::{self, MappingList},
+        patient_groups::{self, Wanted},
+    },
+};
+
+/// What is read in groups. It costs little each, so that nobody waits long for the others of a group.
+pub(super) trait Asked: Send + Sync + Sized + 'static {
+    /// What the metrics call it.
+    const NAME: &'static str;
+    /// What is answered.
+    type Answer: Send + 'static;
+
+    /// Reads all, each in its own clinic, in their order; `None` where there is none.
+    fn read_all(
+        connection: &mut Connection,
+        asked: Vec<Self>,
+    ) -> impl Future<Output = Result<Vec<Option<Self::Answer>>>> + Send;
+}
+
+impl Asked for Wanted {
+    const NAME: &'static str = "patients";
+    type Answer = Patient;
+
+    async fn read_all(connection: &mut Connection, asked: Vec<Self>) -> Result<Vec<Option<Patient>>> {
+        connection
+            .read(Context::Global, move |db| async move { patient_groups::find_all(db, &asked).await }.boxed())
+            .await
+    }
+}
+
+impl Asked for AppointmentList {
+    const NAME: &'static str = "appointment_lists";
+    type Answer = Vec<Appointment>;
+
+    async fn read_all(connection: &mut Connection, asked: Vec<Self>) -> Result<Vec<Option<Vec<Appointment>>>> {
+        let first = asked.first().map(|list| list.clinic);
+        let lists =
+            planned(connection, first, |db| async move { appointment_lists::read_all(db, &asked).await }.boxed());
+        Ok(lists.await?.into_iter().map(Some).collect())
+    }
+}
+
+impl Asked for MappingList {
+    const NAME: &'static str = "mapping_lists";
+    type Answer = Vec<Mapping>;
+
+    async fn read_all(connection: &mut Connection, asked: Vec<Self>) -> Result<Vec<Option<Vec<Mapping>>>> {
+        let first = asked.first().map(|list| list.clinic);
+        let lists = planned(connection, first, |db| async move { mappings::read_all(db, &asked).await }.boxed());
+        Ok(lists.await?.into_iter().map(Some).collect())
+    }
+}
+
+/// Reads lists of clinics, of which `first` is one.
+async fn planned<T: Send, F>(connection: &mut Connection, first: Option<ClinicId>, read: F) -> Result<T>
+where
+    F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+{
+    let reading = connection.transact(Context::Global, move |db| {
+        async move {
+            if let Some(clinic) = first {
+                context::set(&mut *db, Context::Clinic(clinic), true).await?;
+            }
+            read(db).await
+        }
+        .boxed()
+    });
+    // Nothing was to be committed.
+    reading.await.map_err(|error| if let Error::OutcomeUnknown = error { Error::Unavailable } else { error })
+}
+
+/// Reads what is asked for in groups.
+pub(super) struct Reader<A>(PhantomData<A>);
+
+impl<A: Asked> Kind for Reader<A> {
+    const NAME: &'static str = A::NAME;
+    const LARGEST: usize = 64;
+    type Item = A;
+    type Answer = A::Answer;
+    type Memory = ();
+
+    async fn work(connection: &mut Connection, (): &mut (), group: Vec<Pending<Self>>) {
+        let (asked, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        match A::read_all(connection, asked).await {
+            Ok(found) => {
+                for (answer, found) in answers.into_iter().zip(found) {
+                    let _ = answer.send(found.ok_or(Error::NotFound));
+                }
+            }
+            Err(error) => {
+                tell(&error, A::NAME);
+                for answer in answers {
+                    let _ = answer.send(Err(error.like()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! SQL of lists of appointments: several in one round trip.
+
+use std::cmp::Reverse;
+
+use chrono::{DateTime, Duration, Utc};
+use sqlx::PgConnection;
+
+use super::{Error, Page, Result, appointments::AppointmentRow};
+use crate::domain::{
+    ClinicId, DoctorId, Visibility,
+    appointments::{Appointment, AppointmentFilter},
+    lifecycle::Status,
+};
+
+/// The longest span of days that is read by its start. A longer one is read as if no days were asked for.
+const DAYS: Duration = Duration::days(62);
+/// The same for a caller who sees only some patients, because the days hold the appointments of all.
+const OWNERS_DAYS: Duration = Duration::days(7);
+
+/// A list that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct AppointmentList {
+    /// In which clinic.
+    pub clinic: ClinicId,
+    /// Within which rows.
+    pub seen: Visibility,
+    /// Which of them.
+    pub filter: AppointmentFilter,
+    /// Which page.
+    pub page: Page,
+}
+
+/// What a list is read by. Each has its index, whatever else is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    OfPatient,
+    OfDoctor,
+    OfDoctorInDays,
+    OfOwner,
+    InDays,
+    OfStatus,
+    Newest,
+}
+
+impl AppointmentList {
+    /// A caller who sees only a doctor's rows asks for that doctor's.
+    fn doctor(&self) -> Option<DoctorId> {
+        self.filter.doctor.or(self.seen.only_doctor())
+    }
+
+    fn way(&self) -> Way {
+        let filter = &self.filter;
+        let days = filter.from.zip(filter.to).map(|(from, to)| to - from);
+        let in_days = days.is_some_and(|days| days <= DAYS);
+        if filter.patient.is_some() {
+            Way::OfPatient
+        } else if self.doctor().is_some() {
+            if in_days { Way::OfDoctorInDays } else { Way::OfDoctor }
+        } else if self.seen.only_owner().is_some() && days.is_none_or(|days| days > OWNERS_DAYS) {
+            Way::OfOwner
+        } else if in_days {
+            Way::InDays
+        } else if filter.status.is_some() {
+            Way::OfStatus
+        } else {
+            Way::Newest
+        }
+    }
+
+    /// Whether it reads few rows more than it answers, however large the clinic is.
+    pub fn is_quick(&self) -> bool {
+        let is_filtered = self.filter.status.is_some() || self.filter.from.is_some() || self.filter.to.is_some();
+        match self.way() {
+            Way::OfPatient | Way::OfDoctorInDays => true,
+            Way::OfDoctor => !is_filtered && (self.seen.whole_clinic || self.seen.only_doctor() == self.doctor()),
+            Way::OfOwner => !is_filtered,
+            Way::Newest => !is_filtered && self.seen.whole_clinic,
+            Way::InDays | Way::OfStatus => false,
+        }
+    }
+}
+
+/// The appointments that match and that the callers may see, newest first, in the order of the lists. A statement for each
+/// [`Way`]: a plan is made once and serves all values, so that what an index is to be read by must not be optional.
+///
+/// Each list is read under the context of its clinic. The planner needs one too: without any it would expect no rows.
+pub async fn read_all(db: &mut PgConnection, lists: &[AppointmentList]) -> Result<Vec<Vec<Appointment>>> {
+    let mut found: Vec<Vec<Appointment>> = lists.iter().map(|_| Vec::new()).collect();
+    let mut ways: Vec<_> = lists.iter().filter(|list| !list.seen.is_nothing()).map(AppointmentList::way).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    for way in ways {
+        read_by(&mut *db, way, lists, &mut found).await?;
+    }
+    for list in &mut found {
+        list.sort_unstable_by_key(|appointment| Reverse(appointment.id.0));
+    }
+    Ok(found)
+}
+
+/// Reads those of the lists that are read that way.
+async fn read_by(
+    db: &mut PgConnection,
+    way: Way,
+    lists: &[AppointmentList],
+    found: &mut [Vec<Appointment>],
+) -> Result<()> {
+    let asked = (0..).zip(lists).filter(|(_, list)| !list.seen.is_nothing() && list.way() == way);
+    let asked: Vec<(i32, &AppointmentList)> = asked.collect();
+    fn all<T>(asked: &[(i32, &AppointmentList)], of: impl Fn(&AppointmentList) -> T) -> Vec<T> {
+        asked.iter().map(|(_, list)| of(list)).collect()
+    }
+    macro_rules! by {
+        ($way:tt, $order:tt) => {{
+            let rows = sqlx::query!(
+                r#"SELECT q.request AS "request!", a.*
+                 FROM unnest(
+                     $1::bigint[], $2::integer[], $3::boolean[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::text[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::bigint[]
+                 ) AS q (
+                     clinic_id, request, sees_all, owner, sees_doctor, doctor, patient, status, since, until, before, most
+                 )
+                 CROSS JOIN LATERAL (
+                     SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
+                 ) AS c
+                 CROSS JOIN LATERAL (
+                     SELECT a.*
+                     FROM (SELECT * FROM appointments WHERE clinic_id = c.clinic_id AND id < q.before AND "#
+                    + $way
+                    + $order
+                    + ") AS a
+                     WHERE a.held_until IS NULL
+                       AND (q.sees_all OR a.doctor_id = q.sees_doctor OR a.patient_owner = q.owner)
+                       AND (q.doctor IS NULL OR a.doctor_id = q.doctor)
+                       AND (q.patient IS NULL OR a.patient_id = q.patient)
+                       AND (q.status IS NULL OR a.status = q.status)
+                       AND (q.since IS NULL OR a.ends_at > q.since)
+                       AND (q.until IS NULL OR a.starts_at < q.until)
+                     ORDER BY a.id DESC
+                     LIMIT q.most
+                 ) AS a",
+                &all(&asked, |list| list.clinic.0),
+                &asked.iter().map(|(request, _)| *request).collect::<Vec<_>>(),
+                &all(&asked, |list| list.seen.whole_clinic),
+                &all(&asked, |list| list.seen.owner_id()) as &[Option<i64>],
+                &all(&asked, |list| list.seen.doctor_id()) as &[Option<i64>],
+                &all(&asked, |list| list.doctor().map(|id| id.0)) as &[Option<i64>],
+                &all(&asked, |list| list.filter.patient.map(|id| id.0)) as &[Option<i64>],
+                &all(&asked, |list| list.filter.status.map(Status::name)) as &[Option<&str>],
+                &all(&asked, |list| list.filter.from) as &[Option<DateTime<Utc>>],
+                &all(&asked, |list| list.filter.to) as &[Option<DateTime<Utc>>],
+                &all(&asked, |list| list.page.before.unwrap_or(i64::MAX)),
+                &all(&asked, |list| list.page.limit),
+            )
+            .fetch_all(db)
+            .await?;
+            for row in rows {
+                let request = usize::try_from(row.request).ok();
+                let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
+                match list {
+                    Some((list, found)) if list.clinic.0 == row.clinic_id => found.push(
+                        AppointmentRow {
+                            clinic_id: row.clinic_id,
+                            id: row.id,
+                            reference: row.reference,
+                            doctor_id: row.doctor_id,
+                            patient_id: row.patient_id,
+                            during: row.during,
+                            status: row.status,
+                            reason: row.reason,
+                            created_by: row.created_by,
+                            created_at: row.created_at,
+                            updated_at: row.updated_at,
+                            version: row.version,
+                            series_id: row.series_id,
+                            waitlist_entry_id: row.waitlist_entry_id,
+                            held_until: row.held_until,
+                            calendar_version: row.calendar_version,
+                            starts_at: row.starts_at,
+                            ends_at: row.ends_at,
+                            patient_owner: row.patient_owner,
+                        }
+                        .checked()?,
+                    ),
+                    _ => return Err(Error::Corrupt("an appointment that nobody asked for".into())),
+                }
+            }
+        }};
+    }
+    // From the newest on, until there are enough: OFFSET keeps the other conditions out, which the planner takes for so
+    // rare that it would sort all.
+    macro_rules! newest {
+        ($way:tt) => {
+            by!($way, " ORDER BY id DESC OFFSET 0")
+        };
+    }
+    // No appointment is longer than a day.
+    match way {
+        Way::OfPatient => newest!("patient_id = q.patient"),
+        Way::OfDoctor => newest!("doctor_id = q.doctor"),
+        Way::OfDoctorInDays => {
+            by!("doctor_id = q.doctor AND starts_at > q.since - interval '1 day' AND starts_at < q.until", "")
+        }
+        Way::OfOwner => newest!("patient_owner = q.owner"),
+        Way::InDays => by!("starts_at > q.since - interval '1 day' AND starts_at < q.until", ""),
+        Way::OfStatus => newest!("status = q.status"),
+        Way::Newest => newest!("true"),
+    }
+    Ok(())
+}
