@@ -66,6 +66,21 @@ local function within_hours(s, minutes)
   return from + math.floor(s / a_day) * 86400 + 8 * 3600 + s % a_day * minutes * 60
 end
 
+-- Some clinic with one of its patients, and with one of its doctors.
+local function some_patient(n)
+  local clinic = n % #clinics + 1
+  return clinic, clinics[clinic].patient + shuffled(n, 9973) % patients
+end
+
+local function some_doctor(n)
+  local clinic = n % #clinics + 1
+  return clinic, clinics[clinic].doctor + shuffled(n, 9973) % doctors
+end
+
+local function days(first, count)
+  return os.date("!%Y-%m-%dT%H:%M:%SZ", first), os.date("!%Y-%m-%dT%H:%M:%SZ", first + count * 86400)
+end
+
 local requests = {
   -- The n-th booking is the k-th of its doctor, at a time that no other has.
   free = function(n)
@@ -83,8 +98,7 @@ local requests = {
     return booking(1, 0, n % patients, within_hours(n % 8, 30), 30)
   end,
   patient = function(n)
-    local clinic = n % #clinics + 1
-    local patient = clinics[clinic].patient + shuffled(n, 9973) % patients
+    local clinic, patient = some_patient(n)
     return wrk.format("GET", "/api/patients/" .. patient, headers[clinic])
   end,
   patients = function(n)
@@ -94,26 +108,22 @@ local requests = {
     return wrk.format("GET", "/api/appointments?limit=50", headers[n % #clinics + 1])
   end,
   day = function(n)
-    local clinic = n % #clinics + 1
-    local doctor = clinics[clinic].doctor + shuffled(n, 9973) % doctors
-    local first, last = os.date("!%Y-%m-%dT%H:%M:%SZ", booked_from), os.date("!%Y-%m-%dT%H:%M:%SZ", booked_from + 86400)
-    return wrk.format("GET", string.format("/api/appointments?doctor=%d&from=%s&to=%s", doctor, first, last), headers[clinic])
+    local clinic, doctor = some_doctor(n)
+    local path = string.format("/api/appointments?doctor=%d&from=%s&to=%s", doctor, days(booked_from, 1))
+    return wrk.format("GET", path, headers[clinic])
   end,
   history = function(n)
-    local clinic = n % #clinics + 1
-    local patient = clinics[clinic].patient + shuffled(n, 9973) % patients
+    local clinic, patient = some_patient(n)
     return wrk.format("GET", "/api/appointments?patient=" .. patient, headers[clinic])
   end,
   mappings = function(n)
-    local clinic = n % #clinics + 1
-    local patient = clinics[clinic].patient + shuffled(n, 9973) % patients
+    local clinic, patient = some_patient(n)
     return wrk.format("GET", "/api/mappings?patient=" .. patient, headers[clinic])
   end,
   slots = function(n)
-    local clinic = n % #clinics + 1
-    local doctor = clinics[clinic].doctor + shuffled(n, 9973) % doctors
-    local first, last = os.date("!%Y-%m-%dT%H:%M:%SZ", from), os.date("!%Y-%m-%dT%H:%M:%SZ", from + 7 * 86400)
-    return wrk.format("GET", string.format("/api/doctors/%d/slots?from=%s&to=%s", doctor, first, last), headers[clinic])
+    local clinic, doctor = some_doctor(n)
+    local path = string.format("/api/doctors/%d/slots?from=%s&to=%s", doctor, days(from, 7))
+    return wrk.format("GET", path, headers[clinic])
   end,
 }
 
