@@ -3,7 +3,10 @@
 use sqlx::PgConnection;
 
 use super::{Error, Page, Result, patients::PatientRow};
-use crate::domain::{ClinicId, PatientId, Visibility, patients::Patient};
+use crate::domain::{
+    AccountId, ClinicId, DoctorId, PatientId, Visibility,
+    patients::{Patient, PatientFilter},
+};
 
 /// A row of a function that answers all columns that a patient has.
 macro_rules! patient {
@@ -74,13 +77,33 @@ pub async fn find_all(db: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(found)
 }
 
-/// A page of all patients of a clinic.
+/// A page of patients that costs no more to read than its rows: of a whole clinic, of one owner, or of one doctor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PatientPage {
     /// In which clinic.
     pub clinic: ClinicId,
+    /// Only those of this owner.
+    pub owner: Option<AccountId>,
+    /// Only those assigned to this doctor.
+    pub doctor: Option<DoctorId>,
     /// Which.
     pub page: Page,
+}
+
+impl PatientPage {
+    /// The page that has the patients who match and whom the caller may see, where there is one.
+    pub fn of(clinic: ClinicId, seen: Visibility, filter: &PatientFilter, page: Page) -> Option<Self> {
+        let PatientFilter { search: None, created_by, doctor } = *filter else { return None };
+        let all = Self { clinic, owner: None, doctor: None, page };
+        match (created_by, doctor) {
+            (None, None) if seen.whole_clinic => Some(all),
+            (Some(_), None) if seen.whole_clinic => Some(Self { owner: created_by, ..all }),
+            (None, Some(_)) if seen.whole_clinic => Some(Self { doctor, ..all }),
+            (None, None) if seen.only_owner().is_some() => Some(Self { owner: seen.only_owner(), ..all }),
+            (None, None) if seen.only_doctor().is_some() => Some(Self { doctor: seen.only_doctor(), ..all }),
+            _ => None,
+        }
+    }
 }
 
 /// What became of a page.
@@ -96,14 +119,16 @@ pub enum PageRead {
 pub async fn pages(db: &mut PgConnection, asked: &[(PatientPage, Option<String>)]) -> Result<Vec<PageRead>> {
     // A page of which nothing is told has one row without a patient.
     let rows = sqlx::query!(
-        r#"SELECT request AS "request!", mark, id AS "id?", COALESCE(first_name, '') AS "first_name!", COALESCE(last_name, '') AS "last_name!",
+        r#"SELECT request AS "request!", mark, clinic_id, id AS "id?", COALESCE(first_name, '') AS "first_name!", COALESCE(last_name, '') AS "last_name!",
              date_of_birth, COALESCE(date_of_birth_estimated, false) AS "date_of_birth_estimated!", COALESCE(gender, '') AS "gender!", phone_number,
              email, COALESCE(email_shared, false) AS "email_shared!", address, medical_history, emergency_contact_name,
              emergency_contact_phone, COALESCE(created_by, 0) AS "created_by!", COALESCE(created_at, 'epoch') AS "created_at!",
              COALESCE(updated_at, 'epoch') AS "updated_at!", COALESCE(version, 0) AS "version!"
-         FROM patient_pages($1, $2, $3, $4, $5)"#,
+         FROM patient_pages($1, $2, $3, $4, $5, $6, $7)"#,
         &asked.iter().map(|(asked, _)| asked.clinic.0).collect::<Vec<_>>(),
         &(0..).take(asked.len()).collect::<Vec<i32>>(),
+        &asked.iter().map(|(asked, _)| asked.owner.map(|id| id.0)).collect::<Vec<_>>() as &[Option<i64>],
+        &asked.iter().map(|(asked, _)| asked.doctor.map(|id| id.0)).collect::<Vec<_>>() as &[Option<i64>],
         &asked.iter().map(|(asked, _)| asked.page.before.unwrap_or(i64::MAX)).collect::<Vec<_>>(),
         &asked.iter().map(|(asked, _)| asked.page.limit).collect::<Vec<_>>(),
         &asked.iter().map(|(_, known)| known.clone()).collect::<Vec<_>>() as &[Option<String>],
@@ -113,8 +138,12 @@ pub async fn pages(db: &mut PgConnection, asked: &[(PatientPage, Option<String>)
     let mut pages = Vec::with_capacity(asked.len());
     pages.resize_with(asked.len(), || PageRead::Changed(Vec::new(), None));
     for row in rows {
-        let place = usize::try_from(row.request).ok().and_then(|request| pages.get_mut(request));
-        let place = place.ok_or_else(|| Error::Corrupt("a page that nobody asked for".into()))?;
+        let request = usize::try_from(row.request).ok();
+        let place = request.and_then(|request| Some((asked.get(request)?.0.clinic, pages.get_mut(request)?)));
+        let place = match place {
+            Some((clinic, place)) if row.clinic_id.is_none_or(|id| id == clinic.0) => place,
+            _ => return Err(Error::Corrupt("a page that nobody asked for".into())),
+        };
         match row.id {
             Some(id) => {
                 if let PageRead::Changed(patients, mark) = place {

@@ -69,6 +69,72 @@ async fn pages_that_are_read_in_one_group_are_each_clinics_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_that_are_read_in_one_group_are_each_callers_own() {
+    let app = TestApp::start().await;
+    let mut lists = Vec::new();
+    for name in ["ada", "bea", "cem"] {
+        let admin = app.founder(name).await;
+        let staff = app.user(&admin, &format!("{name}.staff"), "staff").await;
+        let user = app.user(&admin, &format!("{name}.doctor"), "doctor").await;
+        let (doctor, other) = (admin.new_doctor_login(user.id).await, admin.new_doctor().await);
+        let (of_admin, of_staff) = (admin.new_patient().await, staff.new_patient().await);
+        for (patient, doctor) in [(of_admin, doctor), (of_staff, doctor), (of_admin, other)] {
+            admin.new_mapping(patient, doctor).await;
+        }
+        let mut booked = Vec::new();
+        for (doctor, patient, time) in
+            [(doctor, of_admin, "08:00"), (other, of_staff, "09:00"), (doctor, of_staff, "10:00")]
+        {
+            booked.push(admin.new_appointment(doctor, patient, time).await);
+        }
+        let [first, second, third] = booked[..] else { panic!("three appointments") };
+        let day = "from=2031-03-05T00:00:00Z&to=2031-03-06T00:00:00Z";
+        for (caller, path, ids) in [
+            (&admin, "/api/appointments".to_owned(), vec![third, second, first]),
+            (&staff, "/api/appointments".to_owned(), vec![third, second]),
+            (&user, "/api/appointments".to_owned(), vec![third, first]),
+            (&admin, format!("/api/appointments?patient={of_admin}"), vec![first]),
+            (&staff, format!("/api/appointments?patient={of_admin}"), vec![]),
+            (&staff, format!("/api/appointments?patient={of_staff}"), vec![third, second]),
+            (&user, format!("/api/appointments?patient={of_staff}"), vec![third]),
+            (&admin, format!("/api/appointments?doctor={doctor}&{day}"), vec![third, first]),
+            (&staff, format!("/api/appointments?doctor={doctor}&{day}"), vec![third]),
+            (&user, format!("/api/appointments?doctor={other}&{day}"), vec![]),
+            (&admin, format!("/api/appointments?doctor={other}"), vec![second]),
+        ] {
+            lists.push((caller.clone(), path, ids));
+        }
+        for (caller, path, count) in [
+            (&admin, "/api/mappings".to_owned(), 3),
+            (&staff, "/api/mappings".to_owned(), 1),
+            (&user, "/api/mappings".to_owned(), 2),
+            (&admin, format!("/api/mappings?patient={of_admin}"), 2),
+            (&staff, format!("/api/mappings?patient={of_admin}"), 0),
+            (&user, format!("/api/mappings?doctor={other}"), 0),
+            (&staff, "/api/patients".to_owned(), 1),
+            (&user, "/api/patients".to_owned(), 2),
+            (&admin, format!("/api/doctors/{other}/patients"), 1),
+        ] {
+            let alone = caller.get(&path).await.expect(200).ids();
+            assert_eq!(alone.len(), count, "{path}");
+            lists.push((caller.clone(), path, alone));
+        }
+    }
+    let mut asking = tokio::task::JoinSet::new();
+    for n in 0..6 * lists.len() {
+        // Neighbours are of different clinics.
+        let (caller, path, ids) = lists[n * 7 % lists.len()].clone();
+        asking.spawn(async move {
+            let answer = caller.get(&path).await.expect(200);
+            assert_eq!(answer.ids(), ids, "{path}: {}", answer.text);
+        });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked.expect("an answer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_patients_shows_every_change_whoever_made_it() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
@@ -106,6 +172,39 @@ async fn a_page_of_patients_shows_every_change_whoever_made_it() {
     assert_eq!(names().await, ["Second", "Changed"]);
     admin.new_patient().await;
     assert_eq!(names().await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_an_owner_or_of_a_doctor_shows_every_change_too() {
+    let app = TestApp::start().await;
+    let admin = app.founder("ada").await;
+    let staff = app.user(&admin, "staff", "staff").await;
+    let user = app.user(&admin, "doctor", "doctor").await;
+    let doctor = admin.new_doctor_login(user.id).await;
+    let (first, second) = (staff.new_patient().await, staff.new_patient().await);
+    let of = |caller: &crate::support::Session| {
+        let caller = caller.clone();
+        async move { caller.get("/api/patients").await.expect(200).ids() }
+    };
+    for _ in 0..2 {
+        assert_eq!((of(&staff).await, of(&user).await), (vec![second, first], vec![]));
+    }
+    let mapping = admin.new_mapping(first, doctor).await;
+    assert_eq!(of(&user).await, [first]);
+    admin.new_mapping(second, doctor).await;
+    assert_eq!(of(&user).await, [second, first]);
+    staff.patch(&format!("/api/patients/{first}"), json!({ "first_name": "Changed" })).await.expect(200);
+    for caller in [&staff, &user] {
+        assert_eq!(caller.get("/api/patients").await.expect(200).body[1]["first_name"], "Changed");
+    }
+    admin.patch(&format!("/api/mappings/{mapping}"), json!({ "is_active": false })).await.expect(200);
+    assert_eq!(of(&user).await, [second]);
+    admin.patch(&format!("/api/mappings/{mapping}"), json!({ "is_active": true })).await.expect(200);
+    assert_eq!(of(&user).await, [second, first]);
+    admin.post(&format!("/api/patients/{second}/transfer"), json!({ "user": admin.id })).await.expect(200);
+    assert_eq!(of(&staff).await, [first]);
+    admin.delete(&format!("/api/patients/{first}")).await.expect(204);
+    assert_eq!((of(&staff).await, of(&user).await), (vec![], vec![second]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,7 +45,10 @@ async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usiz
         });
         let (name, value) = constant.unwrap_or_default();
         let body = if name.is_empty() { body } else { body.replace(&name, &value) };
-        let statement = body.split_once("RETURN QUERY").and_then(|(_, rest)| rest.rsplit_once(';'));
+        let statement = body.split_once("RETURN QUERY").and_then(|(_, rest)| {
+            // What comes after it clears the context.
+            rest.split_once(";\n    PERFORM").or_else(|| rest.rsplit_once(';'))
+        });
         let mut parts = statement.expect("RETURN QUERY …; END").0.split("unnest(");
         let mut prepared = parts.next().expect("what comes before").to_owned();
         for part in parts {
@@ -130,11 +133,14 @@ const FILL: &str = "
 struct List(&'static str, &'static str, &'static str);
 
 /// `seen` is written as the parameters `whole clinic, owner, doctor`.
-const LISTS: [List; 18] = [
+const LISTS: [List; 21] = [
+    List("array_agg(p.id) AS ids", "NULL, NULL", "patients_pkey"),
+    List("array_agg(p.id) AS ids", "4, NULL", "patients_of_owner"),
+    List("array_agg(p.id) AS ids", "NULL, 3", "mappings_of_doctor"),
     List("FROM patients p … AND true ORDER", "true, NULL, NULL, NULL, NULL, NULL, MAX", "patients_pkey"),
     List("FROM patients p … AND p.created_by = $6 ORDER", "false, 4, NULL, NULL, 4, NULL, MAX", "patients_of_owner"),
     List("FROM patients p … AND p.created_by = $6 ORDER", "false, 20, NULL, NULL, 20, NULL, MAX", "patients_of_owner"),
-    List("FROM mappings m … ORDER BY m.patient_id", "false, NULL, 3, NULL, NULL, 3, MAX", "mappings_of_doctor"),
+    List("m.doctor_id = $7 … ORDER BY m.patient_id", "false, NULL, 3, NULL, NULL, 3, MAX", "mappings_of_doctor"),
     List(
         "mappings … q.before AND doctor_id = q.doctor ORDER",
         "false, NULL, 3, NULL, 3, NULL, MAX",
@@ -227,7 +233,9 @@ async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
     let planner = "SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1; SET ROLE clinicd_app;
                    SET app.clinic_id = '1'";
     sqlx::raw_sql(planner).execute(&mut db).await.unwrap();
-    let statements: Vec<String> = statements().into_keys().collect();
+    let mut statements = statements();
+    statements.extend(statements_of_functions(&mut db).await);
+    let statements: Vec<String> = statements.into_keys().collect();
     for List(told_by, parameters, index) in LISTS {
         let parts: Vec<_> = told_by.split(" … ").collect();
         let flat = |statement: &str| statement.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -236,9 +244,15 @@ async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
         assert_eq!(found.len(), 1, "one statement is told by {told_by}");
         let parameters = parameters.replace("MAX", "9223372036854775807");
         let execute = if found[0].contains("unnest(") {
-            // A group of one list.
+            // A group of one list; a page of patients that is not known.
             let arrays = parameters.split(", ").map(|value| format!("'{{{value}}}'")).collect::<Vec<_>>().join(", ");
-            format!("EXECUTE s('{{1}}', '{{0}}', {arrays}, '{{{LIMIT}}}')")
+            let is_page = found[0].contains("q.known");
+            let last = if is_page {
+                format!("'{{9223372036854775807}}', '{{{LIMIT}}}', '{{NULL}}'")
+            } else {
+                format!("'{{{LIMIT}}}'")
+            };
+            format!("EXECUTE s('{{1}}', '{{0}}', {arrays}, {last})")
         } else {
             format!("EXECUTE s(1, {parameters}, {LIMIT})")
         };

@@ -3,7 +3,7 @@
 //!
 //! The statement begins after all of a group have asked, so that each sees at least what was committed before they
 //! did. The database says of each page whether it is still what is remembered. It reads pages that cost no more than
-//! their rows: those of whoever sees the whole clinic, without a filter. Other lists are the workers' work.
+//! their rows: of a whole clinic, of one owner, or of one doctor. Other lists are the workers' work.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const REMEMBERED: usize = 256;
 /// A page with more text, in bytes, is not remembered.
 const LONGEST: usize = 64 * 1024;
 
-/// Pages of all patients of a clinic.
+/// Pages of patients.
 pub(super) struct PatientPages;
 
 type Rows = Arc<Shared<Patient>>;
@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn a_page_is_remembered_for_its_connection_and_its_day() {
-        let page = PatientPage { clinic: ClinicId(1), page: Page { before: None, limit: 51 } };
+        let page =
+            PatientPage { clinic: ClinicId(1), owner: None, doctor: None, page: Page { before: None, limit: 51 } };
         let day = |day| NaiveDate::from_ymd_opt(2030, 1, day).unwrap();
         let mut memory = Memory::default();
         memory.keep_only_of(1, day(1));
@@ -140,7 +141,12 @@ mod tests {
     #[test]
     fn no_more_pages_are_remembered_than_may_be_and_the_oldest_go_first() {
         let mut memory = Memory::default();
-        let page = |clinic| PatientPage { clinic: ClinicId(clinic), page: Page { before: None, limit: 51 } };
+        let page = |clinic| PatientPage {
+            clinic: ClinicId(clinic),
+            owner: None,
+            doctor: None,
+            page: Page { before: None, limit: 51 },
+        };
         let all = 2 * REMEMBERED as i64;
         for clinic in 0..all {
             memory.keep(page(clinic), "mark".into(), Arc::new(Vec::new().into()));

@@ -37,9 +37,11 @@ impl Repository {
         page: Page,
     ) -> Result<Arc<Shared<Patient>>> {
         let clinic = caller.clinic;
-        if seen.whole_clinic && filter == PatientFilter::default() {
+        if let Some(page) = PatientPage::of(clinic, seen, &filter, page) {
             let _permit = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
-            return self.patient_pages.ask(clinic.0, PatientPage { clinic, page }).await;
+            // The same page is always asked of the same reader, which remembers it.
+            let key = clinic.0 + page.owner.map_or(0, |id| id.0) + page.doctor.map_or(0, |id| id.0);
+            return self.patient_pages.ask(key, page).await;
         }
         let rows = self.read(Context::Clinic(clinic), move |db| {
             async move { patients::list(db, clinic, seen, &filter, page).await }.boxed()
