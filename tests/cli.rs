@@ -187,6 +187,29 @@ fn the_private_cluster_ends_with_the_program_and_survives_its_being_killed() {
 }
 
 #[test]
+fn a_private_cluster_that_dies_is_mended_while_the_program_serves() {
+    let folder = Folder::new("mended");
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
+    assert_eq!(serving.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
+    let postmaster = || {
+        let file = std::fs::read_to_string(folder.0.join(".clinicd/postgres/data/postmaster.pid")).unwrap_or_default();
+        file.lines().next().and_then(|line| line.parse::<i32>().ok())
+    };
+    let died = postmaster().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(died), nix::sys::signal::Signal::SIGKILL).unwrap();
+    wait_until("another one starts", || postmaster().is_some_and(|pid| ![died, i32::MAX].contains(&pid)));
+    wait_until("it is mended", || serving.ask("GET", "/readyz", None, None).0 == 200);
+    assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
+    let (code, log) = serving.stop(SIGTERM);
+    assert_eq!(code, Some(0));
+    for line in ["the local PostgreSQL has died", "the local PostgreSQL runs again"] {
+        assert_eq!(log.matches(line).count(), 1, "{log}");
+    }
+    wait_until("it is stopped all the same", || !cluster_runs(&folder));
+}
+
+#[test]
 fn two_checkouts_run_at_once_and_know_nothing_of_each_other() {
     let (one, other) = (Folder::new("one"), Folder::new("other"));
     let (first, second) = (Serving::start(&one, &["--no-demo"]), Serving::start(&other, &["--no-demo"]));

@@ -87,6 +87,13 @@ impl Database {
         ])
     }
 
+    /// From now on the private local cluster is not started again where it dies: the program is about to stop.
+    pub fn leave_alone(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.leave_alone();
+        }
+    }
+
     /// Stops the private local cluster, if there is one and nobody else uses it.
     pub async fn close(self) {
         if let Some(cluster) = self.cluster

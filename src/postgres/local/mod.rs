@@ -13,7 +13,9 @@
 //! ```
 
 mod account;
+mod error;
 mod programs;
+mod supervisor;
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -21,10 +23,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use account::{Account, place, private_folder};
+pub use error::LocalClusterError;
+use error::{At, Result};
 use programs::find_binaries;
+use supervisor::Supervisor;
 
 const PORT: u16 = 5432;
 const USER: &str = "clinicd";
@@ -39,71 +45,21 @@ const SYSTEM_FOLDER: &str = "/var/lib/clinicd";
 const MAX_SOCKET_PATH: usize = 103;
 /// How long a server that is already on its way up or down may take until it can be used.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to wait for backends that outlived a killed server to notice and leave.
+/// How long to wait for backends that outlived a killed server to notice and leave, before they are killed.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for them altogether.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the local cluster could not be started or stopped.
-#[allow(missing_docs, reason = "the messages say what the fields are")]
-#[derive(Debug, thiserror::Error)]
-pub enum LocalClusterError {
-    /// No folder with PostgreSQL's server programs was found.
-    #[error(
-        "PostgreSQL is not installed: run `apt-get install postgresql`, or set CLINICD_PG_BIN to the folder of its programs"
-    )]
-    NoBinaries,
-    /// The existing cluster was made by a major version whose programs are not installed.
-    #[error("{} was made by PostgreSQL {major}, which is not installed: run `apt-get install postgresql-{major}`, or set CLINICD_PG_BIN to the folder of its programs", data.display())]
-    MissingVersion { data: PathBuf, major: u32 },
-    /// Running as root, and neither of the accounts PostgreSQL could run as exists.
-    #[error("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as")]
-    NoUnprivilegedUser,
-    /// The account that owns an existing cluster can no longer enter its folder.
-    #[error("the user with id {uid}, who owns the PostgreSQL cluster in {}, cannot enter that folder: check the permissions of the folders above it", path.display())]
-    Unreachable { path: PathBuf, uid: u32 },
-    /// A folder meant to be private to the cluster is not a folder, or belongs to somebody else.
-    #[error("{} is not a folder that belongs to the user PostgreSQL runs as (id {uid})", path.display())]
-    NotOurs { path: PathBuf, uid: u32 },
-    /// Creating the cluster failed.
-    #[error("initdb failed: {output}")]
-    Initdb { output: String },
-    /// The server did not start; `log` holds the last lines it wrote.
-    #[error("PostgreSQL did not start: {log}")]
-    Start { log: String },
-    /// The server runs, but does not answer or does not let the database be created.
-    #[error("the local PostgreSQL does not answer: {output}")]
-    Query { output: String },
-    /// The server did not stop.
-    #[error("PostgreSQL did not stop: {output}")]
-    Stop { output: String },
-    /// A file, folder or program could not be used.
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
-    /// The runtime was shut down before the work was done.
-    #[error("interrupted by the shutdown of the runtime")]
-    Interrupted,
-}
-
-type Result<T, E = LocalClusterError> = std::result::Result<T, E>;
-
-/// Names the path an I/O error is about.
-trait At<T> {
-    fn at(self, path: &Path) -> Result<T>;
-}
-
-impl<T> At<T> for io::Result<T> {
-    fn at(self, path: &Path) -> Result<T> {
-        self.map_err(|source| LocalClusterError::Io { path: path.to_owned(), source })
-    }
-}
-
-/// A running PostgreSQL cluster, private to one data folder and shared by the processes that use that folder.
+/// A running PostgreSQL cluster, private to one data folder and shared by the processes that use that folder. Its server is
+/// started again where it dies.
 ///
 /// Dropping it without [`stop`](Self::stop) leaves the server running; the next [`start`](Self::start) finds it.
 #[derive(Debug)]
 pub struct LocalCluster {
-    server: Server,
+    server: Arc<Server>,
     users_lock: File,
     start_lock_path: PathBuf,
+    supervisor: Supervisor,
 }
 
 impl LocalCluster {
@@ -114,7 +70,10 @@ impl LocalCluster {
     /// Any [`LocalClusterError`] but [`Stop`](LocalClusterError::Stop).
     pub async fn start(data_dir: &Path) -> Result<Self> {
         let data_dir = data_dir.to_owned();
-        blocking(move || Self::start_blocking(&data_dir)).await
+        let (server, users_lock, start_lock_path) = blocking(move || start_blocking(&data_dir)).await?;
+        let server = Arc::new(server);
+        let supervisor = Supervisor::start(server.clone(), start_lock_path.clone());
+        Ok(Self { server, users_lock, start_lock_path, supervisor })
     }
 
     /// The folder of the Unix socket.
@@ -137,6 +96,11 @@ impl LocalCluster {
         USER
     }
 
+    /// From now on the server is not started again where it dies.
+    pub fn leave_alone(&self) {
+        self.supervisor.end();
+    }
+
     /// Stops the server, ending open connections, unless another process still uses it.
     ///
     /// # Errors
@@ -144,6 +108,7 @@ impl LocalCluster {
     /// [`LocalClusterError::Stop`] when the server is still running after a minute, [`LocalClusterError::Io`] when
     /// its programs or the lock files cannot be used.
     pub async fn stop(self) -> Result<()> {
+        self.leave_alone();
         blocking(move || {
             let _start_lock = lock(&self.start_lock_path, File::lock)?;
             // Turning the shared lock into an exclusive one succeeds for the last user only.
@@ -158,21 +123,22 @@ impl LocalCluster {
         })
         .await
     }
+}
 
-    fn start_blocking(data_dir: &Path) -> Result<Self> {
-        fs::create_dir_all(data_dir).at(data_dir)?;
-        let data_dir = data_dir.canonicalize().at(data_dir)?;
+/// Starts the server. Answers it with the lock of its users, which is held from now on, and the path of the start lock.
+fn start_blocking(data_dir: &Path) -> Result<(Server, File, PathBuf)> {
+    fs::create_dir_all(data_dir).at(data_dir)?;
+    let data_dir = data_dir.canonicalize().at(data_dir)?;
 
-        // The kernel drops these locks when their holder dies, however it dies, so they are never stale.
-        let start_lock_path = data_dir.join("local.start.lock");
-        let _start_lock = lock(&start_lock_path, File::lock)?;
-        let users_lock = lock(&data_dir.join("local.lock"), File::lock_shared)?;
+    // The kernel drops these locks when their holder dies, however it dies, so they are never stale.
+    let start_lock_path = data_dir.join("local.start.lock");
+    let _start_lock = lock(&start_lock_path, File::lock)?;
+    let users_lock = lock(&data_dir.join("local.lock"), File::lock_shared)?;
 
-        let server = Server::prepare(&data_dir)?;
-        server.ensure_running()?;
-        server.ensure_database()?;
-        Ok(Self { server, users_lock, start_lock_path })
-    }
+    let server = Server::prepare(&data_dir)?;
+    server.ensure_running()?;
+    server.ensure_database()?;
+    Ok((server, users_lock, start_lock_path))
 }
 
 /// Everything needed to run PostgreSQL's programs on one cluster. Its methods block, and expect the start lock held.
@@ -275,6 +241,9 @@ impl Server {
         let log = String::from_utf8_lossy(log.get(log_start as usize..).unwrap_or_default()).into_owned();
         // Backends that outlived a killed server keep the cluster locked until they notice.
         if log.contains("is still in use") && began.elapsed() < ORPHAN_TIMEOUT {
+            if began.elapsed() > ORPHAN_PATIENCE {
+                self.kill_orphans()?;
+            }
             return Ok(());
         }
         // A pg_ctl whose parent was killed may have been first, or a long recovery is still going on.
@@ -307,6 +276,19 @@ impl Server {
         let script = r#"test "/proc/$1/cwd" -ef data || { sed -i '1s/.*/2147483647/' data/postmaster.pid; exit 1; }"#;
         let mut command = self.account.command(Path::new("sh"), &self.base);
         Ok(output_of(command.args(["-c", script, "sh", &pid.to_string()]))?.status.success())
+    }
+
+    /// Kills the backends that outlived their server: what they were at is undone by the recovery that follows. By their title
+    /// they are not taken for a server that somebody starts just now.
+    fn kill_orphans(&self) -> Result<()> {
+        if self.is_running()? {
+            return Ok(());
+        }
+        let script = r#"for process in /proc/[0-9]*; do
+            test "$process/cwd" -ef data && grep -q '^postgres: ' "$process/cmdline" && kill -KILL "${process#/proc/}"
+        done; true"#;
+        let mut command = self.account.command(Path::new("sh"), &self.base);
+        output_of(command.args(["-c", script])).map(drop)
     }
 
     fn ensure_database(&self) -> Result<()> {

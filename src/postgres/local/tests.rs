@@ -1,5 +1,9 @@
 //! The private cluster, started for real.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::time::sleep;
+
 use super::*;
 
 /// A data folder of one test, removed at its end.
@@ -73,5 +77,65 @@ async fn the_log_repeats_no_row_and_nobody_else_can_lock_the_cluster() {
         let mode = fs::metadata(scratch.0.join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+    cluster.stop().await.unwrap();
+}
+
+/// The server's first process.
+fn postmaster(cluster: &LocalCluster) -> Pid {
+    let file = fs::read_to_string(cluster.server.base.join(DATA).join("postmaster.pid")).unwrap();
+    Pid::from_raw(file.lines().next().unwrap().parse().unwrap())
+}
+
+/// Asks until the cluster answers, for as long as any machine takes to start a server.
+async fn answers(cluster: &LocalCluster, sql: &str) -> String {
+    let began = crate::clock::instant();
+    loop {
+        match cluster.server.query(sql) {
+            Ok(answer) => return answer,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_is_started_again_also_by_two_that_see_it() {
+    let scratch = Scratch::new("mended");
+    let first = LocalCluster::start(&scratch.0).await.unwrap();
+    let second = LocalCluster::start(&scratch.0).await.unwrap();
+    first.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
+    for _ in 0..2 {
+        let died = postmaster(&first);
+        kill(died, Signal::SIGKILL).unwrap();
+        assert_eq!(answers(&second, "SELECT answer FROM kept").await, "42");
+        assert_ne!(postmaster(&first), died);
+    }
+    first.stop().await.unwrap();
+    assert_eq!(second.server.query("SELECT answer FROM kept").unwrap(), "42");
+    second.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backends_that_outlive_their_server_do_not_keep_it_down() {
+    let scratch = Scratch::new("orphans");
+    let cluster = LocalCluster::start(&scratch.0).await.unwrap();
+    // It runs as the server's account, and only SIGKILL ends it.
+    let checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
+    let checkpointer: i32 = cluster.server.query(checkpointer).unwrap().parse().unwrap();
+    kill(Pid::from_raw(checkpointer), Signal::SIGSTOP).unwrap();
+    kill(postmaster(&cluster), Signal::SIGKILL).unwrap();
+    assert_eq!(answers(&cluster, "SELECT 1").await, "1");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_left_alone_stays_down() {
+    let scratch = Scratch::new("alone");
+    let cluster = LocalCluster::start(&scratch.0).await.unwrap();
+    cluster.leave_alone();
+    kill(postmaster(&cluster), Signal::SIGKILL).unwrap();
+    // Several times as long as it takes to see it.
+    sleep(Duration::from_secs(3)).await;
+    assert!(!cluster.server.is_running().unwrap());
     cluster.stop().await.unwrap();
 }
