@@ -53,7 +53,7 @@ fn activation(criterion: &mut Criterion) {
     }
     group.finish();
     runtime.block_on(async {
-        repository.drain().await;
+        repository.drain(clinicd::clock::instant() + std::time::Duration::from_secs(10)).await;
         database.close().await;
     });
     let _ = std::fs::remove_dir_all(folder);

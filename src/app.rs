@@ -1,11 +1,20 @@
 //! Builds everything and joins it: start, serve, drain, stop.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use poem::{
     Server,
     listener::{Acceptor, Listener, TcpListener},
+};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout_at},
 };
 
 use crate::{
@@ -18,6 +27,7 @@ use crate::{
     api::{self, Parts, Services},
     authn::{Authn, AuthnError, PasswordError, Passwords},
     authz::{Gate, Policy, PolicyError},
+    clock,
     config::{DatabaseSettings, Environment, Settings},
     demo,
     postgres::{Database, DatabaseError, schema_version},
@@ -31,8 +41,15 @@ fn hashing_permits() -> usize {
 }
 /// How many connections book.
 const BOOKING_WRITERS: usize = 2;
-/// How long requests may take to finish after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(15);
+/// After the signal to stop, whatever the database does: how long requests may take to finish by themselves; those that have
+/// not are told that their outcome is not known.
+const ANSWERED: Duration = Duration::from_secs(8);
+/// By when the last answer is sent, however slowly its client reads.
+const SENT: Duration = Duration::from_secs(9);
+/// By when the work behind the requests is done.
+const DONE: Duration = Duration::from_secs(11);
+/// By when the private cluster is stopped, and with it the program.
+const STOPPED: Duration = Duration::from_secs(14);
 
 /// Why the program does not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +81,9 @@ pub enum StartError {
     /// Serving ended with an error.
     #[error("serving: {0}")]
     Serve(std::io::Error),
+    /// The program was told to stop, and could not finish all in time.
+    #[error("stopped before this was done: {0}")]
+    Unfinished(String),
 }
 
 /// The program, ready to work; nothing listens yet.
@@ -73,6 +93,8 @@ pub struct App {
     waitlist: Waitlist,
     housekeeping: Housekeeping,
     database: Database,
+    /// Whether nobody had an account when it was built.
+    is_empty: bool,
 }
 
 impl App {
@@ -87,9 +109,9 @@ impl App {
         });
         let database = open(&settings.database, settings.database.database_url.as_ref()).await?;
         match join(settings, policy, &database).await {
-            Ok((services, waitlist)) => {
+            Ok((services, waitlist, is_empty)) => {
                 let housekeeping = Housekeeping::start(services.repository.clone());
-                Ok(Self { services, waitlist, housekeeping, database })
+                Ok(Self { services, waitlist, housekeeping, database, is_empty })
             }
             Err(error) => {
                 // A cluster of our own was started for nothing.
@@ -99,19 +121,31 @@ impl App {
         }
     }
 
-    /// Listens, says where, and serves until `stop`; then finishes what is under way and closes everything.
+    /// Listens, says where, and serves until `stop`; then finishes what is under way and closes everything, within
+    /// [`STOPPED`].
     ///
     /// # Errors
-    /// Where the address cannot be had.
+    /// Where the address cannot be had, and where something could not be finished in time.
     pub async fn serve(
         self,
         settings: &Settings,
         listening: impl FnOnce(SocketAddr, Option<demo::Logins>),
         stop: impl Future<Output = ()>,
     ) -> Result<(), StartError> {
-        let served = self.answer(settings, listening, stop).await;
-        self.close().await;
-        served
+        let (last_call, is_last_call) = watch::channel(false);
+        let mut asked = None;
+        let stop = async {
+            stop.await;
+            asked = Some(clock::instant());
+            self.database.leave_alone();
+            tokio::spawn(async move {
+                sleep(ANSWERED).await;
+                last_call.send_replace(true);
+            });
+        };
+        let served = self.answer(settings, listening, stop, is_last_call).await;
+        let closed = self.close_after(asked.unwrap_or_else(clock::instant)).await;
+        served.and(closed)
     }
 
     async fn answer(
@@ -119,31 +153,64 @@ impl App {
         settings: &Settings,
         listening: impl FnOnce(SocketAddr, Option<demo::Logins>),
         stop: impl Future<Output = ()>,
+        mut is_last_call: watch::Receiver<bool>,
     ) -> Result<(), StartError> {
         let unheard = |error| StartError::Listen(settings.listen, error);
         let acceptor = TcpListener::bind(settings.listen).into_acceptor().await.map_err(unheard)?;
         let address = acceptor.local_addr().iter().find_map(|at| at.as_socket_addr().copied());
-        let endpoint = api::endpoint(self.services.clone(), &settings.cors_origins)?;
-        let is_empty = !self.services.repository.has_accounts().await?;
+        let endpoint = api::endpoint(self.services.clone(), &settings.cors_origins, is_last_call.clone())?;
         let wants_demo = settings.environment == Environment::Development && !settings.no_demo;
-        let logins = match is_empty && wants_demo {
-            true => demo::fill(&self.services).await,
-            false => None,
+        tokio::pin!(stop);
+        let mut is_stopping = false;
+        let logins = if self.is_empty && wants_demo {
+            let filling = demo::fill(&self.services);
+            tokio::pin!(filling);
+            tokio::select! {
+                logins = &mut filling => logins,
+                // Half a demo would be taken for a clinic.
+                () = &mut stop => {
+                    is_stopping = true;
+                    tokio::select! {
+                        logins = filling => logins,
+                        _ = is_last_call.wait_for(|is_last_call| *is_last_call) => None,
+                    }
+                }
+            }
+        } else {
+            None
         };
+        if is_stopping {
+            return Ok(());
+        }
         listening(address.unwrap_or(settings.listen), logins);
         Server::new_with_acceptor(acceptor)
-            .run_with_graceful_shutdown(endpoint, stop, Some(DRAIN))
+            .run_with_graceful_shutdown(endpoint, stop, Some(SENT))
             .await
             .map_err(StartError::Serve)
     }
 
     /// Finishes what is under way and closes everything.
-    pub async fn close(self) {
+    ///
+    /// # Errors
+    /// Where something could not be finished in time.
+    pub async fn close(self) -> Result<(), StartError> {
+        self.close_after(clock::instant()).await
+    }
+
+    async fn close_after(self, asked: Instant) -> Result<(), StartError> {
         self.housekeeping.stop();
-        self.waitlist.drain().await;
-        self.services.schedules.drain().await;
-        self.services.repository.drain().await;
-        self.database.close().await;
+        let mut unfinished = Vec::new();
+        let mut note = |what, is_done: bool| {
+            if !is_done {
+                unfinished.push(what)
+            }
+        };
+        let deadline = asked + DONE;
+        note("offers to those who wait", self.waitlist.drain(deadline).await);
+        note("schedules", self.services.schedules.drain(deadline).await);
+        note("work for the database", self.services.repository.drain(deadline).await);
+        note("the local PostgreSQL", timeout_at((asked + STOPPED).into(), self.database.close()).await.is_ok());
+        if unfinished.is_empty() { Ok(()) } else { Err(StartError::Unfinished(unfinished.join(", "))) }
     }
 }
 
@@ -152,7 +219,7 @@ async fn join(
     settings: &Settings,
     policy: Arc<Policy>,
     database: &Database,
-) -> Result<(Services, Waitlist), StartError> {
+) -> Result<(Services, Waitlist, bool), StartError> {
     match settings.environment {
         Environment::Development => migrate(&settings.database, database).await?,
         Environment::Production => database.require_migrated().await?,
@@ -163,7 +230,7 @@ async fn join(
         booking_writers: BOOKING_WRITERS,
     })
     .await?;
-    repository.ping().await?;
+    let is_empty = !repository.has_accounts().await?;
     let schedules = Schedules::start(repository.clone(), Limits::default()).await?;
     let hold = TimeDelta::minutes(settings.waitlist_hold_minutes.into());
     let waitlist = Waitlist::start(repository.clone(), schedules.clone(), hold, database.options()).await?;
@@ -174,6 +241,7 @@ async fn join(
         Parts { authn, gate, repository, schedules, metrics: telemetry::metrics, schema_version: schema_version() }
             .into(),
         waitlist,
+        is_empty,
     ))
 }
 

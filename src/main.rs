@@ -4,8 +4,10 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> std::process::ExitCode {
+/// How long what still blocks a thread is waited for at the end, such as a private cluster that is just starting.
+const BLOCKED: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn main() -> std::process::ExitCode {
     // A `.env` file in the working folder counts as environment; what is set already goes first.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
@@ -13,5 +15,14 @@ async fn main() -> std::process::ExitCode {
         eprintln!("clinicd: .env: {error}");
         return std::process::ExitCode::from(2);
     }
-    clinicd::cli::run().await
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("clinicd: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(clinicd::cli::run());
+    runtime.shutdown_timeout(BLOCKED);
+    code
 }

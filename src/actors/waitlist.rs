@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
@@ -60,9 +60,9 @@ impl Waitlist {
         Ok(Self(actor))
     }
 
-    /// Ends after what it is at.
-    pub async fn drain(&self) {
-        let _ = self.0.drain_and_wait(Some(Duration::from_secs(10))).await;
+    /// Ends after what it is at. Answers whether it did by then.
+    pub async fn drain(&self, deadline: Instant) -> bool {
+        self.0.drain_and_wait(Some(clock::until(deadline))).await.is_ok()
     }
 }
 

@@ -37,6 +37,7 @@ use poem::{
     web::Html,
 };
 use poem_openapi::OpenApiService;
+use tokio::sync::watch;
 
 pub use context::{Parts, Services};
 use negotiation::Methods;
@@ -97,11 +98,15 @@ pub fn contract() -> Result<String, serde_json::Error> {
     spec::complete(&operations().spec())
 }
 
-/// All that the program serves.
+/// All that the program serves. What has not been answered when it is the last call is answered then, without its outcome.
 ///
 /// # Errors
 /// Where the contract cannot be written.
-pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endpoint + use<>, serde_json::Error> {
+pub fn endpoint(
+    services: Services,
+    cors_origins: &[String],
+    is_last_call: watch::Receiver<bool>,
+) -> Result<impl Endpoint + use<>, serde_json::Error> {
     let operations = operations();
     let raw = operations.spec();
     let contract = contract()?;
@@ -138,6 +143,7 @@ pub fn endpoint(services: Services, cors_origins: &[String]) -> Result<impl Endp
         .at("/metrics", get(make_sync(move |_| metrics().with_content_type("text/plain; version=0.0.4"))))
         .data(services)
         .with(CatchPanic::new().with_handler(outside::panicked));
-    let routes = outside::Outside::new(routes.with(NormalizePath::new(TrailingSlash::Trim)), methods);
+    let routes = routes.with(NormalizePath::new(TrailingSlash::Trim));
+    let routes = outside::Outside::new(routes, methods, is_last_call);
     Ok(cors::Cors::new(routes, cors_origins))
 }

@@ -11,6 +11,7 @@ use poem_openapi::{
     OperationId,
     error::{ContentTypeError, ParseParamError, ParsePathError},
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
@@ -40,12 +41,14 @@ pub async fn within_request<T>(id: Uuid, work: impl Future<Output = T>) -> T {
 pub struct Outside<E> {
     inner: E,
     methods: Methods,
+    /// True when the program stops and waits no longer.
+    is_last_call: watch::Receiver<bool>,
 }
 
 impl<E> Outside<E> {
     /// Wraps all of the program's endpoints, whose paths have these methods.
-    pub fn new(inner: E, methods: Methods) -> Self {
-        Self { inner, methods }
+    pub fn new(inner: E, methods: Methods, is_last_call: watch::Receiver<bool>) -> Self {
+        Self { inner, methods, is_last_call }
     }
 }
 
@@ -98,17 +101,35 @@ impl<E: Endpoint> Outside<E> {
     }
 
     async fn answered(&self, request: Request, operation: &mut Option<&'static str>) -> Response {
-        match tokio::time::timeout(PATIENCE, self.inner.call(request)).await {
-            Ok(Ok(output)) => output.into_response(),
-            Ok(Err(error)) => {
+        let changes_nothing = request.method().is_safe();
+        let mut is_last_call = self.is_last_call.clone();
+        let answered = tokio::select! {
+            biased;
+            answered = self.inner.call(request) => answered,
+            Ok(_) = is_last_call.wait_for(|is_last_call| *is_last_call) => {
+                return match changes_nothing {
+                    true => Problem::new(problem::UNAVAILABLE, "The server is stopping; nothing was done."),
+                    false => Problem::new(
+                        problem::OUTCOME_UNKNOWN,
+                        "The server is stopping: the request may have been done or not. Read before you try again.",
+                    ),
+                }
+                .into_response();
+            }
+            () = tokio::time::sleep(PATIENCE) => {
+                return Problem::new(
+                    problem::OUTCOME_UNKNOWN,
+                    "The request took too long: it may have been done or not. Read before you try again.",
+                )
+                .into_response();
+            }
+        };
+        match answered {
+            Ok(output) => output.into_response(),
+            Err(error) => {
                 *operation = error.data::<OperationId>().map(|operation| operation.0);
                 problem_of(error)
             }
-            Err(_) => Problem::new(
-                problem::OUTCOME_UNKNOWN,
-                "The request took too long: it may have been done or not. Read before you try again.",
-            )
-            .into_response(),
         }
     }
 }

@@ -46,9 +46,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let app = App::build(&arguments.settings).await?;
     let made = make(&app, &arguments, email, clinic).await;
-    app.close().await;
+    let closed = app.close().await;
     println!("{}", made?);
-    Ok(())
+    Ok(closed?)
 }
 
 async fn make(app: &App, arguments: &Arguments, email: String, clinic: String) -> Result<String, Failure> {

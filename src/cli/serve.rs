@@ -2,26 +2,45 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::{app::App, config::Settings, demo::Logins, telemetry};
 
 pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
     telemetry::start(&settings.log.filter)?;
-    // From here on the signals end the program in order, also while it is still starting.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals =
+        Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     tokio::spawn(telemetry::record());
-    let app = App::build(&settings).await?;
-    let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let app = tokio::select! {
+        app = App::build(&settings) => app?,
+        _ = signals.next() => {
+            tracing::info!("told to stop while starting");
+            return Ok(());
         }
-        tracing::info!("stopping: what is under way is finished first");
+    };
+    let stop = async move {
+        signals.next().await;
+        tracing::info!("stopping: what is under way is finished first; a second signal ends the program at once");
+        tokio::spawn(async move { std::process::exit(signals.next().await) });
     };
     Ok(app.serve(&settings, announce, stop).await?)
+}
+
+/// The signals that end the program.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Waits for the next, and answers the exit status of a program that it ends.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        }
+    }
 }
 
 /// Says where the program listens; whoever started it may have stopped reading, which is no harm.

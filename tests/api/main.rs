@@ -39,6 +39,7 @@ mod series;
 mod slots;
 mod stamps;
 mod steps;
+mod stopping;
 mod two_nodes;
 mod users;
 mod waitlist;

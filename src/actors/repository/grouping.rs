@@ -8,9 +8,10 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use futures_util::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -89,14 +90,14 @@ impl<K: Kind> Grouping<K> {
         outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
-    pub(super) async fn drain(&self) {
+    /// Ends once what was asked is answered. Answers whether it was by then.
+    pub(super) async fn drain(&self, deadline: Instant) -> bool {
         for actor in self.0.iter() {
             // `Drain` comes after the items that were sent before it, and stops once they are done.
             let _ = actor.cast(Message::Drain);
-            if actor.wait(Some(Duration::from_secs(10))).await.is_err() {
-                tracing::warn!(kind = K::NAME, "grouped work did not finish in time");
-            }
         }
+        let ends = self.0.iter().map(|actor| actor.wait(Some(clock::until(deadline))));
+        join_all(ends).await.iter().all(Result::is_ok)
     }
 }
 

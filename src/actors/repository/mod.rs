@@ -28,7 +28,10 @@ mod users;
 mod waitlist;
 mod worker;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use ractor::{
@@ -159,27 +162,19 @@ impl Repository {
         })
     }
 
-    /// Finishes what is queued and closes the connections.
-    pub async fn drain(&self) {
-        self.bookings.drain().await;
-        self.calendars.drain().await;
-        self.patients.drain().await;
-        self.appointment_lists.drain().await;
-        self.mapping_lists.drain().await;
-        self.patient_pages.drain().await;
+    /// Finishes what is queued and closes the connections. Answers whether that was done by then.
+    pub async fn drain(&self, deadline: Instant) -> bool {
         let _ = self.workers.cast(FactoryMessage::DrainRequests);
-        let stopped = self.workers.wait(Some(PATIENCE)).await;
-        if stopped.is_err() {
-            tracing::warn!("the repository workers did not finish in time");
-        }
-    }
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where it does not.
-    pub async fn ping(&self) -> Result<()> {
-        self.read(Context::Global, |db| async move { Ok(sqlx::Connection::ping(db).await?) }.boxed()).await
+        let (bookings, calendars, patients, patient_pages, appointments, mappings, workers) = tokio::join!(
+            self.bookings.drain(deadline),
+            self.calendars.drain(deadline),
+            self.patients.drain(deadline),
+            self.patient_pages.drain(deadline),
+            self.appointment_lists.drain(deadline),
+            self.mapping_lists.drain(deadline),
+            self.workers.wait(Some(crate::clock::until(deadline))),
+        );
+        bookings && calendars && patients && patient_pages && appointments && mappings && workers.is_ok()
     }
 
     /// The newest migration that the database has; 0 where it has none.

@@ -1,6 +1,9 @@
 //! The handle of the schedules: admits requests in front of their mailboxes, and asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorRef};
@@ -150,14 +153,15 @@ impl Schedules {
         self.directory.len()
     }
 
-    /// Ends every schedule once what it has been asked is answered.
-    pub async fn drain(&self) {
+    /// Ends every schedule once what it has been asked is answered. Answers whether all did by then.
+    pub async fn drain(&self, deadline: Instant) -> bool {
         let entries = self.directory.take_all();
         let actors = || entries.iter().filter_map(|entry| entry.actor.get());
         actors().for_each(|actor| drop(actor.cast(Message::Leave)));
-        let ends = actors().map(|actor| actor.wait(Some(Duration::from_secs(10))));
-        futures_util::future::join_all(ends).await;
+        let ends = actors().map(|actor| actor.wait(Some(clock::until(deadline))));
+        let ended = futures_util::future::join_all(ends).await;
         self.supervisor.stop(None);
+        ended.iter().all(Result::is_ok)
     }
 
     /// Changes what no schedule need decide.

@@ -53,13 +53,14 @@ const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A running PostgreSQL cluster, private to one data folder and shared by the processes that use that folder. Its server is
 /// started again where it dies.
 ///
-/// Dropping it without [`stop`](Self::stop) leaves the server running; the next [`start`](Self::start) finds it.
+/// Dropped without [`stop`](Self::stop), it tells the server to stop and does not wait for it.
 #[derive(Debug)]
 pub struct LocalCluster {
     server: Arc<Server>,
     users_lock: File,
     start_lock_path: PathBuf,
     supervisor: Supervisor,
+    is_stopped: bool,
 }
 
 impl LocalCluster {
@@ -73,7 +74,7 @@ impl LocalCluster {
         let (server, users_lock, start_lock_path) = blocking(move || start_blocking(&data_dir)).await?;
         let server = Arc::new(server);
         let supervisor = Supervisor::start(server.clone(), start_lock_path.clone());
-        Ok(Self { server, users_lock, start_lock_path, supervisor })
+        Ok(Self { server, users_lock, start_lock_path, supervisor, is_stopped: false })
     }
 
     /// The folder of the Unix socket.
@@ -107,13 +108,14 @@ impl LocalCluster {
     ///
     /// [`LocalClusterError::Stop`] when the server is still running after a minute, [`LocalClusterError::Io`] when
     /// its programs or the lock files cannot be used.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         self.leave_alone();
+        self.is_stopped = true;
         blocking(move || {
             let _start_lock = lock(&self.start_lock_path, File::lock)?;
             // Turning the shared lock into an exclusive one succeeds for the last user only.
             match self.users_lock.try_lock() {
-                Ok(()) => self.server.stop(),
+                Ok(()) => self.server.stop(&["-w", "-t", "60"]),
                 Err(TryLockError::WouldBlock) => {
                     tracing::debug!("the local PostgreSQL stays up for another process");
                     Ok(())
@@ -122,6 +124,21 @@ impl LocalCluster {
             }
         })
         .await
+    }
+}
+
+impl Drop for LocalCluster {
+    fn drop(&mut self) {
+        if self.is_stopped {
+            return;
+        }
+        self.leave_alone();
+        // Where a lock is held, somebody else uses the server or is about to.
+        if let Ok(_start_lock) = lock(&self.start_lock_path, |file| Ok(file.try_lock()?))
+            && self.users_lock.try_lock().is_ok()
+        {
+            let _ = self.server.stop(&["-W"]);
+        }
     }
 }
 
@@ -306,12 +323,12 @@ impl Server {
         if done.status.success() { Ok(text(&done)) } else { Err(LocalClusterError::Query { output: text(&done) }) }
     }
 
-    fn stop(&self) -> Result<()> {
+    fn stop(&self, waiting: &[&str]) -> Result<()> {
         // Asked first, as pg_ctl would signal whatever process has the id in the pid file.
         if !self.is_running()? {
             return Ok(());
         }
-        let done = self.run("pg_ctl", |pg_ctl| pg_ctl.args(["stop", "-m", "fast", "-w", "-t", "60", "-D", DATA]))?;
+        let done = self.run("pg_ctl", |pg_ctl| pg_ctl.args(["stop", "-m", "fast", "-D", DATA]).args(waiting))?;
         if !done.status.success() && self.is_running()? {
             return Err(LocalClusterError::Stop { output: text(&done) });
         }

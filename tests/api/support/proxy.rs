@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use futures_util::FutureExt;
@@ -62,6 +62,7 @@ struct Way {
     next: AtomicU8,
     lost: Notify,
     is_shut: watch::Sender<bool>,
+    is_frozen: AtomicBool,
     failure: watch::Sender<Failure>,
     /// Only the commits of transactions that spoke of this count.
     mark: Mutex<String>,
@@ -83,6 +84,7 @@ impl Proxy {
             next: AtomicU8::new(0),
             lost: Notify::new(),
             is_shut: watch::Sender::new(false),
+            is_frozen: AtomicBool::new(false),
             failure: watch::Sender::new(Failure::AllSilent),
             mark: Mutex::default(),
             to_hold: Mutex::new(None),
@@ -92,8 +94,15 @@ impl Proxy {
         let url = format!("postgresql://clinicd@127.0.0.1:{port}/{name}?sslmode=disable");
         let proxy = Self { url, way: way.clone() };
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if !*way.is_shut.borrow() {
+            while let Ok((mut client, _)) = listener.accept().await {
+                if way.is_frozen.load(Ordering::SeqCst) {
+                    let way = way.clone();
+                    tokio::spawn(async move {
+                        while let Ok(1..) = client.read(&mut [0; 1024]).await {
+                            way.held.notify_one()
+                        }
+                    });
+                } else if !*way.is_shut.borrow() {
                     let server = UnixStream::connect(&socket).await.expect("the test's PostgreSQL");
                     tokio::spawn(pass_on(client, server, way.clone()));
                 }
@@ -137,7 +146,7 @@ impl Proxy {
         *self.way.to_hold.lock().unwrap() = Some(what);
     }
 
-    /// Waits until that request has come.
+    /// Waits until that request has come, or one that is met by silence.
     pub async fn held(&self) {
         self.way.held.notified().await;
     }
@@ -157,6 +166,12 @@ impl Proxy {
     /// Lets that befall the connections that are open by now; those that come later are not touched.
     pub fn fail(&self, failure: Failure) {
         self.way.failure.send_replace(failure);
+    }
+
+    /// From now on nothing arrives anywhere, also on connections that come later.
+    pub fn freeze(&self) {
+        self.way.is_frozen.store(true, Ordering::SeqCst);
+        self.fail(Failure::AllSilent);
     }
 }
 
@@ -212,7 +227,7 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
                 }
                 // The server's end lasts longer than the program's: nobody tells it.
                 tokio::spawn(async move { while let Ok(1..) = server.read(&mut answered).await {} });
-                while let Ok(1..) = client.read(&mut asked).await {}
+                while let Ok(1..) = client.read(&mut asked).await { way.held.notify_one() }
                 return;
             }
             read = client.read(&mut asked) => {
