@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
+use super::outage::Outage;
 use crate::{
     clock,
     repository::{
@@ -37,42 +38,18 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) struct Target {
     options: PgConnectOptions,
     breaks: AtomicU64,
-    outage: Mutex<Outage>,
-}
-
-/// Whether connecting fails, and since when: who reads the log is told of the beginning and of the end.
-#[derive(Default)]
-struct Outage(Option<Instant>);
-
-impl Outage {
-    /// Connecting failed. Answers whether it did not before.
-    fn begins(&mut self, now: Instant) -> bool {
-        let begins = self.0.is_none();
-        self.0.get_or_insert(now);
-        begins
-    }
-
-    /// Connecting succeeded. Answers for how long it had failed.
-    fn ends(&mut self, now: Instant) -> Option<Duration> {
-        self.0.take().map(|since| now.duration_since(since))
-    }
+    outage: Arc<Outage>,
 }
 
 impl Target {
     pub(super) fn new(options: PgConnectOptions) -> Arc<Self> {
-        Arc::new(Self { options, breaks: AtomicU64::new(0), outage: Mutex::default() })
+        Arc::new(Self { options, breaks: AtomicU64::new(0), outage: Arc::default() })
     }
 
-    fn failed(&self, why: &dyn std::fmt::Display) {
-        if self.outage.lock().unwrap_or_else(PoisonError::into_inner).begins(clock::instant()) {
-            tracing::warn!(error = %why, "cannot connect to the database; trying again with each request");
-        }
-    }
-
-    fn succeeded(&self) {
-        if let Some(length) = self.outage.lock().unwrap_or_else(PoisonError::into_inner).ends(clock::instant()) {
-            tracing::warn!(seconds = length.as_secs_f64(), "connected to the database again");
-        }
+    /// The same database, with one more setting for the connections to it.
+    pub(super) fn with(&self, name: &str, value: &str) -> Arc<Self> {
+        let options = self.options.clone().options([(name, value)]);
+        Arc::new(Self { options, breaks: AtomicU64::new(0), outage: self.outage.clone() })
     }
 }
 
@@ -192,21 +169,18 @@ impl Connection {
             sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await?;
             Ok::<_, sqlx::Error>(db)
         };
+        let outage = &self.target.outage;
+        let attempt = outage.attempt(CONNECT).ok_or(Error::Unavailable)?;
         match timeout(CONNECT, connecting).await {
             Ok(Ok(db)) => {
-                self.target.succeeded();
+                outage.ended();
                 let replan = (clock::instant() + REPLAN, REPLAN);
-                Ok(Open { db, context: None, last_used: clock::instant(), breaks: 0, replan })
+                return Ok(Open { db, context: None, last_used: clock::instant(), breaks: 0, replan });
             }
-            Ok(Err(error)) => {
-                self.target.failed(&error);
-                Err(Error::Unavailable)
-            }
-            Err(_) => {
-                self.target.failed(&"it took too long");
-                Err(Error::Unavailable)
-            }
+            Ok(Err(error)) => outage.failed(attempt, &error),
+            Err(_) => outage.failed(attempt, &"it took too long"),
         }
+        Err(Error::Unavailable)
     }
 
     fn close_if_broken<T>(&mut self, result: &Result<T>) {
@@ -253,21 +227,5 @@ fn lost(error: Error) -> Error {
         Error::Unable => Error::Unable,
         error if error.breaks_connection() => Error::OutcomeUnknown,
         error => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outage_is_told_when_it_begins_and_when_it_ends() {
-        let (mut outage, begun) = (Outage::default(), clock::instant());
-        assert_eq!(outage.ends(begun), None);
-        assert!(outage.begins(begun));
-        assert!(!outage.begins(begun + Duration::from_secs(1)));
-        assert_eq!(outage.ends(begun + Duration::from_secs(3)), Some(Duration::from_secs(3)));
-        assert_eq!(outage.ends(begun + Duration::from_secs(4)), None);
-        assert!(outage.begins(begun + Duration::from_secs(5)));
     }
 }

@@ -15,6 +15,7 @@ mod doctors;
 mod grouping;
 mod invitations;
 mod mappings;
+mod outage;
 mod patient_pages;
 mod patients;
 mod queue;
@@ -135,9 +136,9 @@ impl Repository {
     /// # Errors
     /// Where an actor cannot be spawned.
     pub async fn start(settings: Settings) -> Result<Self, ractor::SpawnErr> {
-        // Who is kept waiting by one row of a group keeps the whole group waiting.
-        let of_groups = Target::new(settings.options.clone().options([("lock_timeout", "100ms")]));
         let target = Target::new(settings.options);
+        // Who is kept waiting by one row of a group keeps the whole group waiting.
+        let of_groups = target.with("lock_timeout", "100ms");
         let of_workers = target.clone();
         let arguments = FactoryArguments::builder()
             .worker_builder(Box::new(ractor::factory::worker_builder(move |_| {

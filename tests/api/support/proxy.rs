@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
 
 use futures_util::FutureExt;
@@ -63,6 +63,7 @@ struct Way {
     lost: Notify,
     is_shut: watch::Sender<bool>,
     is_frozen: AtomicBool,
+    knocks: AtomicU32,
     failure: watch::Sender<Failure>,
     /// Only the commits of transactions that spoke of this count.
     mark: Mutex<String>,
@@ -85,6 +86,7 @@ impl Proxy {
             lost: Notify::new(),
             is_shut: watch::Sender::new(false),
             is_frozen: AtomicBool::new(false),
+            knocks: AtomicU32::new(0),
             failure: watch::Sender::new(Failure::AllSilent),
             mark: Mutex::default(),
             to_hold: Mutex::new(None),
@@ -95,6 +97,7 @@ impl Proxy {
         let proxy = Self { url, way: way.clone() };
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
+                way.knocks.fetch_add(1, Ordering::SeqCst);
                 if way.is_frozen.load(Ordering::SeqCst) {
                     let way = way.clone();
                     tokio::spawn(async move {
@@ -119,6 +122,16 @@ impl Proxy {
     /// Decides about the next commit; the one after it is acknowledged again.
     pub fn next(&self, acknowledgement: Acknowledgement) {
         self.way.next.store(acknowledgement as u8, Ordering::SeqCst);
+    }
+
+    /// Cuts all connections, and closes each that comes.
+    pub fn shut(&self) {
+        self.way.is_shut.send_replace(true);
+    }
+
+    /// How often somebody connected.
+    pub fn knocks(&self) -> u32 {
+        self.way.knocks.load(Ordering::SeqCst)
     }
 
     /// Lets connections in again.
