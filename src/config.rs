@@ -28,7 +28,7 @@ pub struct DatabaseSettings {
     /// Where the private local cluster keeps its data
     #[arg(long, env = "CLINICD_DATA_DIR", default_value = ".clinicd", value_name = "FOLDER")]
     pub data_dir: PathBuf,
-    /// For how many seconds a server that starts or recovers is waited for
+    /// For how many seconds a server that is not there yet, starts or recovers is waited for
     #[arg(long, env = "CLINICD_DB_WAIT_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub db_wait_seconds: u16,
 }

@@ -2,13 +2,14 @@
 
 mod local;
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{io, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
     migrate::{Migrate, Migrator},
     postgres::PgConnectOptions,
 };
+use tokio::time::timeout;
 
 use crate::clock;
 
@@ -18,6 +19,9 @@ pub use local::{LocalCluster, LocalClusterError};
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// Names the lock of who migrates: any number that nobody else locks.
 const MIGRATING: i64 = 7_023_400_114_586_172_051;
+
+/// How long one attempt to connect may take while the program starts.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Why there is no database to work with.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +47,7 @@ pub enum DatabaseError {
 pub struct Database {
     options: PgConnectOptions,
     cluster: Option<LocalCluster>,
-    /// For how long a server that starts or recovers is waited for.
+    /// For how long a server that is not there yet, starts or recovers is waited for.
     wait: Duration,
 }
 
@@ -67,7 +71,7 @@ impl Database {
         }
     }
 
-    /// Waits so long for a server that starts or recovers, where it is migrated or checked.
+    /// Waits so long for a server that is not there yet, starts or recovers, where it is migrated or checked.
     #[must_use]
     pub fn waiting(self, wait: Duration) -> Self {
         Self { wait, ..self }
@@ -84,6 +88,12 @@ impl Database {
             ("plan_cache_mode", "force_generic_plan"),
             // Lists are read in the order of an index until there are enough rows: as on an SSD.
             ("random_page_cost", "1.1"),
+            // The server gives up on a program that is gone without a word, and on the locks of its transaction. On a Unix
+            // socket these mean nothing.
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "20s"),
         ])
     }
 
@@ -151,10 +161,12 @@ impl Database {
         let begun = clock::instant();
         let mut is_told = false;
         loop {
-            match PgConnection::connect_with(&options).await {
-                Err(error) if is_starting(&error) && begun.elapsed() < self.wait => {
+            let connecting = timeout(ATTEMPT, PgConnection::connect_with(&options)).await;
+            match connecting.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
+                Err(error) if is_not_there_yet(&error) && begun.elapsed() < self.wait => {
                     if !is_told {
-                        tracing::warn!(%error, "waiting for the database server");
+                        let server = format!("{}:{}", options.get_host(), options.get_port());
+                        tracing::warn!(%error, server, "waiting {} s for the database server", self.wait.as_secs());
                     }
                     is_told = true;
                     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -165,9 +177,16 @@ impl Database {
     }
 }
 
-/// Whether the server says that it starts, stops or recovers.
-fn is_starting(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57P03")
+/// Whether nobody answers there yet, or the server says that it starts, stops or recovers.
+fn is_not_there_yet(error: &sqlx::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, TimedOut, UnexpectedEof};
+    match error {
+        sqlx::Error::Io(error) => matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | TimedOut | UnexpectedEof
+        ),
+        error => error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57P03"),
+    }
 }
 
 /// Whatever its scheme, the driver would take a URL for one of its own.

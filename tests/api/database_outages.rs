@@ -206,6 +206,71 @@ async fn connections_that_go_silent_strand_no_worker() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_is_not_hammered_by_requests() {
+    let database = TestDatabase::create().await;
+    let proxy = Proxy::start(&database).await;
+    let app = TestApp::start_behind(&proxy, &database).await;
+    let admin = app.founder("ada").await;
+    let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
+    proxy.shut();
+    let (begun, knocked) = (clinicd::clock::instant(), proxy.knocks());
+    for n in 0..100 {
+        let body = booking(doctor, patient, &format!("{:02}:00", n % 24));
+        let asked = [
+            admin.post("/api/appointments", body),
+            admin.post("/api/patients", json!({ "first_name": "A", "last_name": "B" })),
+        ];
+        for answer in futures_util::future::join_all(asked).await {
+            assert_eq!(answer.expect_problem(503, "unavailable").header("retry-after"), "1");
+        }
+    }
+    let knocks = proxy.knocks() - knocked;
+    // All connections once, the short pauses, and then two a second and the one that listens.
+    let most = 14 + 6 + 4 * u32::try_from(begun.elapsed().as_secs() + 1).unwrap();
+    println!("{knocks} attempts to connect for 200 requests in {:?}", begun.elapsed());
+    assert!(knocks <= most, "{knocks} attempts, more than {most}");
+    proxy.open();
+    let mut tries = 0;
+    while admin.get("/readyz").await.status != 200 {
+        tries += 1;
+        assert!(tries < 200, "it does not connect again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    admin.new_appointment(doctor, patient, "10:00").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_yet_is_waited_for() {
+    let database = TestDatabase::create().await;
+    let server = Proxy::start(&database).await.url;
+    let port = |url: &str| url.split(['@', ':', '/']).find_map(|part| part.parse::<u16>().ok()).unwrap();
+    // A port where nobody listens.
+    let here = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut settings = crate::support::settings(&database);
+    settings.database.database_url =
+        Some(server.replace(&format!(":{}/", port(&server)), &format!(":{}/", here.port())));
+    let mut starting = Box::pin(TestApp::start_with(database, settings));
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut starting).await;
+    assert!(early.is_err(), "nobody was there, and it did not wait");
+    let listener = TcpListener::bind(here).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(("127.0.0.1", port(&server))).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    starting.await.anonymous().get("/readyz").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_server_that_never_comes_is_waited_for_no_longer_than_said() {
+    let missing = "postgresql://clinicd@localhost/clinicd?host=/nowhere";
+    let database = clinicd::postgres::Database::open(Some(missing), "unused".as_ref()).await.unwrap();
+    let refused = database.waiting(Duration::from_secs(1)).require_migrated().await.unwrap_err();
+    assert!(refused.to_string().starts_with("cannot connect to PostgreSQL"), "{refused}");
+}
+
 /// A server's answer to who connects while it starts.
 const STARTING: &[u8] = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
 
