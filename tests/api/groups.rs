@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{TestApp, booking};
+use crate::support::{Proxy, TestApp, TestDatabase, booking};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_role_only() {
@@ -274,4 +275,44 @@ async fn the_size_and_the_wait_of_groups_are_measured() {
         assert!(count.is_some_and(|count| count >= 1), "{name}: {}", metrics.text);
     }
     assert_eq!(metrics.body, json!(null), "it is text");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_hangs_holds_up_no_other_doctor() {
+    let database = TestDatabase::create().await;
+    let proxy = Proxy::start(&database).await;
+    let app = TestApp::start_behind(&proxy, &database).await;
+    let admin = app.founder("ada").await;
+    let mut doctors = Vec::new();
+    for _ in 0..6 {
+        doctors.push((admin.new_doctor().await, admin.new_patient().await));
+    }
+    // Those of one writer: it is chosen by the doctor's id.
+    doctors.retain(|(doctor, _)| doctor % 2 == 0);
+    for (doctor, patient) in &doctors {
+        admin.new_appointment(*doctor, *patient, "00:00").await;
+    }
+    proxy.mark("the-one-that-hangs");
+    // By one statement, and as a transaction that holds its locks meanwhile.
+    for (hour, keyed) in [(8, false), (12, true)] {
+        proxy.hold_commit();
+        let (doctor, patient) = doctors[0];
+        let mut body = booking(doctor, patient, &format!("{hour:02}:00"));
+        body["reason"] = "the-one-that-hangs".into();
+        let booker = admin.clone();
+        let hanging = tokio::spawn(async move {
+            let headers = [("idempotency-key", "hangs")];
+            booker.send(Method::POST, "/api/appointments", Some(body), if keyed { &headers } else { &[] }).await
+        });
+        proxy.held().await;
+        for hours in 0..3 {
+            for (doctor, patient) in &doctors[1..] {
+                admin.new_appointment(*doctor, *patient, &format!("{:02}:00", hour + hours)).await;
+            }
+        }
+        assert!(!hanging.is_finished(), "the commit did not hang");
+        proxy.release();
+        hanging.await.unwrap().expect(201);
+    }
+    assert_eq!(database.count("SELECT count(*) FROM appointments").await, 3 + 2 * (1 + 2 * 3));
 }

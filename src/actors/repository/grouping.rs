@@ -1,5 +1,6 @@
 //! Work in groups: takes all that is queued when its connection is free as one piece of work. There is no
-//! timer: at low load a group is one item, and nothing waits.
+//! timer: at low load a group is one item, and nothing waits. A group that takes long is set aside with its connection, and
+//! the next goes on with another.
 
 use std::{
     future::Future,
@@ -8,18 +9,26 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::sleep,
+};
 
 use super::{
     Error, Result,
     connection::{Connection, Target},
 };
 use crate::clock;
+
+/// After how long a group is set aside: nobody else waits for a connection that does not answer.
+const LONG: Duration = Duration::from_secs(2);
+/// How many groups of one actor are set aside at a time, so that connections do not pile up at a server that is slow.
+const MOST_ASIDE: usize = 2;
 
 /// An item that waits to be worked on, and who waits for it.
 pub(super) type Pending<K> = (<K as Kind>::Item, Answering<K>);
@@ -105,8 +114,10 @@ impl<K: Kind> Grouping<K> {
 enum Message<K: Kind> {
     /// Work on this, which waits since then.
     Ask(Box<Pending<K>>, Instant),
-    /// A group is done; the connection is free again.
-    Done(Box<(Connection, K::Memory)>),
+    /// A group is done, or set aside; this connection is free.
+    Free(Box<(Connection, K::Memory)>),
+    /// A group that was set aside is done.
+    AsideDone,
     /// Stop once nothing is left.
     Drain,
 }
@@ -118,6 +129,8 @@ struct State<K: Kind> {
     queue: Vec<(Pending<K>, Instant)>,
     is_busy: bool,
     is_draining: bool,
+    /// Places for groups that are set aside.
+    places: Arc<Semaphore>,
 }
 
 struct GroupActor<K>(PhantomData<K>);
@@ -129,7 +142,8 @@ impl<K: Kind> Actor for GroupActor<K> {
 
     async fn pre_start(&self, _: ActorRef<Message<K>>, connection: Connection) -> Result<State<K>, ActorProcessingErr> {
         let memory = K::Memory::default();
-        Ok(State { connection, memory, queue: Vec::new(), is_busy: false, is_draining: false })
+        let places = Arc::new(Semaphore::new(MOST_ASIDE));
+        Ok(State { connection, memory, queue: Vec::new(), is_busy: false, is_draining: false, places })
     }
 
     async fn handle(
@@ -140,15 +154,16 @@ impl<K: Kind> Actor for GroupActor<K> {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Ask(pending, since) => state.queue.push((*pending, since)),
-            Message::Done(done) => {
-                (state.connection, state.memory) = *done;
+            Message::Free(free) => {
+                (state.connection, state.memory) = *free;
                 state.is_busy = false;
             }
+            Message::AsideDone => {}
             Message::Drain => state.is_draining = true,
         }
         if !state.is_busy && !state.queue.is_empty() {
             begin(&myself, state);
-        } else if !state.is_busy && state.is_draining {
+        } else if !state.is_busy && state.is_draining && state.places.available_permits() == MOST_ASIDE {
             myself.stop(None);
         }
         Ok(())
@@ -174,17 +189,32 @@ fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
     let mut connection = std::mem::replace(&mut state.connection, fresh);
     let mut memory = std::mem::take(&mut state.memory);
     state.is_busy = true;
-    let myself = myself.clone();
+    let (myself, places) = (myself.clone(), state.places.clone());
     tokio::spawn(async move {
-        let replacement = connection.another();
-        let worked = tokio::spawn(async move {
+        let replacement = (connection.another(), K::Memory::default());
+        let mut worked = tokio::spawn(async move {
             if !group.is_empty() {
                 K::work(&mut connection, &mut memory, group).await;
             }
             (connection, memory)
         });
-        // If the work panicked, its callers see a lost outcome, and the next group gets a new connection.
-        let done = worked.await.unwrap_or_else(|_| (replacement, K::Memory::default()));
-        let _ = myself.cast(Message::Done(Box::new(done)));
+        let place = async {
+            sleep(LONG).await;
+            places.acquire_owned().await
+        };
+        tokio::select! {
+            worked = &mut worked => {
+                // If the work panicked, its callers see a lost outcome, and the next group gets a new connection.
+                let _ = myself.cast(Message::Free(Box::new(worked.unwrap_or(replacement))));
+            }
+            place = place => {
+                tracing::warn!(kind = K::NAME, "a group takes long; the next goes on with another connection");
+                let _ = myself.cast(Message::Free(Box::new(replacement)));
+                // It answers its callers itself, and its connection is closed after it.
+                let _ = worked.await;
+                drop(place);
+                let _ = myself.cast(Message::AsideDone);
+            }
+        }
     });
 }
