@@ -14,6 +14,7 @@ mod crashes;
 mod database_outages;
 mod demo;
 mod doctors;
+mod full_disk;
 mod groups;
 mod housekeeping;
 mod invitations;
