@@ -1,9 +1,12 @@
 //! SQL of accounts: global rows, reached only for signing in and for a clinic's users.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use super::{Error, Result, expect_version};
+use super::{
+    Error, Result,
+    context::{AccountDb, ClinicDb, GlobalDb},
+    expect_version,
+};
 use crate::domain::{
     AccountId, ClinicId, DoctorId,
     users::{Account, Credentials, Membership, NewAccount, Standing},
@@ -40,7 +43,7 @@ impl From<AccountRow> for Credentials {
 }
 
 /// Makes an account.
-pub async fn insert(db: &mut PgConnection, new: &NewAccount) -> Result<Account> {
+pub async fn insert(db: &mut ClinicDb<'_>, new: &NewAccount) -> Result<Account> {
     let row = sqlx::query_as!(
         AccountRow,
         "INSERT INTO accounts (email, username, first_name, last_name, password_hash)
@@ -60,7 +63,7 @@ pub async fn insert(db: &mut PgConnection, new: &NewAccount) -> Result<Account> 
 /// The account with that e-mail address or, failing that, that user name; both in lower case.
 ///
 /// The e-mail address goes first: a user name that looks like somebody's address gives nothing away.
-pub async fn find_login(db: &mut PgConnection, login: &str) -> Result<Option<Credentials>> {
+pub async fn find_login(db: &mut GlobalDb<'_>, login: &str) -> Result<Option<Credentials>> {
     let row = sqlx::query_as!(
         AccountRow,
         "SELECT * FROM accounts WHERE email = $1 OR username = $1 ORDER BY (email = $1) DESC LIMIT 1",
@@ -72,14 +75,14 @@ pub async fn find_login(db: &mut PgConnection, login: &str) -> Result<Option<Cre
 }
 
 /// The account.
-pub async fn find(db: &mut PgConnection, id: AccountId) -> Result<Account> {
+pub async fn find(db: &mut GlobalDb<'_>, id: AccountId) -> Result<Account> {
     let row = sqlx::query_as!(AccountRow, "SELECT * FROM accounts WHERE id = $1", id.0).fetch_one(db).await?;
     Ok(Credentials::from(row).account)
 }
 
 /// Changes an account's names; what is absent stays.
 pub async fn update_names(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     id: AccountId,
     expected: Option<i64>,
     first_name: Option<String>,
@@ -105,13 +108,13 @@ pub async fn update_names(
 }
 
 /// The clinics in which the account of the current context has an active membership, oldest first.
-pub async fn memberships(db: &mut PgConnection, account: AccountId) -> Result<Vec<Membership>> {
+pub async fn memberships(db: &mut AccountDb<'_>) -> Result<Vec<Membership>> {
     let rows = sqlx::query!(
         "SELECT m.clinic_id, c.name, c.time_zone, m.role
          FROM memberships m JOIN clinics c ON c.clinic_id = m.clinic_id
          WHERE m.account_id = $1 AND m.is_active
          ORDER BY m.created_at, m.clinic_id",
-        account.0,
+        db.account().0,
     )
     .fetch_all(db)
     .await?;
@@ -125,13 +128,13 @@ pub async fn memberships(db: &mut PgConnection, account: AccountId) -> Result<Ve
 }
 
 /// What the account is in the clinic; `None` where it is nothing there.
-pub async fn standing(db: &mut PgConnection, clinic: ClinicId, account: AccountId) -> Result<Option<Standing>> {
+pub async fn standing(db: &mut ClinicDb<'_>, account: AccountId) -> Result<Option<Standing>> {
     let row = sqlx::query!(
         r#"SELECT m.role, m.is_active, d.id AS "doctor_id?"
          FROM memberships m
          LEFT JOIN doctors d ON d.clinic_id = m.clinic_id AND d.account_id = m.account_id AND d.deleted_at IS NULL
          WHERE m.clinic_id = $1 AND m.account_id = $2"#,
-        clinic.0,
+        db.clinic().0,
         account.0,
     )
     .fetch_optional(db)
@@ -140,10 +143,10 @@ pub async fn standing(db: &mut PgConnection, clinic: ClinicId, account: AccountI
 }
 
 /// Makes the account a member of the clinic.
-pub async fn join(db: &mut PgConnection, clinic: ClinicId, account: AccountId, role: &str) -> Result<()> {
+pub async fn join(db: &mut ClinicDb<'_>, account: AccountId, role: &str) -> Result<()> {
     sqlx::query!(
         "INSERT INTO memberships (clinic_id, account_id, role) VALUES ($1, $2, $3)",
-        clinic.0,
+        db.clinic().0,
         account.0,
         role,
     )
@@ -153,7 +156,7 @@ pub async fn join(db: &mut PgConnection, clinic: ClinicId, account: AccountId, r
 }
 
 /// Whether any account exists: an empty database is one that nobody has used yet.
-pub async fn any(db: &mut PgConnection) -> Result<bool, Error> {
+pub async fn any(db: &mut GlobalDb<'_>) -> Result<bool, Error> {
     let found = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM accounts) AS "found!""#).fetch_one(db).await?;
     Ok(found)
 }

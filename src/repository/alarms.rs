@@ -1,17 +1,18 @@
 //! SQL of the times that those who wait are to be offered, and of holds that have expired.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, postgres::types::PgRange};
+use sqlx::postgres::types::PgRange;
 
 use super::{
     Result,
     appointments::{interval, range},
+    context::{ClinicDb, GlobalDb},
 };
 use crate::domain::{ClinicId, DoctorId, Interval, PatientId, waitlist::Alarm};
 
 /// Says that a doctor's time has become free, where anybody waits for such. Nodes are told, so that they look sooner;
 /// nothing depends on it.
-pub async fn ring(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, freed: &Interval) -> Result<()> {
+pub async fn ring(db: &mut ClinicDb<'_>, doctor: DoctorId, freed: &Interval) -> Result<()> {
     sqlx::query!(
         "WITH rung AS (
              INSERT INTO waitlist_alarms (clinic_id, doctor_id, during)
@@ -25,7 +26,7 @@ pub async fn ring(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, fre
              RETURNING id
          )
          SELECT pg_notify('clinicd_waitlist', '')::text AS told FROM rung",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         range(freed),
     )
@@ -35,7 +36,7 @@ pub async fn ring(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, fre
 }
 
 /// What is due in any clinic, a few of each. Asked outside of all clinics, where no other row can be seen.
-pub async fn due(db: &mut PgConnection) -> Result<Vec<Alarm>> {
+pub async fn due(db: &mut GlobalDb<'_>) -> Result<Vec<Alarm>> {
     let rows = sqlx::query!(
         r#"SELECT clinic_id, id, doctor_id, during AS "during!: PgRange<DateTime<Utc>>"
          FROM (
@@ -62,7 +63,8 @@ pub async fn due(db: &mut PgConnection) -> Result<Vec<Alarm>> {
 }
 
 /// Takes an alarm on, unless another node has: it is due again later, should this node not come to its end.
-pub async fn take_on(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
+pub async fn take_on(db: &mut ClinicDb<'_>, alarm: &Alarm) -> Result<bool> {
+    db.expect(alarm.clinic)?;
     let taken = sqlx::query!(
         "UPDATE waitlist_alarms SET due_at = now() + interval '30 seconds'
          WHERE clinic_id = $1
@@ -71,7 +73,7 @@ pub async fn take_on(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
                WHERE clinic_id = $1 AND id = $2 AND due_at <= now()
                FOR UPDATE SKIP LOCKED
            )",
-        alarm.clinic.0,
+        db.clinic().0,
         alarm.id,
     );
     Ok(taken.execute(db).await?.rows_affected() > 0)
@@ -79,7 +81,7 @@ pub async fn take_on(db: &mut PgConnection, alarm: &Alarm) -> Result<bool> {
 
 /// Frees the clinic's holds that have ended, but for those that somebody has locked: who had one may be offered another time.
 /// No calendar changes by it, for copies know when holds end.
-pub async fn lapse_all(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
+pub async fn lapse_all(db: &mut ClinicDb<'_>) -> Result<()> {
     sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id IN (
@@ -87,7 +89,7 @@ pub async fn lapse_all(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
              WHERE clinic_id = $1 AND waitlist_entry_id IS NOT NULL AND held_until <= now() AND status = 'SCHEDULED'
              FOR UPDATE SKIP LOCKED
          )",
-        clinic.0,
+        db.clinic().0,
     )
     .execute(db)
     .await?;
@@ -96,19 +98,13 @@ pub async fn lapse_all(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
 
 /// Frees the ended holds of a doctor and of a patient that overlap `during`, so that they do not stand
 /// in the way of who comes before the alarm is dealt with. Answers whether there were any.
-pub async fn lapse(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctor: DoctorId,
-    patient: PatientId,
-    during: &Interval,
-) -> Result<bool> {
+pub async fn lapse(db: &mut ClinicDb<'_>, doctor: DoctorId, patient: PatientId, during: &Interval) -> Result<bool> {
     let lapsed = sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND (doctor_id = $2 OR patient_id = $3)
            AND starts_at > lower($4::tstzrange) - interval '24 hours' AND starts_at < upper($4::tstzrange) AND ends_at > lower($4::tstzrange)
            AND status = 'SCHEDULED' AND held_until <= now()",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         patient.0,
         range(during),
@@ -119,8 +115,9 @@ pub async fn lapse(
 }
 
 /// Forgets an alarm that has been dealt with.
-pub async fn delete(db: &mut PgConnection, alarm: &Alarm) -> Result<()> {
-    sqlx::query!("DELETE FROM waitlist_alarms WHERE clinic_id = $1 AND id = $2", alarm.clinic.0, alarm.id)
+pub async fn delete(db: &mut ClinicDb<'_>, alarm: &Alarm) -> Result<()> {
+    db.expect(alarm.clinic)?;
+    sqlx::query!("DELETE FROM waitlist_alarms WHERE clinic_id = $1 AND id = $2", db.clinic().0, alarm.id)
         .execute(db)
         .await?;
     Ok(())

@@ -3,9 +3,12 @@
 use std::cmp::Reverse;
 
 use chrono::{DateTime, Duration, Utc};
-use sqlx::PgConnection;
 
-use super::{Error, Page, Result, appointments::AppointmentRow};
+use super::{
+    Error, Page, Result,
+    appointments::AppointmentRow,
+    context::{self, GroupedDb},
+};
 use crate::domain::{
     ClinicId, DoctorId, Visibility,
     appointments::{Appointment, AppointmentFilter},
@@ -84,7 +87,7 @@ impl AppointmentList {
 /// [`Way`]: a plan is made once and serves all values, so that what an index is to be read by must not be optional.
 ///
 /// Each list is read under the context of its clinic. The planner needs one too: without any it would expect no rows.
-pub async fn read_all(db: &mut PgConnection, lists: &[AppointmentList]) -> Result<Vec<Vec<Appointment>>> {
+pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[AppointmentList]) -> Result<Vec<Vec<Appointment>>> {
     let mut found: Vec<Vec<Appointment>> = lists.iter().map(|_| Vec::new()).collect();
     let mut ways: Vec<_> = lists.iter().filter(|list| !list.seen.is_nothing()).map(AppointmentList::way).collect();
     ways.sort_unstable();
@@ -100,7 +103,7 @@ pub async fn read_all(db: &mut PgConnection, lists: &[AppointmentList]) -> Resul
 
 /// Reads those of the lists that are read that way.
 async fn read_by(
-    db: &mut PgConnection,
+    db: &mut GroupedDb<'_>,
     way: Way,
     lists: &[AppointmentList],
     found: &mut [Vec<Appointment>],
@@ -139,7 +142,7 @@ async fn read_by(
                      ORDER BY a.id DESC
                      LIMIT q.most
                  ) AS a",
-                &all(&asked, |list| list.clinic.0),
+                &db.column(asked.iter().map(|(_, list)| list.clinic))?,
                 &asked.iter().map(|(request, _)| *request).collect::<Vec<_>>(),
                 &all(&asked, |list| list.seen.whole_clinic),
                 &all(&asked, |list| list.seen.owner_id()) as &[Option<i64>],
@@ -157,33 +160,30 @@ async fn read_by(
             for row in rows {
                 let request = usize::try_from(row.request).ok();
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
-                match list {
-                    Some((list, found)) if list.clinic.0 == row.clinic_id => found.push(
-                        AppointmentRow {
-                            clinic_id: row.clinic_id,
-                            id: row.id,
-                            reference: row.reference,
-                            doctor_id: row.doctor_id,
-                            patient_id: row.patient_id,
-                            during: row.during,
-                            status: row.status,
-                            reason: row.reason,
-                            created_by: row.created_by,
-                            created_at: row.created_at,
-                            updated_at: row.updated_at,
-                            version: row.version,
-                            series_id: row.series_id,
-                            waitlist_entry_id: row.waitlist_entry_id,
-                            held_until: row.held_until,
-                            calendar_version: row.calendar_version,
-                            starts_at: row.starts_at,
-                            ends_at: row.ends_at,
-                            patient_owner: row.patient_owner,
-                        }
-                        .checked()?,
-                    ),
-                    _ => return Err(Error::Corrupt("an appointment that nobody asked for".into())),
-                }
+                let (list, found) = list.ok_or_else(|| Error::Corrupt("an appointment that nobody asked for".into()))?;
+                context::same(list.clinic, row.clinic_id)?;
+                let row = AppointmentRow {
+                    clinic_id: row.clinic_id,
+                    id: row.id,
+                    reference: row.reference,
+                    doctor_id: row.doctor_id,
+                    patient_id: row.patient_id,
+                    during: row.during,
+                    status: row.status,
+                    reason: row.reason,
+                    created_by: row.created_by,
+                    created_at: row.created_at,
+                    updated_at: row.updated_at,
+                    version: row.version,
+                    series_id: row.series_id,
+                    waitlist_entry_id: row.waitlist_entry_id,
+                    held_until: row.held_until,
+                    calendar_version: row.calendar_version,
+                    starts_at: row.starts_at,
+                    ends_at: row.ends_at,
+                    patient_owner: row.patient_owner,
+                };
+                found.push(row.checked()?);
             }
         }};
     }

@@ -2,17 +2,18 @@
 //! login. New ones are written by [`bookings`](super::bookings).
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, postgres::types::PgRange};
+use sqlx::postgres::types::PgRange;
 use uuid::Uuid;
 
 use super::{
     Error, Result, alarms,
     calendars::{self, Question},
     changes::{self, Basis, Holding, Outcome},
+    context::ClinicDb,
     history,
 };
 use crate::domain::{
-    AccountId, AppointmentId, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
+    AccountId, AppointmentId, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Amendment, Appointment},
     calendar::{CalendarCopy, SpanChange, Stamp},
     lifecycle::Status,
@@ -81,7 +82,7 @@ pub(super) fn range(during: &Interval) -> PgRange<DateTime<Utc>> {
 }
 
 /// The appointment, if the caller may see it.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
+pub async fn find(db: &mut ClinicDb<'_>, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
     sqlx::query_as!(
         AppointmentRow,
         "SELECT a.*
@@ -90,7 +91,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, se
            AND a.id = $2
            AND a.held_until IS NULL
            AND ($3 OR a.doctor_id = $5 OR a.patient_owner = $4)",
-        clinic.0,
+        db.clinic().0,
         id.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -102,13 +103,13 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, se
 }
 
 /// The appointments of those ids, by start.
-pub async fn find_all(db: &mut PgConnection, clinic: ClinicId, ids: &[i64]) -> Result<Vec<Appointment>> {
+pub async fn find_all(db: &mut ClinicDb<'_>, ids: &[i64]) -> Result<Vec<Appointment>> {
     sqlx::query_as!(
         AppointmentRow,
         "SELECT * FROM appointments
          WHERE clinic_id = $1 AND id = ANY($2) AND held_until IS NULL
          ORDER BY starts_at, id",
-        clinic.0,
+        db.clinic().0,
         ids,
     )
     .fetch_all(db)
@@ -124,14 +125,14 @@ pub async fn find_all(db: &mut PgConnection, clinic: ClinicId, ids: &[i64]) -> R
 /// # Errors
 /// [`Error::Stale`] where it has another version by now; [`Error::NotFound`] where its patient was deleted and it would
 /// take time.
-pub async fn amend(db: &mut PgConnection, amendment: &Amendment, basis: &Basis) -> Result<Outcome<Appointment>> {
-    let (clinic, current) = (amendment.clinic(), &amendment.current);
+pub async fn amend(db: &mut ClinicDb<'_>, amendment: &Amendment, basis: &Basis) -> Result<Outcome<Appointment>> {
+    let (clinic, current) = (db.clinic(), &amendment.current);
     if !amendment.changes_calendar() {
         let row = update(db, amendment, None).await?;
         return Ok(Outcome::Done { row, copy: None, stamp: Stamp::default() });
     }
     let (before, copy) = if amendment.takes_time() {
-        let copy = match changes::hold_up_to_date(&mut *db, clinic, current.doctor, basis).await? {
+        let copy = match changes::hold_up_to_date(&mut *db, current.doctor, basis).await? {
             Holding::BySomebody => return Ok(Outcome::Held),
             Holding::Gone => return Ok(Outcome::Refused(Refusal::no_such_doctor())),
             Holding::UpToDate(copy) => copy,
@@ -152,19 +153,19 @@ pub async fn amend(db: &mut PgConnection, amendment: &Amendment, basis: &Basis) 
         }
         (copy.versions, Some(copy))
     } else {
-        let Some(found) = calendars::hold(&mut *db, clinic, current.doctor, basis.waits).await? else {
+        let Some(found) = calendars::hold(&mut *db, current.doctor, basis.waits).await? else {
             return Ok(Outcome::Held);
         };
         // Who books the patient elsewhere meanwhile would wait for this transaction.
-        if !changes::hold_patient(&mut *db, clinic, current.patient).await? {
+        if !changes::hold_patient(&mut *db, current.patient).await? {
             return Ok(Outcome::Held);
         }
         (found, None::<CalendarCopy>)
     };
-    let version = calendars::advance(&mut *db, clinic, current.doctor).await?;
+    let version = calendars::advance(&mut *db, current.doctor).await?;
     let row = update(&mut *db, amendment, Some(version)).await?;
     if amendment.frees_time() {
-        alarms::ring(db, clinic, current.doctor, &current.during).await?;
+        alarms::ring(db, current.doctor, &current.during).await?;
     }
     let change = SpanChange {
         appointment: row.id,
@@ -176,17 +177,17 @@ pub async fn amend(db: &mut PgConnection, amendment: &Amendment, basis: &Basis) 
     Ok(Outcome::Done { row, copy, stamp: Stamp { before, version, changes: vec![change] } })
 }
 
-async fn expect_current(db: &mut PgConnection, amendment: &Amendment) -> Result<()> {
+async fn expect_current(db: &mut ClinicDb<'_>, amendment: &Amendment) -> Result<()> {
     let version = sqlx::query_scalar!(
         "SELECT version FROM appointments WHERE clinic_id = $1 AND id = $2",
-        amendment.clinic().0,
+        db.clinic().0,
         amendment.current.id.0,
     );
     if version.fetch_one(db).await? == amendment.current.version { Ok(()) } else { Err(Error::Stale) }
 }
 
 /// Writes an amendment, with its event; `stamp` is the calendar's version, where it changes what that shows.
-async fn update(db: &mut PgConnection, amendment: &Amendment, stamp: Option<i64>) -> Result<Appointment> {
+async fn update(db: &mut ClinicDb<'_>, amendment: &Amendment, stamp: Option<i64>) -> Result<Appointment> {
     let amended = sqlx::query_as!(
         AppointmentRow,
         "UPDATE appointments
@@ -194,7 +195,7 @@ async fn update(db: &mut PgConnection, amendment: &Amendment, stamp: Option<i64>
              calendar_version = COALESCE($7, calendar_version)
          WHERE clinic_id = $1 AND id = $2 AND version = $3
          RETURNING *",
-        amendment.clinic().0,
+        db.clinic().0,
         amendment.current.id.0,
         amendment.current.version,
         range(&amendment.during),
@@ -214,11 +215,11 @@ async fn update(db: &mut PgConnection, amendment: &Amendment, stamp: Option<i64>
 ///
 /// # Errors
 /// [`Error::OutcomeUnknown`] where a change without an event was overtaken by another.
-pub async fn settle(db: &mut PgConnection, amendment: &Amendment) -> Result<Option<Appointment>> {
+pub async fn settle(db: &mut ClinicDb<'_>, amendment: &Amendment) -> Result<Option<Appointment>> {
     let row = sqlx::query_as!(
         AppointmentRow,
         "SELECT * FROM appointments WHERE clinic_id = $1 AND id = $2 FOR UPDATE",
-        amendment.clinic().0,
+        db.clinic().0,
         amendment.current.id.0,
     );
     let row = row.fetch_one(&mut *db).await?.checked()?;
@@ -227,7 +228,7 @@ pub async fn settle(db: &mut PgConnection, amendment: &Amendment) -> Result<Opti
     }
     let is_told = (amendment.current.status, amendment.current.during) != (amendment.status, amendment.during);
     match is_told {
-        true => Ok(history::has(db, amendment.clinic(), row.id, amendment.reference).await?.then_some(row)),
+        true => Ok(history::has(db, row.id, amendment.reference).await?.then_some(row)),
         false => Err(Error::OutcomeUnknown),
     }
 }

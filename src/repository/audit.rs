@@ -1,8 +1,6 @@
 //! The audit trail: who did what to which row, written with the change itself.
 
-use sqlx::PgConnection;
-
-use super::Result;
+use super::{Result, context::ClinicDb};
 use crate::domain::Caller;
 
 /// One entry of the trail.
@@ -39,12 +37,15 @@ impl Outcome {
 }
 
 /// Writes one entry.
-pub async fn record(db: &mut PgConnection, event: &Event) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Corrupt`](super::Error::Corrupt) where the caller is of another clinic than the one whose rows are changed.
+pub async fn record(db: &mut ClinicDb<'_>, event: &Event) -> Result<()> {
     sqlx::query!(
         "INSERT INTO audit_events (clinic_id, account_id, role, action, resource, resource_id, outcome, request_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        event.caller.clinic.0,
-        event.caller.account.0,
+        db.clinic().0,
+        db.account_of(&event.caller)?.0,
         event.caller.role,
         event.action,
         event.resource,

@@ -1,16 +1,13 @@
 //! SQL that writes bookings of several calendars in one round trip, and finds them again.
 
 use chrono::{DateTime, Utc};
-use sqlx::{
-    PgConnection,
-    postgres::types::{PgInterval, PgRange},
-};
+use sqlx::postgres::types::{PgInterval, PgRange};
 use uuid::Uuid;
 
 use super::{
     Error, Result,
     appointments::{AppointmentRow, interval, range},
-    calendars::of_clinic,
+    context::{self, ClinicDb, GroupedDb},
 };
 use crate::domain::{
     AppointmentId, ClinicId, DoctorId, Interval, PatientId, WaitlistEntryId,
@@ -105,7 +102,7 @@ impl<'a> Columns<'a> {
 /// events. Answers for each calendar its version, and what became of its bookings, in order. One round trip (the function
 /// `book` of the migrations). A calendar that is not held by somebody else is this transaction's from then on; one whose
 /// bookings could be written has one version more. One whose clinic is being changed counts as held by somebody else.
-pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<(i64, Vec<Inserted>)>> {
+pub async fn insert(db: &mut GroupedDb<'_>, asked: &[Asked<'_>]) -> Result<Vec<(i64, Vec<Inserted>)>> {
     let numbered = (1..).zip(asked).flat_map(|(n, asked)| asked.bookings.iter().map(move |booking| (n, *booking)));
     let numbered: Vec<(i32, &Booking)> = numbered.collect();
     let columns = Columns::of(&numbered);
@@ -116,7 +113,7 @@ pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<(i
              $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
          )
          ORDER BY booking"#,
-        &asked.iter().map(|asked| asked.clinic.0).collect::<Vec<_>>(),
+        &db.column(asked.iter().map(|asked| asked.clinic))?,
         &asked.iter().map(|asked| asked.doctor.0).collect::<Vec<_>>(),
         &asked.iter().map(|asked| asked.versions.doctor).collect::<Vec<_>>(),
         &asked.iter().map(|asked| asked.versions.clinic).collect::<Vec<_>>(),
@@ -145,7 +142,7 @@ pub async fn insert(db: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<(i
     }
     let mut inserted: Vec<_> = asked.iter().map(|_| (0, Vec::new())).collect();
     for (row, (calendar, booking)) in rows.into_iter().zip(numbered) {
-        of_clinic(booking.request.caller.clinic, row.clinic_id)?;
+        context::same(booking.request.caller.clinic, row.clinic_id)?;
         let outcome = match (row.calendar, row.id.zip(row.made_at)) {
             (0, Some((id, made_at))) => booked(booking, AppointmentId(id), made_at, row.held_until),
             (0, None) if !row.has_key => Inserted::WithoutKey,
@@ -180,15 +177,10 @@ fn booked(booking: &Booking, id: AppointmentId, made_at: DateTime<Utc>, held_unt
 }
 
 /// Sets an alarm for the end of a hold: its time is then offered to the next.
-pub async fn alarm_at_the_end(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctor: DoctorId,
-    held: &SpanChange,
-) -> Result<()> {
+pub async fn alarm_at_the_end(db: &mut ClinicDb<'_>, doctor: DoctorId, held: &SpanChange) -> Result<()> {
     sqlx::query!(
         "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during, due_at) VALUES ($1, $2, $3, $4)",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         range(&held.during),
         held.held_until,
@@ -200,12 +192,7 @@ pub async fn alarm_at_the_end(
 
 /// The active appointments of a doctor that overlap a time, as the database has them. None is longer than a day, so that the
 /// index of starts serves the search.
-pub async fn overlapping(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctor: DoctorId,
-    during: &Interval,
-) -> Result<Vec<Interval>> {
+pub async fn overlapping(db: &mut ClinicDb<'_>, doctor: DoctorId, during: &Interval) -> Result<Vec<Interval>> {
     let times = sqlx::query_scalar!(
         r#"SELECT during AS "during!: PgRange<DateTime<Utc>>"
          FROM appointments
@@ -213,7 +200,7 @@ pub async fn overlapping(
            AND starts_at > lower($3::tstzrange) - interval '24 hours' AND starts_at < upper($3::tstzrange) AND ends_at > lower($3::tstzrange)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
          ORDER BY during"#,
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         range(during),
     )
@@ -223,12 +210,7 @@ pub async fn overlapping(
 }
 
 /// The active appointments of a patient that overlap a span. Holds that have ended are free.
-pub async fn patient_busy(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    patient: PatientId,
-    within: &Interval,
-) -> Result<Vec<Interval>> {
+pub async fn patient_busy(db: &mut ClinicDb<'_>, patient: PatientId, within: &Interval) -> Result<Vec<Interval>> {
     let times = sqlx::query_scalar!(
         r#"SELECT during AS "during!: PgRange<DateTime<Utc>>"
          FROM appointments
@@ -237,7 +219,7 @@ pub async fn patient_busy(
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
            AND (held_until IS NULL OR held_until > now())
          ORDER BY during"#,
-        clinic.0,
+        db.clinic().0,
         patient.0,
         range(within),
     )
@@ -247,24 +229,24 @@ pub async fn patient_busy(
 }
 
 /// Whether something is held for a waitlist entry.
-pub async fn is_offered(db: &mut PgConnection, clinic: ClinicId, entry: WaitlistEntryId) -> Result<bool> {
+pub async fn is_offered(db: &mut ClinicDb<'_>, entry: WaitlistEntryId) -> Result<bool> {
     let offered = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT FROM appointments
              WHERE clinic_id = $1 AND waitlist_entry_id = $2 AND held_until IS NOT NULL AND status = 'SCHEDULED'
          ) AS "offered!""#,
-        clinic.0,
+        db.clinic().0,
         entry.0,
     );
     Ok(offered.fetch_one(db).await?)
 }
 
 /// The appointments that were booked under these references.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, references: &[Uuid]) -> Result<Vec<(Uuid, Appointment)>> {
+pub async fn find(db: &mut ClinicDb<'_>, references: &[Uuid]) -> Result<Vec<(Uuid, Appointment)>> {
     let rows = sqlx::query_as!(
         AppointmentRow,
         "SELECT * FROM appointments WHERE clinic_id = $1 AND reference = ANY($2)",
-        clinic.0,
+        db.clinic().0,
         references,
     )
     .fetch_all(db)

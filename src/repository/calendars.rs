@@ -7,11 +7,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, postgres::types::PgRange, types::Json};
+use sqlx::{postgres::types::PgRange, types::Json};
 
 use super::{
     Error, Result,
     appointments::{self, interval, range},
+    context::{self, ClinicDb, GroupedDb},
     stored_zone,
 };
 use crate::domain::{
@@ -98,7 +99,7 @@ pub enum Since {
 /// What calendars have become, and what patients stand against proposals, in the order of what is asked. One round trip
 /// and one moment (the function `read_calendars` of the migrations).
 pub async fn read(
-    db: &mut PgConnection,
+    db: &mut GroupedDb<'_>,
     known: &[Known],
     questions: &[Question],
 ) -> Result<(Vec<Since>, Vec<PatientSide>)> {
@@ -110,11 +111,11 @@ pub async fn read(
              during AS "during: Vec<PgRange<DateTime<Utc>>>", is_active,
              held_until AS "held_until: Vec<Option<DateTime<Utc>>>"
          FROM read_calendars($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
-        &column(known, |known| known.clinic.0),
+        &db.column(known.iter().map(|known| known.clinic))?,
         &column(known, |known| known.doctor.0),
         &column(known, |known| known.versions.doctor),
         &column(known, |known| known.versions.clinic),
-        &column(questions, |asked| asked.clinic.0),
+        &db.column(questions.iter().map(|asked| asked.clinic))?,
         &column(questions, |asked| asked.doctor.0),
         &column(questions, |asked| asked.patient.0),
         &column(questions, |asked| range(&asked.proposal.during)),
@@ -133,10 +134,10 @@ pub async fn read(
         let times = times.iter().map(interval).collect::<Result<Vec<_>>>()?;
         let (calendar, question) = (place(row.calendar), place(row.question));
         if let Some((side, asked)) = question.and_then(|at| Some((sides.get_mut(at)?, questions.get(at)?))) {
-            of_clinic(asked.clinic, row.clinic_id)?;
+            context::same(asked.clinic, row.clinic_id)?;
             *side = PatientSide { is_known: row.is_known == Some(true), busy: times };
         } else if let Some((since, asked)) = calendar.and_then(|at| Some((since.get_mut(at)?, known.get(at)?))) {
-            of_clinic(asked.clinic, row.clinic_id)?;
+            context::same(asked.clinic, row.clinic_id)?;
             let versions = row.version.zip(row.clinic_version).map(|(doctor, clinic)| Versions { doctor, clinic });
             let versions = versions.ok_or_else(|| Error::Corrupt("a calendar without versions".into()))?;
             let (ids, active) = (row.ids.unwrap_or_default(), row.is_active.unwrap_or_default());
@@ -156,26 +157,16 @@ pub async fn read(
     Ok((since, sides))
 }
 
-/// A row of a statement over several clinics must be of the clinic that it is handed to.
-pub(super) fn of_clinic(asked: ClinicId, found: i64) -> Result<()> {
-    if asked.0 == found { Ok(()) } else { Err(Error::Corrupt("a row of another clinic".into())) }
-}
-
 /// Brings a copy up to date; `None` where the doctor is not there any more.
-pub async fn catch_up(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctor: DoctorId,
-    copy: CalendarCopy,
-) -> Result<Option<CalendarCopy>> {
-    let known = Known { clinic, doctor, versions: copy.versions };
-    let since = read(&mut *db, &[known], &[]).await?.0.pop().unwrap_or(Since::Gone);
+pub async fn catch_up(db: &mut ClinicDb<'_>, doctor: DoctorId, copy: CalendarCopy) -> Result<Option<CalendarCopy>> {
+    let known = Known { clinic: db.clinic(), doctor, versions: copy.versions };
+    let since = read(&mut db.grouped(), &[known], &[]).await?.0.pop().unwrap_or(Since::Gone);
     resolve(db, known, copy, since).await
 }
 
 /// A copy as it is by what became of its calendar; where the rules changed, it is read whole, in its clinic's context.
 pub async fn resolve(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     known: Known,
     mut copy: CalendarCopy,
     since: Since,
@@ -185,7 +176,7 @@ pub async fn resolve(
             copy.catch_up(versions, &changes);
             Ok(Some(copy))
         }
-        Since::Rules => match load(db, known.clinic, known.doctor).await {
+        Since::Rules => match load(db, known.doctor).await {
             Ok(copy) => Ok(Some(copy)),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -199,23 +190,24 @@ pub async fn resolve(
 ///
 /// # Errors
 /// [`Error::NotFound`] where there never was such a doctor; [`Error::TryAgain`] where the wait took too long.
-pub async fn hold(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, waits: bool) -> Result<Option<Versions>> {
-    let of_clinic = sqlx::query_scalar!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", clinic.0);
+pub async fn hold(db: &mut ClinicDb<'_>, doctor: DoctorId, waits: bool) -> Result<Option<Versions>> {
+    let of_clinic =
+        sqlx::query_scalar!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", db.clinic().0);
     let if_free = sqlx::query_scalar!(
         "SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE SKIP LOCKED",
-        clinic.0,
+        db.clinic().0,
     );
     let found =
         if waits { of_clinic.fetch_optional(&mut *db).await? } else { if_free.fetch_optional(&mut *db).await? };
     let Some(of_clinic) = found else { return Ok(None) };
     let of_doctor = sqlx::query_scalar!(
         "SELECT version FROM calendar_versions WHERE clinic_id = $1 AND doctor_id = $2 FOR NO KEY UPDATE",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
     );
     let if_free = sqlx::query_scalar!(
         "SELECT version FROM calendar_versions WHERE clinic_id = $1 AND doctor_id = $2 FOR NO KEY UPDATE SKIP LOCKED",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
     );
     let found = if waits { Some(of_doctor.fetch_one(db).await?) } else { if_free.fetch_optional(db).await? };
@@ -223,8 +215,8 @@ pub async fn hold(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, wai
 }
 
 /// Holds the calendars of several doctors, in the order of locks.
-pub async fn hold_all(db: &mut PgConnection, clinic: ClinicId, doctors: &[i64]) -> Result<()> {
-    sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", clinic.0)
+pub async fn hold_all(db: &mut ClinicDb<'_>, doctors: &[i64]) -> Result<()> {
+    sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", db.clinic().0)
         .fetch_optional(&mut *db)
         .await?;
     sqlx::query!(
@@ -232,7 +224,7 @@ pub async fn hold_all(db: &mut PgConnection, clinic: ClinicId, doctors: &[i64]) 
          WHERE clinic_id = $1 AND doctor_id = ANY($2)
          ORDER BY doctor_id
          FOR NO KEY UPDATE",
-        clinic.0,
+        db.clinic().0,
         doctors,
     )
     .fetch_all(db)
@@ -241,46 +233,48 @@ pub async fn hold_all(db: &mut PgConnection, clinic: ClinicId, doctors: &[i64]) 
 }
 
 /// Adds to the version of a doctor's calendar, and answers it: the stamp of the appointments that the transaction changes.
-pub async fn advance(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<i64> {
+pub async fn advance(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i64> {
     let version = sqlx::query_scalar!(
         "UPDATE calendar_versions SET version = version + 1 WHERE clinic_id = $1 AND doctor_id = $2 RETURNING version",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
     );
     Ok(version.fetch_one(db).await?)
 }
 
 /// Adds to the version of a doctor's calendar because its rules change, and answers it.
-pub async fn advance_rules(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<i64> {
+pub async fn advance_rules(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i64> {
     let version = sqlx::query_scalar!(
         "UPDATE calendar_versions SET version = version + 1, rules_version = version + 1
          WHERE clinic_id = $1 AND doctor_id = $2
          RETURNING version",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
     );
     Ok(version.fetch_one(db).await?)
 }
 
 /// Keeps every calendar of a clinic as it is until the transaction ends.
-pub async fn hold_clinic(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
-    sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR NO KEY UPDATE", clinic.0)
+pub async fn hold_clinic(db: &mut ClinicDb<'_>) -> Result<()> {
+    sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR NO KEY UPDATE", db.clinic().0)
         .fetch_one(db)
         .await?;
     Ok(())
 }
 
 /// Adds to the version of what binds all doctors of a clinic.
-pub async fn advance_clinic(db: &mut PgConnection, clinic: ClinicId) -> Result<()> {
-    sqlx::query!("UPDATE clinic_versions SET version = version + 1 WHERE clinic_id = $1", clinic.0).execute(db).await?;
+pub async fn advance_clinic(db: &mut ClinicDb<'_>) -> Result<()> {
+    sqlx::query!("UPDATE clinic_versions SET version = version + 1 WHERE clinic_id = $1", db.clinic().0)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
 /// The version of a doctor's rules: the `ETag` of the working hours.
-pub async fn rules_version(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<i64> {
+pub async fn rules_version(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i64> {
     let version = sqlx::query_scalar!(
         "SELECT rules_version FROM calendar_versions WHERE clinic_id = $1 AND doctor_id = $2",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
     );
     Ok(version.fetch_one(db).await?)
@@ -290,17 +284,13 @@ pub async fn rules_version(db: &mut PgConnection, clinic: ClinicId, doctor: Doct
 ///
 /// # Errors
 /// [`Error::NotFound`] where the clinic has no such doctor.
-pub async fn load(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<CalendarCopy> {
-    let loaded = load_all(db, clinic, &[doctor.0]).await?.pop();
+pub async fn load(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<CalendarCopy> {
+    let loaded = load_all(db, &[doctor.0]).await?.pop();
     loaded.map(|(_, copy)| copy).ok_or(Error::NotFound)
 }
 
 /// The calendars of these doctors, as far as they are there. One statement, so that all of each is of one moment.
-pub async fn load_all(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctors: &[i64],
-) -> Result<Vec<(DoctorId, CalendarCopy)>> {
+pub async fn load_all(db: &mut ClinicDb<'_>, doctors: &[i64]) -> Result<Vec<(DoctorId, CalendarCopy)>> {
     let rows = sqlx::query!(
         r#"SELECT d.id, d.is_active, d.slot_minutes, COALESCE(d.time_zone, c.time_zone) AS "time_zone!",
              d.buffer_before_minutes, d.buffer_after_minutes, d.max_appointments_per_day,
@@ -336,7 +326,7 @@ pub async fn load_all(
                AND a.starts_at > now() - interval '3 days' AND a.ends_at > now() - interval '2 days'
          ) AS taken
          WHERE d.clinic_id = $1 AND d.id = ANY($2) AND d.deleted_at IS NULL"#,
-        clinic.0,
+        db.clinic().0,
         doctors,
     )
     .fetch_all(db)
@@ -374,20 +364,15 @@ pub async fn load_all(
 }
 
 /// The upcoming appointments of these doctors that their rules would not allow now.
-pub async fn outside(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctors: &[i64],
-    now: DateTime<Utc>,
-) -> Result<Vec<Outside>> {
-    let copies = load_all(&mut *db, clinic, doctors).await?;
+pub async fn outside(db: &mut ClinicDb<'_>, doctors: &[i64], now: DateTime<Utc>) -> Result<Vec<Outside>> {
+    let copies = load_all(&mut *db, doctors).await?;
     let broken = copies.iter().flat_map(|(_, copy)| copy.calendar.outside(now));
     let mut broken: HashMap<_, _> = broken.collect();
     if broken.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<i64> = broken.keys().map(|id| id.0).collect();
-    let rows = appointments::find_all(db, clinic, &ids).await?;
+    let rows = appointments::find_all(db, &ids).await?;
     let found = rows.into_iter().filter_map(|appointment| {
         let violations = broken.remove(&appointment.id)?;
         Some(Outside { appointment, violations })

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgConnection;
-
 use super::{
     Result, alarms,
     appointments::AppointmentRow,
     audit::{self, Event, Outcome as Audited},
-    calendars, history,
+    calendars,
+    context::ClinicDb,
+    history,
 };
-use crate::domain::{Caller, ClinicId, DoctorId, PatientId, appointments::Appointment, lifecycle::Status};
+use crate::domain::{Caller, DoctorId, PatientId, appointments::Appointment, lifecycle::Status};
 
 /// Whose appointments in the future.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ impl Future {
 }
 
 /// Whether there are active appointments that have not ended.
-pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) -> Result<bool> {
+pub async fn has_future(db: &mut ClinicDb<'_>, whose: Future) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT FROM appointments
@@ -48,7 +48,7 @@ pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) 
                AND held_until IS NULL
                AND ends_at > now()
          ) AS "found!""#,
-        clinic.0,
+        db.clinic().0,
         whose.doctor(),
         whose.patient(),
     )
@@ -58,7 +58,7 @@ pub async fn has_future(db: &mut PgConnection, clinic: ClinicId, whose: Future) 
 }
 
 /// The doctors with whom there are active appointments that have not ended, by id.
-pub async fn future_doctors(db: &mut PgConnection, clinic: ClinicId, whose: Future) -> Result<Vec<i64>> {
+pub async fn future_doctors(db: &mut ClinicDb<'_>, whose: Future) -> Result<Vec<i64>> {
     let doctors = sqlx::query_scalar!(
         "SELECT DISTINCT doctor_id FROM appointments
          WHERE clinic_id = $1
@@ -66,7 +66,7 @@ pub async fn future_doctors(db: &mut PgConnection, clinic: ClinicId, whose: Futu
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
            AND ends_at > now()
          ORDER BY doctor_id",
-        clinic.0,
+        db.clinic().0,
         whose.doctor(),
         whose.patient(),
     );
@@ -74,14 +74,14 @@ pub async fn future_doctors(db: &mut PgConnection, clinic: ClinicId, whose: Futu
 }
 
 /// Cancels the active appointments that have not ended. The transaction holds their doctors' calendars.
-pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future) -> Result<()> {
+pub async fn cancel_future(db: &mut ClinicDb<'_>, caller: &Caller, whose: Future) -> Result<()> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments
          WHERE clinic_id = $1
            AND (doctor_id = $2 OR patient_id = $3)
            AND status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
            AND ends_at > now()",
-        caller.clinic.0,
+        db.clinic().0,
         whose.doctor(),
         whose.patient(),
     )
@@ -95,7 +95,7 @@ pub async fn cancel_future(db: &mut PgConnection, caller: &Caller, whose: Future
 /// Cancels those of the appointments that have one of these statuses, each with its events. The transaction holds their
 /// doctors' calendars, and advances them.
 pub async fn cancel_all(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     caller: &Caller,
     ids: &[i64],
     statuses: &[Status],
@@ -106,7 +106,7 @@ pub async fn cancel_all(
          WHERE clinic_id = $1 AND id IN (SELECT patient_id FROM appointments WHERE clinic_id = $1 AND id = ANY($2))
          ORDER BY id
          FOR NO KEY UPDATE",
-        caller.clinic.0,
+        db.clinic().0,
         ids,
     )
     .fetch_all(&mut *db)
@@ -118,7 +118,7 @@ pub async fn cancel_all(
          WHERE clinic_id = $1 AND id = ANY($2) AND status = ANY($3)
          ORDER BY starts_at, id
          FOR UPDATE",
-        caller.clinic.0,
+        db.clinic().0,
         ids,
         &statuses,
     );
@@ -126,10 +126,10 @@ pub async fn cancel_all(
     let mut versions = BTreeMap::new();
     let mut cancelled = Vec::with_capacity(ids.len());
     for before in before {
-        let (clinic, before) = (caller.clinic, before.checked()?);
+        let before = before.checked()?;
         let version = match versions.get(&before.doctor) {
             Some(version) => *version,
-            None => calendars::advance(&mut *db, clinic, before.doctor).await?,
+            None => calendars::advance(&mut *db, before.doctor).await?,
         };
         versions.insert(before.doctor, version);
         let after = sqlx::query_as!(
@@ -138,7 +138,7 @@ pub async fn cancel_all(
              SET status = 'CANCELLED', updated_at = now(), version = version + 1, calendar_version = $3
              WHERE clinic_id = $1 AND id = $2
              RETURNING *",
-            clinic.0,
+            db.clinic().0,
             before.id.0,
             version,
         )
@@ -146,7 +146,7 @@ pub async fn cancel_all(
         .await?
         .checked()?;
         history::record(&mut *db, caller, &before, &after, None).await?;
-        alarms::ring(&mut *db, clinic, after.doctor, &after.during).await?;
+        alarms::ring(&mut *db, after.doctor, &after.during).await?;
         let event = Event {
             caller: caller.clone(),
             action: "transition",

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::{
     Error, Result, alarms,
     calendars::{self, Question},
+    context::ClinicDb,
 };
 use crate::domain::{
-    ClinicId, DoctorId, PatientId,
+    DoctorId, PatientId,
     calendar::{CalendarCopy, Stamp},
     proposal::Refusal,
 };
@@ -58,23 +58,18 @@ pub enum Holding {
 }
 
 /// Holds a calendar and brings the copy up to date.
-pub async fn hold_up_to_date(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctor: DoctorId,
-    basis: &Basis,
-) -> Result<Holding> {
-    let Some(found) = calendars::hold(&mut *db, clinic, doctor, basis.waits).await? else {
+pub async fn hold_up_to_date(db: &mut ClinicDb<'_>, doctor: DoctorId, basis: &Basis) -> Result<Holding> {
+    let Some(found) = calendars::hold(&mut *db, doctor, basis.waits).await? else {
         return Ok(Holding::BySomebody);
     };
     let copy = match &basis.copy {
         Some(copy) if copy.versions == found => Some(copy.clone()),
-        Some(copy) => match calendars::catch_up(&mut *db, clinic, doctor, copy.clone()).await? {
+        Some(copy) => match calendars::catch_up(&mut *db, doctor, copy.clone()).await? {
             Some(copy) if copy.versions == found => Some(copy),
-            Some(_) => Some(calendars::load(db, clinic, doctor).await?),
+            Some(_) => Some(calendars::load(db, doctor).await?),
             None => None,
         },
-        None => match calendars::load(db, clinic, doctor).await {
+        None => match calendars::load(db, doctor).await {
             Err(Error::NotFound) => None,
             loaded => Some(loaded?),
         },
@@ -88,15 +83,15 @@ pub async fn hold_up_to_date(
 /// # Errors
 /// [`Error::NotFound`] where the patient was deleted.
 pub async fn weigh(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     asked: Question,
     copy: &CalendarCopy,
     now: DateTime<Utc>,
 ) -> Result<Option<Refusal>> {
-    let Question { clinic, doctor, patient, proposal, .. } = asked;
-    let is_held = hold_patient(&mut *db, clinic, patient).await?;
-    alarms::lapse(&mut *db, clinic, doctor, patient, &proposal.during).await?;
-    let (_, mut sides) = calendars::read(db, &[], &[asked]).await?;
+    let Question { doctor, patient, proposal, .. } = asked;
+    let is_held = hold_patient(&mut *db, patient).await?;
+    alarms::lapse(&mut *db, doctor, patient, &proposal.during).await?;
+    let (_, mut sides) = calendars::read(&mut db.grouped(), &[], &[asked]).await?;
     let side = sides.pop().unwrap_or_default();
     match (side.is_known, is_held) {
         (false, _) => Err(Error::NotFound),
@@ -106,10 +101,10 @@ pub async fn weigh(
 }
 
 /// Keeps a patient's other bookings and changes of them out until the commit; answers whether nobody else does.
-pub async fn hold_patient(db: &mut PgConnection, clinic: ClinicId, patient: PatientId) -> Result<bool> {
+pub async fn hold_patient(db: &mut ClinicDb<'_>, patient: PatientId) -> Result<bool> {
     let held = sqlx::query_scalar!(
         "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 FOR NO KEY UPDATE SKIP LOCKED",
-        clinic.0,
+        db.clinic().0,
         patient.0,
     );
     Ok(held.fetch_optional(db).await?.is_some())

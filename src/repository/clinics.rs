@@ -1,11 +1,11 @@
 //! SQL of clinics.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 
 use super::{
     Result,
-    context::{self, Context},
+    context::{ClinicDb, GroupedDb},
     expect_version, stored_zone,
 };
 use crate::domain::{
@@ -36,17 +36,17 @@ impl ClinicRow {
 }
 
 /// An id for a clinic that is to be made: its context must be set before its row can be.
-pub async fn next_id(db: &mut PgConnection) -> Result<ClinicId> {
+pub async fn next_id(db: impl PgExecutor<'_>) -> Result<ClinicId> {
     let id = sqlx::query_scalar!(r#"SELECT nextval('clinics_clinic_id_seq') AS "id!""#).fetch_one(db).await?;
     Ok(ClinicId(id))
 }
 
 /// Makes the clinic of the current context.
-pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &ClinicDetails) -> Result<Clinic> {
+pub async fn insert(db: &mut ClinicDb<'_>, details: &ClinicDetails) -> Result<Clinic> {
     sqlx::query_as!(
         ClinicRow,
         "INSERT INTO clinics (clinic_id, name, time_zone) VALUES ($1, $2, $3) RETURNING *",
-        clinic.0,
+        db.clinic().0,
         details.name,
         details.time_zone.name(),
     )
@@ -56,21 +56,24 @@ pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &ClinicDet
 }
 
 /// The clinic.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId) -> Result<Clinic> {
-    sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1", clinic.0).fetch_one(db).await?.checked()
+pub async fn find(db: &mut ClinicDb<'_>) -> Result<Clinic> {
+    sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1", db.clinic().0)
+        .fetch_one(db)
+        .await?
+        .checked()
 }
 
 /// Changes the clinic by `change`.
 pub async fn update(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     expected: Option<i64>,
     change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors>,
 ) -> Result<Clinic> {
-    let stored = sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1 FOR NO KEY UPDATE", clinic.0)
-        .fetch_one(&mut *db)
-        .await?
-        .checked()?;
+    let stored =
+        sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1 FOR NO KEY UPDATE", db.clinic().0)
+            .fetch_one(&mut *db)
+            .await?
+            .checked()?;
     expect_version(expected, stored.version)?;
     let details = change(stored.details)?;
     sqlx::query_as!(
@@ -78,7 +81,7 @@ pub async fn update(
         "UPDATE clinics SET name = $2, time_zone = $3, updated_at = now(), version = version + 1
          WHERE clinic_id = $1
          RETURNING *",
-        clinic.0,
+        db.clinic().0,
         details.name,
         details.time_zone.name(),
     )
@@ -89,12 +92,11 @@ pub async fn update(
 
 /// The oldest clinic of that name. Row-level security shows one clinic at a time, so each is looked at
 /// in its own context: slow for many, and only for the operator's command line.
-pub async fn find_named(db: &mut PgConnection, name: &str) -> Result<Option<ClinicId>> {
+pub async fn find_named(db: &mut GroupedDb<'_>, name: &str) -> Result<Option<ClinicId>> {
     let newest = next_id(&mut *db).await?;
     for id in 1..newest.0 {
-        context::set(&mut *db, Context::Clinic(ClinicId(id)), true).await?;
         let found = sqlx::query_scalar!("SELECT clinic_id FROM clinics WHERE clinic_id = $1 AND name = $2", id, name,)
-            .fetch_optional(&mut *db)
+            .fetch_optional(&mut db.in_clinic(ClinicId(id)).await?)
             .await?;
         if let Some(id) = found {
             return Ok(Some(ClinicId(id)));

@@ -1,9 +1,18 @@
 //! Whom the work on a connection is for: what row-level security goes by.
+//!
+//! SQL is run on a [`Db`]: a connection that is in the context of its scope, as its type says. There is no other way to one
+//! than to set the context first. So a function that takes a [`ClinicDb`] needs no clinic beside it, and can meet no other.
 
-use sqlx::PgConnection;
+use std::fmt::Debug;
+
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use sqlx::{
+    Connection as _, Describe, Either, Execute, Executor, PgConnection, PgExecutor, Postgres, SqlStr,
+    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+};
 
 use super::{Error, Result};
-use crate::domain::{AccountId, ClinicId};
+use crate::domain::{AccountId, Caller, ClinicId};
 
 /// The rows that a piece of work may meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,8 +25,224 @@ pub enum Context {
     Global,
 }
 
+/// What a connection is bound to.
+pub trait Scope: Copy + Debug + Send + Sync + 'static {
+    /// The context that it is in then.
+    fn context(self) -> Context;
+}
+
+impl Scope for ClinicId {
+    fn context(self) -> Context {
+        Context::Clinic(self)
+    }
+}
+
+impl Scope for AccountId {
+    fn context(self) -> Context {
+        Context::Account(self)
+    }
+}
+
+/// Outside of all clinics.
+#[derive(Debug, Clone, Copy)]
+pub struct Global;
+
+impl Scope for Global {
+    fn context(self) -> Context {
+        Context::Global
+    }
+}
+
+/// Each row in the context of its own clinic, which the grouped functions of the migrations set and take back.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouped {
+    /// The only clinic that may be asked for, where the connection is bound to one.
+    only: Option<ClinicId>,
+}
+
+impl Grouped {
+    /// Rows of any clinics.
+    pub const OF_ANY_CLINICS: Self = Self { only: None };
+}
+
+impl Scope for Grouped {
+    fn context(self) -> Context {
+        self.only.map_or(Context::Global, Context::Clinic)
+    }
+}
+
+/// A connection in the context of its scope.
+#[derive(Debug)]
+pub struct Db<'c, S> {
+    connection: &'c mut PgConnection,
+    scope: S,
+}
+
+/// A connection in the context of one clinic.
+pub type ClinicDb<'c> = Db<'c, ClinicId>;
+/// A connection in the context of one account.
+pub type AccountDb<'c> = Db<'c, AccountId>;
+/// A connection outside of all clinics.
+pub type GlobalDb<'c> = Db<'c, Global>;
+/// A connection for statements over several clinics.
+pub type GroupedDb<'c> = Db<'c, Grouped>;
+
+impl ClinicDb<'_> {
+    /// The clinic whose rows are met.
+    pub fn clinic(&self) -> ClinicId {
+        self.scope
+    }
+
+    /// Refuses what is of another clinic.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where it is.
+    pub fn expect(&self, clinic: ClinicId) -> Result<()> {
+        same(self.scope, clinic.0)
+    }
+
+    /// The caller's account, by which their rows and events are entered.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the caller acts in another clinic.
+    pub fn account_of(&self, caller: &Caller) -> Result<AccountId> {
+        self.expect(caller.clinic).map(|()| caller.account)
+    }
+
+    /// The same connection for grouped statements, of this clinic alone.
+    pub fn grouped(&mut self) -> GroupedDb<'_> {
+        Db { connection: &mut *self.connection, scope: Grouped { only: Some(self.scope) } }
+    }
+}
+
+impl AccountDb<'_> {
+    /// The account whose memberships are met.
+    pub fn account(&self) -> AccountId {
+        self.scope
+    }
+}
+
+impl GlobalDb<'_> {
+    /// Makes the rest of the transaction the clinic's.
+    ///
+    /// # Errors
+    /// Where the context cannot be set.
+    pub async fn in_clinic(&mut self, clinic: ClinicId) -> Result<ClinicDb<'_>> {
+        set(&mut *self.connection, Context::Clinic(clinic), true).await?;
+        Ok(Db { connection: &mut *self.connection, scope: clinic })
+    }
+}
+
+impl GroupedDb<'_> {
+    /// The transaction in the context of one clinic, for statements that are not grouped.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the connection is bound to another clinic.
+    pub async fn in_clinic(&mut self, clinic: ClinicId) -> Result<ClinicDb<'_>> {
+        match self.scope.only {
+            Some(only) => same(only, clinic.0)?,
+            None => set(&mut *self.connection, Context::Clinic(clinic), true).await?,
+        }
+        Ok(Db { connection: &mut *self.connection, scope: clinic })
+    }
+
+    /// The column of clinics that a grouped function is given.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the connection is bound to another clinic than one of them.
+    pub(super) fn column(&self, clinics: impl Iterator<Item = ClinicId>) -> Result<Vec<i64>> {
+        let allowed = |clinic: ClinicId| self.scope.only.map_or(Ok(()), |only| same(only, clinic.0)).map(|()| clinic.0);
+        clinics.map(allowed).collect()
+    }
+}
+
+/// What was found must be of the clinic that it was asked of.
+pub(super) fn same(asked: ClinicId, found: i64) -> Result<()> {
+    if asked.0 == found { Ok(()) } else { Err(Error::Corrupt(format!("a row of clinic {found} in clinic {asked}"))) }
+}
+
+impl<'e, S: Scope> Executor<'e> for &'e mut Db<'_, S> {
+    type Database = Postgres;
+
+    fn fetch_many<'a, 'q: 'a, E>(self, query: E) -> BoxStream<'a, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'e: 'a,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.connection.fetch_many(query)
+    }
+
+    fn fetch_optional<'a, 'q: 'a, E>(self, query: E) -> BoxFuture<'a, sqlx::Result<Option<PgRow>>>
+    where
+        'e: 'a,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.connection.fetch_optional(query)
+    }
+
+    fn prepare_with<'a>(self, sql: SqlStr, parameters: &'a [PgTypeInfo]) -> BoxFuture<'a, sqlx::Result<PgStatement>>
+    where
+        'e: 'a,
+    {
+        self.connection.prepare_with(sql, parameters)
+    }
+
+    fn describe<'a>(self, sql: SqlStr) -> BoxFuture<'a, sqlx::Result<Describe<Postgres>>>
+    where
+        'e: 'a,
+    {
+        self.connection.describe(sql)
+    }
+}
+
+/// An open connection, which is bound before it is worked on.
+pub struct Unbound {
+    connection: PgConnection,
+    /// The context that it is in, if that is known.
+    context: Option<Context>,
+}
+
+impl Unbound {
+    /// A new connection, in no context yet.
+    pub fn new(connection: PgConnection) -> Self {
+        Self { connection, context: None }
+    }
+
+    /// Whether the server answers.
+    pub async fn ping(&mut self) -> Result<()> {
+        Ok(self.connection.ping().await?)
+    }
+
+    /// Makes the server plan its statements anew.
+    pub async fn discard_plans(&mut self) -> Result<()> {
+        sqlx::raw_sql("DISCARD PLANS").execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    /// Sets the context, unless the connection is in it.
+    pub async fn enter(&mut self, context: Context) -> Result<()> {
+        if self.context != Some(context) {
+            self.context = None;
+            set(&mut self.connection, context, false).await?;
+            self.context = Some(context);
+        }
+        Ok(())
+    }
+
+    /// The connection, bound to a scope whose context it has entered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it has not.
+    pub fn bound<S: Scope>(&mut self, scope: S) -> Result<Db<'_, S>> {
+        match self.context == Some(scope.context()) {
+            true => Ok(Db { connection: &mut self.connection, scope }),
+            false => Err(Error::Unavailable),
+        }
+    }
+}
+
 /// Sets the context for all that follows on this connection, or, with `local`, for this transaction.
-pub async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result<()> {
+async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result<()> {
     let (clinic, account) = match context {
         Context::Clinic(clinic) => (clinic.to_string(), String::new()),
         Context::Account(account) => (String::new(), account.to_string()),
@@ -35,15 +260,20 @@ pub async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result
 }
 
 /// Gives up soon on rows that somebody else holds: for the rest of the transaction.
-pub async fn give_up_soon(db: &mut PgConnection) -> Result<()> {
+pub async fn give_up_soon(db: impl PgExecutor<'_>) -> Result<()> {
     sqlx::raw_sql("SET LOCAL lock_timeout = '250ms'").execute(db).await?;
     Ok(())
 }
 
 /// Lets the commit of this transaction be answered before it is durable.
-pub async fn need_not_be_durable(db: &mut PgConnection) -> Result<()> {
+pub async fn need_not_be_durable(db: impl PgExecutor<'_>) -> Result<()> {
     sqlx::raw_sql("SET LOCAL synchronous_commit = off").execute(db).await?;
     Ok(())
+}
+
+/// Whether the database answers.
+pub async fn ping(db: &mut GlobalDb<'_>) -> Result<()> {
+    Ok(db.connection.ping().await?)
 }
 
 /// The newest migration that was applied; 0 where there is none.
@@ -52,7 +282,7 @@ pub async fn need_not_be_durable(db: &mut PgConnection) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Unable`] where the server takes no changes.
-pub async fn schema_version(db: &mut PgConnection) -> Result<i64> {
+pub async fn schema_version(db: &mut GlobalDb<'_>) -> Result<i64> {
     let found = sqlx::query_as::<_, (i64, bool)>(
         "SELECT COALESCE(max(version), 0), current_setting('transaction_read_only')::boolean
          FROM _sqlx_migrations

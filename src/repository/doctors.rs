@@ -1,11 +1,12 @@
 //! SQL of doctors.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, calendars, cancellations, containing, expect_version, stored_zone};
+use super::{
+    Conflict, Error, Page, Result, calendars, cancellations, containing, context::ClinicDb, expect_version, stored_zone,
+};
 use crate::domain::{
-    AccountId, Caller, ClinicId, DoctorId, Visibility,
+    AccountId, Caller, DoctorId, Visibility,
     doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
     fields::FieldErrors,
     patients::Gender,
@@ -75,7 +76,7 @@ impl DoctorRow {
 }
 
 /// Enters a doctor.
-pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &DoctorDetails) -> Result<Doctor> {
+pub async fn insert(db: &mut ClinicDb<'_>, details: &DoctorDetails) -> Result<Doctor> {
     sqlx::query_as!(
         DoctorRow,
         "INSERT INTO doctors (
@@ -85,7 +86,7 @@ pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &DoctorDet
          )
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          RETURNING *",
-        clinic.0,
+        db.clinic().0,
         details.user.map(|id| id.0),
         details.first_name,
         details.last_name,
@@ -113,13 +114,7 @@ pub async fn insert(db: &mut PgConnection, clinic: ClinicId, details: &DoctorDet
 /// The doctors that match and that the caller may see, newest first.
 ///
 /// A doctor is `own` to the accounts whose patients they look after, and `assigned` to their own login.
-pub async fn list(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    seen: Visibility,
-    filter: &DoctorFilter,
-    page: Page,
-) -> Result<Vec<Doctor>> {
+pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &DoctorFilter, page: Page) -> Result<Vec<Doctor>> {
     sqlx::query_as!(
         DoctorRow,
         "SELECT *
@@ -141,7 +136,7 @@ pub async fn list(
            AND ($9::bigint IS NULL OR id < $9)
          ORDER BY id DESC
          LIMIT $10",
-        clinic.0,
+        db.clinic().0,
         seen.whole_clinic,
         seen.owner_id(),
         seen.doctor_id(),
@@ -160,7 +155,7 @@ pub async fn list(
 }
 
 /// The doctor, if the caller may see them.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: DoctorId, seen: Visibility) -> Result<Doctor> {
+pub async fn find(db: &mut ClinicDb<'_>, id: DoctorId, seen: Visibility) -> Result<Doctor> {
     sqlx::query_as!(
         DoctorRow,
         "SELECT *
@@ -172,7 +167,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: DoctorId, seen: V
                SELECT FROM mappings m JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id
                WHERE m.clinic_id = $1 AND m.doctor_id = doctors.id AND p.created_by = $4
            ))",
-        clinic.0,
+        db.clinic().0,
         id.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -184,10 +179,10 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: DoctorId, seen: V
 }
 
 /// Keeps the row as it is until the transaction ends.
-pub async fn lock(db: &mut PgConnection, clinic: ClinicId, id: DoctorId) -> Result<()> {
+pub async fn lock(db: &mut ClinicDb<'_>, id: DoctorId) -> Result<()> {
     sqlx::query!(
         "SELECT id FROM doctors WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
-        clinic.0,
+        db.clinic().0,
         id.0,
     )
     .fetch_one(db)
@@ -197,18 +192,17 @@ pub async fn lock(db: &mut PgConnection, clinic: ClinicId, id: DoctorId) -> Resu
 
 /// Changes a doctor that the caller may see by `change`. The transaction advances the calendar, which the rules are of.
 pub async fn update(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     id: DoctorId,
     seen: Visibility,
     expected: Option<i64>,
     change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors>,
 ) -> Result<Doctor> {
-    calendars::hold(&mut *db, clinic, id, true).await?;
-    lock(db, clinic, id).await?;
-    let stored = find(db, clinic, id, seen).await?;
+    calendars::hold(&mut *db, id, true).await?;
+    lock(db, id).await?;
+    let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
-    calendars::advance_rules(&mut *db, clinic, id).await?;
+    calendars::advance_rules(&mut *db, id).await?;
     let details = change(stored.details)?;
     sqlx::query_as!(
         DoctorRow,
@@ -220,7 +214,7 @@ pub async fn update(
              max_horizon_days = $20, updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2
          RETURNING *",
-        clinic.0,
+        db.clinic().0,
         id.0,
         details.user.map(|id| id.0),
         details.first_name,
@@ -249,28 +243,27 @@ pub async fn update(
 /// Deletes a doctor softly: history stays, reads no longer find the row. Active appointments in the
 /// future are cancelled with it where `cancel_appointments` says so, and otherwise stand against it.
 pub async fn delete(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     caller: &Caller,
     id: DoctorId,
     seen: Visibility,
     expected: Option<i64>,
     cancel_appointments: bool,
 ) -> Result<()> {
-    let clinic = caller.clinic;
-    calendars::hold(&mut *db, clinic, id, true).await?;
-    lock(db, clinic, id).await?;
-    let stored = find(db, clinic, id, seen).await?;
+    calendars::hold(&mut *db, id, true).await?;
+    lock(db, id).await?;
+    let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
     let future = cancellations::Future::OfDoctor(id);
-    if !cancel_appointments && cancellations::has_future(db, clinic, future).await? {
+    if !cancel_appointments && cancellations::has_future(db, future).await? {
         return Err(Error::Conflict(Conflict::HasFutureAppointments));
     }
     cancellations::cancel_future(db, caller, future).await?;
-    calendars::advance_rules(&mut *db, clinic, id).await?;
+    calendars::advance_rules(&mut *db, id).await?;
     sqlx::query!(
         "UPDATE doctors SET deleted_at = now(), updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2",
-        clinic.0,
+        db.clinic().0,
         id.0,
     )
     .execute(db)

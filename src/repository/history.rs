@@ -1,15 +1,16 @@
 //! SQL of what was done to appointments after they were booked: who, when, from what to what.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, postgres::types::PgRange};
+use sqlx::postgres::types::PgRange;
 use uuid::Uuid;
 
 use super::{
     Error, Page, Result,
     appointments::{interval, range},
+    context::ClinicDb,
 };
 use crate::domain::{
-    AccountId, AppointmentId, Caller, ClinicId,
+    AccountId, AppointmentId, Caller,
     appointments::{Appointment, Event},
     lifecycle::Status,
 };
@@ -43,7 +44,7 @@ impl EventRow {
 
 /// Records a change of an appointment's status or time, by the reference of the change if it has one.
 pub async fn record(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     caller: &Caller,
     before: &Appointment,
     after: &Appointment,
@@ -57,9 +58,9 @@ pub async fn record(
              clinic_id, appointment_id, account_id, from_status, to_status, from_during, to_during, reference
          )
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        caller.clinic.0,
+        db.clinic().0,
         after.id.0,
-        caller.account.0,
+        db.account_of(caller)?.0,
         before.status.name(),
         after.status.name(),
         range(&before.during),
@@ -72,12 +73,12 @@ pub async fn record(
 }
 
 /// Whether an appointment has an event of the change with that reference.
-pub async fn has(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, reference: Uuid) -> Result<bool> {
+pub async fn has(db: &mut ClinicDb<'_>, id: AppointmentId, reference: Uuid) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT FROM appointment_events WHERE clinic_id = $1 AND appointment_id = $2 AND reference = $3
          ) AS "found!""#,
-        clinic.0,
+        db.clinic().0,
         id.0,
         reference,
     );
@@ -85,7 +86,7 @@ pub async fn has(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, ref
 }
 
 /// What was done to an appointment, newest first; the last is its booking, which has the id 0.
-pub async fn list(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, page: Page) -> Result<Vec<Event>> {
+pub async fn list(db: &mut ClinicDb<'_>, id: AppointmentId, page: Page) -> Result<Vec<Event>> {
     sqlx::query_as!(
         EventRow,
         r#"SELECT e.id AS "id!", e.at AS "at!", e.account_id AS "account_id!", e.from_status,
@@ -110,7 +111,7 @@ pub async fn list(db: &mut PgConnection, clinic: ClinicId, id: AppointmentId, pa
          WHERE $3::bigint IS NULL OR e.id < $3
          ORDER BY e.id DESC
          LIMIT $4"#,
-        clinic.0,
+        db.clinic().0,
         id.0,
         page.before,
         page.limit,

@@ -1,8 +1,6 @@
 //! SQL that removes what is over.
 
-use sqlx::PgConnection;
-
-use super::Result;
+use super::{Result, context::GlobalDb};
 
 /// How many rows of each kind were removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,7 +14,7 @@ pub struct Removed {
 }
 
 /// Removes at most so many rows of each kind. One node at a time does it: `None` where another is at it. Acts for no clinic.
-pub async fn remove(db: &mut PgConnection, most: i64) -> Result<Option<Removed>> {
+pub async fn remove(db: &mut GlobalDb<'_>, most: i64) -> Result<Option<Removed>> {
     let locks = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended('clinicd housekeeping', 0)) AS "locks!""#
     );

@@ -1,11 +1,10 @@
 //! SQL of invitations: kept by the hash of their secret only.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result};
+use super::{Conflict, Error, Page, Result, context::ClinicDb};
 use crate::domain::{
-    AccountId, Caller, ClinicId, InvitationId,
+    AccountId, Caller, InvitationId,
     users::{Invitation, NewInvitation},
 };
 
@@ -39,17 +38,17 @@ impl From<InvitationRow> for Invitation {
 }
 
 /// Makes an invitation.
-pub async fn insert(db: &mut PgConnection, caller: &Caller, new: &NewInvitation) -> Result<Invitation> {
+pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, new: &NewInvitation) -> Result<Invitation> {
     let row = sqlx::query_as!(
         InvitationRow,
         "INSERT INTO invitations (clinic_id, email, role, token_hash, created_by, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6)
          RETURNING *",
-        caller.clinic.0,
+        db.clinic().0,
         new.email,
         new.role,
         new.token_hash,
-        caller.account.0,
+        db.account_of(caller)?.0,
         new.expires_at,
     )
     .fetch_one(db)
@@ -58,7 +57,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, new: &NewInvitation)
 }
 
 /// The clinic's invitations, newest first.
-pub async fn list(db: &mut PgConnection, clinic: ClinicId, page: Page) -> Result<Vec<Invitation>> {
+pub async fn list(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<Invitation>> {
     let rows = sqlx::query_as!(
         InvitationRow,
         "SELECT *
@@ -66,7 +65,7 @@ pub async fn list(db: &mut PgConnection, clinic: ClinicId, page: Page) -> Result
          WHERE clinic_id = $1 AND ($2::bigint IS NULL OR id < $2)
          ORDER BY id DESC
          LIMIT $3",
-        clinic.0,
+        db.clinic().0,
         page.before,
         page.limit,
     )
@@ -76,11 +75,11 @@ pub async fn list(db: &mut PgConnection, clinic: ClinicId, page: Page) -> Result
 }
 
 /// Takes an invitation back, if nobody has accepted it.
-pub async fn delete(db: &mut PgConnection, clinic: ClinicId, id: InvitationId) -> Result<()> {
+pub async fn delete(db: &mut ClinicDb<'_>, id: InvitationId) -> Result<()> {
     let accepted = sqlx::query_scalar!(
         r#"SELECT accepted_at IS NOT NULL AS "accepted!"
          FROM invitations WHERE clinic_id = $1 AND id = $2 FOR UPDATE"#,
-        clinic.0,
+        db.clinic().0,
         id.0,
     )
     .fetch_one(&mut *db)
@@ -88,7 +87,7 @@ pub async fn delete(db: &mut PgConnection, clinic: ClinicId, id: InvitationId) -
     if accepted {
         return Err(Error::Conflict(Conflict::AlreadyAccepted));
     }
-    sqlx::query!("DELETE FROM invitations WHERE clinic_id = $1 AND id = $2", clinic.0, id.0).execute(db).await?;
+    sqlx::query!("DELETE FROM invitations WHERE clinic_id = $1 AND id = $2", db.clinic().0, id.0).execute(db).await?;
     Ok(())
 }
 
@@ -96,13 +95,7 @@ pub async fn delete(db: &mut PgConnection, clinic: ClinicId, id: InvitationId) -
 ///
 /// # Errors
 /// [`Error::Invalid`] where there is no such open invitation, or it is for another e-mail address.
-pub async fn accept(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    token_hash: &[u8],
-    account: AccountId,
-    email: &str,
-) -> Result<String> {
+pub async fn accept(db: &mut ClinicDb<'_>, token_hash: &[u8], account: AccountId, email: &str) -> Result<String> {
     let role = sqlx::query_scalar!(
         "UPDATE invitations SET accepted_at = now(), accepted_by = $3
          WHERE clinic_id = $1
@@ -111,7 +104,7 @@ pub async fn accept(
            AND expires_at > now()
            AND (email IS NULL OR email = $4)
          RETURNING role",
-        clinic.0,
+        db.clinic().0,
         token_hash,
         account.0,
         email,

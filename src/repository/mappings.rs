@@ -3,9 +3,12 @@
 use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, expect_version};
+use super::{
+    Conflict, Error, Page, Result,
+    context::{self, ClinicDb, GroupedDb},
+    expect_version,
+};
 use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, MappingId, PatientId, Visibility,
     fields::{FieldErrors, NON_FIELD},
@@ -59,7 +62,7 @@ impl From<MappingRow> for Mapping {
 }
 
 /// Assigns a doctor to a patient that the caller may map.
-pub async fn insert(db: &mut PgConnection, caller: &Caller, mappable: Visibility, new: &NewMapping) -> Result<Mapping> {
+pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, mappable: Visibility, new: &NewMapping) -> Result<Mapping> {
     let id = sqlx::query_scalar!(
         "INSERT INTO mappings (
              clinic_id, patient_id, doctor_id, reason_for_visit, notes, is_active, assigned_by
@@ -73,13 +76,13 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, mappable: Visibility
          FOR KEY SHARE OF p, d
          ON CONFLICT ON CONSTRAINT mappings_pair_unique DO NOTHING
          RETURNING id",
-        caller.clinic.0,
+        db.clinic().0,
         new.patient.0,
         new.doctor.0,
         new.details.reason_for_visit,
         new.details.notes,
         new.details.is_active,
-        caller.account.0,
+        db.account_of(caller)?.0,
         mappable.whole_clinic,
         mappable.owner_id(),
         mappable.doctor_id(),
@@ -87,13 +90,13 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, mappable: Visibility
     .fetch_optional(&mut *db)
     .await?;
     match id {
-        Some(id) => find(db, caller.clinic, MappingId(id), Visibility::WHOLE_CLINIC).await,
-        None => Err(refusal(db, caller, mappable, new).await?),
+        Some(id) => find(db, MappingId(id), Visibility::WHOLE_CLINIC).await,
+        None => Err(refusal(db, mappable, new).await?),
     }
 }
 
 /// Why [`insert`] made nothing.
-async fn refusal(db: &mut PgConnection, caller: &Caller, mappable: Visibility, new: &NewMapping) -> Result<Error> {
+async fn refusal(db: &mut ClinicDb<'_>, mappable: Visibility, new: &NewMapping) -> Result<Error> {
     let known = sqlx::query!(
         r#"SELECT
              EXISTS (
@@ -101,7 +104,7 @@ async fn refusal(db: &mut PgConnection, caller: &Caller, mappable: Visibility, n
                  WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL AND ($4 OR created_by = $5 OR $6::bigint = $3)
              ) AS "patient!",
              EXISTS (SELECT FROM doctors WHERE clinic_id = $1 AND id = $3 AND deleted_at IS NULL) AS "doctor!""#,
-        caller.clinic.0,
+        db.clinic().0,
         new.patient.0,
         new.doctor.0,
         mappable.whole_clinic,
@@ -176,7 +179,7 @@ impl MappingList {
 }
 
 /// The mapping, if the caller may see it.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: MappingId, seen: Visibility) -> Result<Mapping> {
+pub async fn find(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility) -> Result<Mapping> {
     let found = sqlx::query_as!(
         MappingRow,
         "SELECT m.id, m.patient_id, p.first_name AS patient_first_name, p.last_name AS patient_last_name,
@@ -186,7 +189,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: MappingId, seen: 
          JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id AND p.deleted_at IS NULL
          JOIN doctors d ON d.clinic_id = m.clinic_id AND d.id = m.doctor_id AND d.deleted_at IS NULL
          WHERE m.clinic_id = $1 AND m.id = $2 AND ($3 OR m.patient_owner = $4 OR m.doctor_id = $5)",
-        clinic.0,
+        db.clinic().0,
         id.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -199,7 +202,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: MappingId, seen: 
 /// [`Way`]: a plan is made once and serves all values, so that what an index is to be read by must not be optional.
 ///
 /// Each list is read under the context of its clinic. The planner needs one too: without any it would expect no rows.
-pub async fn read_all(db: &mut PgConnection, lists: &[MappingList]) -> Result<Vec<Vec<Mapping>>> {
+pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[MappingList]) -> Result<Vec<Vec<Mapping>>> {
     let mut found: Vec<Vec<Mapping>> = lists.iter().map(|_| Vec::new()).collect();
     let mut ways: Vec<_> = lists.iter().filter(|list| !list.seen.is_nothing()).map(MappingList::way).collect();
     ways.sort_unstable();
@@ -214,7 +217,7 @@ pub async fn read_all(db: &mut PgConnection, lists: &[MappingList]) -> Result<Ve
 }
 
 /// Reads those of the lists that are read that way.
-async fn read_by(db: &mut PgConnection, way: Way, lists: &[MappingList], found: &mut [Vec<Mapping>]) -> Result<()> {
+async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found: &mut [Vec<Mapping>]) -> Result<()> {
     let asked = (0..).zip(lists).filter(|(_, list)| !list.seen.is_nothing() && list.way() == way);
     let asked: Vec<(i32, &MappingList)> = asked.collect();
     fn all<T>(asked: &[(i32, &MappingList)], of: impl Fn(&MappingList) -> T) -> Vec<T> {
@@ -254,7 +257,7 @@ async fn read_by(db: &mut PgConnection, way: Way, lists: &[MappingList], found: 
                      ORDER BY m.id DESC
                      LIMIT q.most
                  ) AS m",
-                &all(&asked, |list| list.clinic.0),
+                &db.column(asked.iter().map(|(_, list)| list.clinic))?,
                 &asked.iter().map(|(request, _)| *request).collect::<Vec<_>>(),
                 &all(&asked, |list| list.seen.whole_clinic),
                 &all(&asked, |list| list.seen.owner_id()) as &[Option<i64>],
@@ -270,29 +273,26 @@ async fn read_by(db: &mut PgConnection, way: Way, lists: &[MappingList], found: 
             for row in rows {
                 let request = usize::try_from(row.request).ok();
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
-                match list {
-                    Some((list, found)) if list.clinic.0 == row.clinic_id => found.push(
-                        MappingRow {
-                            id: row.id,
-                            patient_id: row.patient_id,
-                            patient_first_name: row.patient_first_name,
-                            patient_last_name: row.patient_last_name,
-                            doctor_id: row.doctor_id,
-                            doctor_first_name: row.doctor_first_name,
-                            doctor_last_name: row.doctor_last_name,
-                            specialization: row.specialization,
-                            reason_for_visit: row.reason_for_visit,
-                            notes: row.notes,
-                            is_active: row.is_active,
-                            assigned_by: row.assigned_by,
-                            assigned_at: row.assigned_at,
-                            updated_at: row.updated_at,
-                            version: row.version,
-                        }
-                        .into(),
-                    ),
-                    _ => return Err(Error::Corrupt("a mapping that nobody asked for".into())),
-                }
+                let (list, found) = list.ok_or_else(|| Error::Corrupt("a mapping that nobody asked for".into()))?;
+                context::same(list.clinic, row.clinic_id)?;
+                let row = MappingRow {
+                    id: row.id,
+                    patient_id: row.patient_id,
+                    patient_first_name: row.patient_first_name,
+                    patient_last_name: row.patient_last_name,
+                    doctor_id: row.doctor_id,
+                    doctor_first_name: row.doctor_first_name,
+                    doctor_last_name: row.doctor_last_name,
+                    specialization: row.specialization,
+                    reason_for_visit: row.reason_for_visit,
+                    notes: row.notes,
+                    is_active: row.is_active,
+                    assigned_by: row.assigned_by,
+                    assigned_at: row.assigned_at,
+                    updated_at: row.updated_at,
+                    version: row.version,
+                };
+                found.push(row.into());
             }
         }};
     }
@@ -306,37 +306,30 @@ async fn read_by(db: &mut PgConnection, way: Way, lists: &[MappingList], found: 
 }
 
 /// Keeps the row as it is until the transaction ends, and reads it if the caller may see it.
-async fn lock(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    id: MappingId,
-    seen: Visibility,
-    expected: Option<i64>,
-) -> Result<Mapping> {
-    sqlx::query!("SELECT id FROM mappings WHERE clinic_id = $1 AND id = $2 FOR UPDATE", clinic.0, id.0)
+async fn lock(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility, expected: Option<i64>) -> Result<Mapping> {
+    sqlx::query!("SELECT id FROM mappings WHERE clinic_id = $1 AND id = $2 FOR UPDATE", db.clinic().0, id.0)
         .fetch_one(&mut *db)
         .await?;
-    let stored = find(db, clinic, id, seen).await?;
+    let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
     Ok(stored)
 }
 
 /// Changes a mapping that the caller may see by `change`.
 pub async fn update(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     id: MappingId,
     seen: Visibility,
     expected: Option<i64>,
     change: impl FnOnce(MappingDetails) -> Result<MappingDetails, FieldErrors>,
 ) -> Result<Mapping> {
-    let stored = lock(db, clinic, id, seen, expected).await?;
+    let stored = lock(db, id, seen, expected).await?;
     let details = change(stored.details)?;
     sqlx::query!(
         "UPDATE mappings
          SET reason_for_visit = $3, notes = $4, is_active = $5, updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2",
-        clinic.0,
+        db.clinic().0,
         id.0,
         details.reason_for_visit,
         details.notes,
@@ -344,18 +337,12 @@ pub async fn update(
     )
     .execute(&mut *db)
     .await?;
-    find(db, clinic, id, seen).await
+    find(db, id, seen).await
 }
 
 /// Ends an assignment for good.
-pub async fn delete(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    id: MappingId,
-    seen: Visibility,
-    expected: Option<i64>,
-) -> Result<()> {
-    lock(db, clinic, id, seen, expected).await?;
-    sqlx::query!("DELETE FROM mappings WHERE clinic_id = $1 AND id = $2", clinic.0, id.0).execute(db).await?;
+pub async fn delete(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility, expected: Option<i64>) -> Result<()> {
+    lock(db, id, seen, expected).await?;
+    sqlx::query!("DELETE FROM mappings WHERE clinic_id = $1 AND id = $2", db.clinic().0, id.0).execute(db).await?;
     Ok(())
 }

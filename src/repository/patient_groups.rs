@@ -1,8 +1,10 @@
 //! SQL that reads patients of several clinics in one round trip.
 
-use sqlx::PgConnection;
-
-use super::{Error, Page, Result, patients::PatientRow};
+use super::{
+    Error, Page, Result,
+    context::{self, GroupedDb},
+    patients::PatientRow,
+};
 use crate::domain::{
     AccountId, ClinicId, DoctorId, PatientId, Visibility,
     patients::{Patient, PatientFilter},
@@ -51,7 +53,7 @@ pub struct Wanted {
 
 /// Those of the patients whom their callers may see, in the order of the requests. One round trip for all
 /// (the function `find_patients` of the migrations).
-pub async fn find_all(db: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<Option<Patient>>> {
+pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[Wanted]) -> Result<Vec<Option<Patient>>> {
     let rows = sqlx::query!(
         r#"SELECT request AS "request!", id AS "id!", first_name AS "first_name!", last_name AS "last_name!",
              date_of_birth, date_of_birth_estimated AS "date_of_birth_estimated!", gender AS "gender!", phone_number,
@@ -59,7 +61,7 @@ pub async fn find_all(db: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<Op
              emergency_contact_phone, created_by AS "created_by!", created_at AS "created_at!",
              updated_at AS "updated_at!", version AS "version!"
          FROM find_patients($1, $2, $3, $4, $5, $6)"#,
-        &wanted.iter().map(|wanted| wanted.clinic.0).collect::<Vec<_>>(),
+        &db.column(wanted.iter().map(|wanted| wanted.clinic))?,
         &(0..).take(wanted.len()).collect::<Vec<i32>>(),
         &wanted.iter().map(|wanted| wanted.id.0).collect::<Vec<_>>(),
         &wanted.iter().map(|wanted| wanted.seen.whole_clinic).collect::<Vec<_>>(),
@@ -116,16 +118,16 @@ pub enum PageRead {
 
 /// Pages of patients, each with the mark by which it is known, in the order of the requests. One round trip for all
 /// (the function `patient_pages` of the migrations).
-pub async fn pages(db: &mut PgConnection, asked: &[(PatientPage, Option<String>)]) -> Result<Vec<PageRead>> {
+pub async fn pages(db: &mut GroupedDb<'_>, asked: &[(PatientPage, Option<String>)]) -> Result<Vec<PageRead>> {
     // A page of which nothing is told has one row without a patient.
     let rows = sqlx::query!(
-        r#"SELECT request AS "request!", mark, clinic_id, id AS "id?", COALESCE(first_name, '') AS "first_name!", COALESCE(last_name, '') AS "last_name!",
+        r#"SELECT request AS "request!", mark, clinic_id AS "clinic_id!", id AS "id?", COALESCE(first_name, '') AS "first_name!", COALESCE(last_name, '') AS "last_name!",
              date_of_birth, COALESCE(date_of_birth_estimated, false) AS "date_of_birth_estimated!", COALESCE(gender, '') AS "gender!", phone_number,
              email, COALESCE(email_shared, false) AS "email_shared!", address, medical_history, emergency_contact_name,
              emergency_contact_phone, COALESCE(created_by, 0) AS "created_by!", COALESCE(created_at, 'epoch') AS "created_at!",
              COALESCE(updated_at, 'epoch') AS "updated_at!", COALESCE(version, 0) AS "version!"
          FROM patient_pages($1, $2, $3, $4, $5, $6, $7)"#,
-        &asked.iter().map(|(asked, _)| asked.clinic.0).collect::<Vec<_>>(),
+        &db.column(asked.iter().map(|(asked, _)| asked.clinic))?,
         &(0..).take(asked.len()).collect::<Vec<i32>>(),
         &asked.iter().map(|(asked, _)| asked.owner.map(|id| id.0)).collect::<Vec<_>>() as &[Option<i64>],
         &asked.iter().map(|(asked, _)| asked.doctor.map(|id| id.0)).collect::<Vec<_>>() as &[Option<i64>],
@@ -138,12 +140,9 @@ pub async fn pages(db: &mut PgConnection, asked: &[(PatientPage, Option<String>)
     let mut pages = Vec::with_capacity(asked.len());
     pages.resize_with(asked.len(), || PageRead::Changed(Vec::new(), None));
     for row in rows {
-        let request = usize::try_from(row.request).ok();
-        let place = request.and_then(|request| Some((asked.get(request)?.0.clinic, pages.get_mut(request)?)));
-        let place = match place {
-            Some((clinic, place)) if row.clinic_id.is_none_or(|id| id == clinic.0) => place,
-            _ => return Err(Error::Corrupt("a page that nobody asked for".into())),
-        };
+        let place = usize::try_from(row.request).ok().and_then(|at| Some((pages.get_mut(at)?, asked.get(at)?)));
+        let (place, (asked, _)) = place.ok_or_else(|| Error::Corrupt("a page that nobody asked for".into()))?;
+        context::same(asked.clinic, row.clinic_id)?;
         match row.id {
             Some(id) => {
                 if let PageRead::Changed(patients, mark) = place {

@@ -1,11 +1,10 @@
 //! SQL of patients.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, calendars, cancellations, containing, expect_version};
+use super::{Conflict, Error, Page, Result, calendars, cancellations, containing, context::ClinicDb, expect_version};
 use crate::domain::{
-    AccountId, Caller, ClinicId, PatientId, Visibility,
+    AccountId, Caller, PatientId, Visibility,
     fields::FieldErrors,
     patients::{BirthDate, Gender, Patient, PatientDetails, PatientFilter},
 };
@@ -62,7 +61,7 @@ impl PatientRow {
 }
 
 /// Registers a patient, owned by the caller.
-pub async fn insert(db: &mut PgConnection, caller: &Caller, details: &PatientDetails) -> Result<Patient> {
+pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, details: &PatientDetails) -> Result<Patient> {
     sqlx::query_as!(
         PatientRow,
         "INSERT INTO patients (
@@ -72,7 +71,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, details: &PatientDet
          )
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          RETURNING *",
-        caller.clinic.0,
+        db.clinic().0,
         details.first_name,
         details.last_name,
         details.birth.map(|birth| birth.date),
@@ -85,7 +84,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, details: &PatientDet
         details.medical_history,
         details.emergency_contact_name,
         details.emergency_contact_phone,
-        caller.account.0,
+        db.account_of(caller)?.0,
     )
     .fetch_one(db)
     .await?
@@ -94,13 +93,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, details: &PatientDet
 
 /// The patients that match and that the caller may see, newest first. A statement for each way to read them: a plan is made
 /// once and serves all values, so that what an index is to be read by must not be optional.
-pub async fn list(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    seen: Visibility,
-    filter: &PatientFilter,
-    page: Page,
-) -> Result<Vec<Patient>> {
+pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &PatientFilter, page: Page) -> Result<Vec<Patient>> {
     if seen.is_nothing() {
         return Ok(Vec::new());
     }
@@ -130,7 +123,7 @@ pub async fn list(
                    AND "
                     + $way
                     + " LIMIT $9",
-                clinic.0,
+                db.clinic().0,
                 seen.whole_clinic,
                 seen.owner_id(),
                 seen.doctor_id(),
@@ -156,7 +149,7 @@ pub async fn list(
 }
 
 /// The patient, if the caller may see them.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: PatientId, seen: Visibility) -> Result<Patient> {
+pub async fn find(db: &mut ClinicDb<'_>, id: PatientId, seen: Visibility) -> Result<Patient> {
     sqlx::query_as!(
         PatientRow,
         "SELECT *
@@ -168,7 +161,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: PatientId, seen: 
                SELECT FROM mappings m
                WHERE m.clinic_id = $1 AND m.doctor_id = $5 AND m.patient_id = patients.id AND m.is_active
            ))",
-        clinic.0,
+        db.clinic().0,
         id.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -180,10 +173,10 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: PatientId, seen: 
 }
 
 /// Keeps the row as it is until the transaction ends. Nobody books with the patient meanwhile.
-async fn lock(db: &mut PgConnection, clinic: ClinicId, id: PatientId) -> Result<()> {
+async fn lock(db: &mut ClinicDb<'_>, id: PatientId) -> Result<()> {
     sqlx::query!(
         "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
-        clinic.0,
+        db.clinic().0,
         id.0,
     )
     .fetch_one(db)
@@ -193,15 +186,14 @@ async fn lock(db: &mut PgConnection, clinic: ClinicId, id: PatientId) -> Result<
 
 /// Changes a patient that the caller may see by `change`.
 pub async fn update(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     id: PatientId,
     seen: Visibility,
     expected: Option<i64>,
     change: impl FnOnce(PatientDetails) -> Result<PatientDetails, FieldErrors>,
 ) -> Result<Patient> {
-    lock(db, clinic, id).await?;
-    let stored = find(db, clinic, id, seen).await?;
+    lock(db, id).await?;
+    let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
     let details = change(stored.details)?;
     sqlx::query_as!(
@@ -213,7 +205,7 @@ pub async fn update(
              updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2
          RETURNING *",
-        clinic.0,
+        db.clinic().0,
         id.0,
         details.first_name,
         details.last_name,
@@ -235,15 +227,14 @@ pub async fn update(
 
 /// Gives the patient another owner, who must be a member of the clinic.
 pub async fn transfer(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     id: PatientId,
     seen: Visibility,
     expected: Option<i64>,
     owner: AccountId,
 ) -> Result<Patient> {
-    lock(db, clinic, id).await?;
-    let stored = find(db, clinic, id, seen).await?;
+    lock(db, id).await?;
+    let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
     let moved = sqlx::query_as!(
         PatientRow,
@@ -254,7 +245,7 @@ pub async fn transfer(
                SELECT FROM memberships m WHERE m.clinic_id = $1 AND m.account_id = $3 AND m.is_active
            )
          RETURNING *",
-        clinic.0,
+        db.clinic().0,
         id.0,
         owner.0,
     )
@@ -269,31 +260,31 @@ pub async fn transfer(
 /// Deletes a patient softly: history stays, reads no longer find the row. Active appointments in the
 /// future are cancelled with it where `cancel_appointments` says so, and otherwise stand against it.
 pub async fn delete(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     caller: &Caller,
     id: PatientId,
     seen: Visibility,
     expected: Option<i64>,
     cancel_appointments: bool,
 ) -> Result<()> {
-    let (clinic, future) = (caller.clinic, cancellations::Future::OfPatient(id));
+    let future = cancellations::Future::OfPatient(id);
     // Calendars are held before patients are; who is booked in between makes this start again.
-    let doctors = cancellations::future_doctors(&mut *db, clinic, future).await?;
-    calendars::hold_all(&mut *db, clinic, &doctors).await?;
-    lock(db, clinic, id).await?;
-    if cancellations::future_doctors(&mut *db, clinic, future).await?.iter().any(|doctor| !doctors.contains(doctor)) {
+    let doctors = cancellations::future_doctors(&mut *db, future).await?;
+    calendars::hold_all(&mut *db, &doctors).await?;
+    lock(db, id).await?;
+    if cancellations::future_doctors(&mut *db, future).await?.iter().any(|doctor| !doctors.contains(doctor)) {
         return Err(Error::TryAgain);
     }
-    let stored = find(db, clinic, id, seen).await?;
+    let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
-    if !cancel_appointments && cancellations::has_future(db, clinic, future).await? {
+    if !cancel_appointments && cancellations::has_future(db, future).await? {
         return Err(Error::Conflict(Conflict::HasFutureAppointments));
     }
     cancellations::cancel_future(db, caller, future).await?;
     sqlx::query!(
         "UPDATE patients SET deleted_at = now(), updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2",
-        clinic.0,
+        db.clinic().0,
         id.0,
     )
     .execute(db)

@@ -4,10 +4,9 @@
 //! work of an attempt whose claim ran out and was taken over fails, wherever that attempt was paused meanwhile.
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::PgConnection;
 
-use super::{Conflict, Error, Result};
-use crate::domain::{Caller, ClinicId, access::Retry, appointments::Appointment};
+use super::{Conflict, Error, Result, context::ClinicDb};
+use crate::domain::{Caller, access::Retry, appointments::Appointment};
 
 /// For how long nobody else may work for a key, in seconds. A claim is given up as soon as its attempt was refused.
 const CLAIMED_SECONDS: f64 = 30.0;
@@ -27,8 +26,8 @@ pub enum Claim<T> {
 ///
 /// # Errors
 /// [`Conflict::KeyOfAnother`] where the key is that of another request.
-pub async fn claim<T: DeserializeOwned>(db: &mut PgConnection, caller: &Caller, retry: &Retry) -> Result<Claim<T>> {
-    let (clinic, account) = (caller.clinic.0, caller.account.0);
+pub async fn claim<T: DeserializeOwned>(db: &mut ClinicDb<'_>, caller: &Caller, retry: &Retry) -> Result<Claim<T>> {
+    let (clinic, account) = (db.clinic().0, db.account_of(caller)?.0);
     let expired = sqlx::query!(
         "DELETE FROM idempotency_keys
          WHERE clinic_id = $1 AND account_id = $2 AND created_at < now() - interval '1 day'",
@@ -77,14 +76,14 @@ pub async fn claim<T: DeserializeOwned>(db: &mut PgConnection, caller: &Caller, 
 }
 
 /// Whether a key is still claimed by this attempt.
-pub async fn is_claimed(db: &mut PgConnection, caller: &Caller, retry: &Retry) -> Result<bool> {
+pub async fn is_claimed(db: &mut ClinicDb<'_>, caller: &Caller, retry: &Retry) -> Result<bool> {
     let claimed = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT FROM idempotency_keys
              WHERE clinic_id = $1 AND account_id = $2 AND key = $3 AND claim = $4 AND outcome IS NULL
          ) AS "claimed!""#,
-        caller.clinic.0,
-        caller.account.0,
+        db.clinic().0,
+        db.account_of(caller)?.0,
         retry.key,
         retry.claim,
     );
@@ -96,14 +95,14 @@ pub async fn is_claimed(db: &mut PgConnection, caller: &Caller, retry: &Retry) -
 ///
 /// # Errors
 /// [`Conflict::KeyUsed`] where the attempt's claim was taken over: the change must not be made.
-pub async fn keep(db: &mut PgConnection, caller: &Caller, outcome: &impl Serialize) -> Result<()> {
+pub async fn keep(db: &mut ClinicDb<'_>, caller: &Caller, outcome: &impl Serialize) -> Result<()> {
     let Some(retry) = &caller.retry else { return Ok(()) };
     let outcome = serde_json::to_value(outcome).map_err(|error| Error::Corrupt(error.to_string()))?;
     let kept = sqlx::query!(
         "UPDATE idempotency_keys SET outcome = $5
          WHERE clinic_id = $1 AND account_id = $2 AND key = $3 AND claim = $4 AND outcome IS NULL",
-        caller.clinic.0,
-        caller.account.0,
+        db.clinic().0,
+        db.account_of(caller)?.0,
         retry.key,
         retry.claim,
         outcome,
@@ -115,15 +114,15 @@ pub async fn keep(db: &mut PgConnection, caller: &Caller, outcome: &impl Seriali
 }
 
 /// Keeps what several attempts of one clinic brought about, whose keys the transaction holds.
-pub async fn keep_all(db: &mut PgConnection, clinic: ClinicId, kept: &[(&Caller, &Retry, &Appointment)]) -> Result<()> {
+pub async fn keep_all(db: &mut ClinicDb<'_>, kept: &[(&Caller, &Retry, &Appointment)]) -> Result<()> {
     let outcomes = kept.iter().map(|(_, _, outcome)| serde_json::to_value(outcome));
     let outcomes = outcomes.collect::<Result<Vec<_>, _>>().map_err(|error| Error::Corrupt(error.to_string()))?;
     sqlx::query!(
         "UPDATE idempotency_keys AS k SET outcome = o.outcome
          FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::jsonb[]) AS o (account_id, key, claim, outcome)
          WHERE k.clinic_id = $1 AND k.account_id = o.account_id AND k.key = o.key AND k.claim = o.claim",
-        clinic.0,
-        &kept.iter().map(|(caller, ..)| caller.account.0).collect::<Vec<_>>(),
+        db.clinic().0,
+        &kept.iter().map(|(caller, ..)| Ok(db.account_of(caller)?.0)).collect::<Result<Vec<_>>>()?,
         &kept.iter().map(|(_, retry, _)| retry.key.clone()).collect::<Vec<_>>(),
         &kept.iter().map(|(_, retry, _)| retry.claim).collect::<Vec<_>>(),
         &outcomes,
@@ -135,12 +134,12 @@ pub async fn keep_all(db: &mut PgConnection, clinic: ClinicId, kept: &[(&Caller,
 
 /// Gives a claim up, because its attempt was refused and changed nothing. Answers whether it was still this attempt's:
 /// only then the refusal may be told.
-pub async fn give_up(db: &mut PgConnection, caller: &Caller, retry: &Retry) -> Result<bool> {
+pub async fn give_up(db: &mut ClinicDb<'_>, caller: &Caller, retry: &Retry) -> Result<bool> {
     let deleted = sqlx::query!(
         "DELETE FROM idempotency_keys
          WHERE clinic_id = $1 AND account_id = $2 AND key = $3 AND claim = $4 AND outcome IS NULL",
-        caller.clinic.0,
-        caller.account.0,
+        db.clinic().0,
+        db.account_of(caller)?.0,
         retry.key,
         retry.claim,
     );

@@ -3,15 +3,16 @@
 //! Whoever changes it advances the versions of the calendars that it is of.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{PgConnection, postgres::types::PgRange, types::Json};
+use sqlx::{postgres::types::PgRange, types::Json};
 
 use super::{
     Error, Page, Result,
     appointments::{interval, range},
     calendars::WindowRow,
+    context::ClinicDb,
 };
 use crate::domain::{
-    AccountId, ClinicId, ClosureId, DoctorId, Interval, TimeOffId,
+    AccountId, ClosureId, DoctorId, Interval, TimeOffId,
     calendar::{ClosedDays, Window},
     schedules::{Closure, TimeOff},
 };
@@ -61,8 +62,7 @@ impl From<ClosureRow> for Closure {
 
 /// Sets the hours that hold from a day on; `None` unsets them from then on.
 pub async fn set_hours(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     doctor: DoctorId,
     effective_from: NaiveDate,
     windows: Option<Vec<Window>>,
@@ -72,7 +72,7 @@ pub async fn set_hours(
         "INSERT INTO working_hours (clinic_id, doctor_id, effective_from, windows)
          VALUES ($1, $2, $3, $4)
          ON CONFLICT (clinic_id, doctor_id, effective_from) DO UPDATE SET windows = EXCLUDED.windows",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         effective_from,
         windows.map(Json) as _,
@@ -84,8 +84,7 @@ pub async fn set_hours(
 
 /// Enters time off.
 pub async fn insert_time_off(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     doctor: DoctorId,
     during: &Interval,
     reason: &str,
@@ -96,7 +95,7 @@ pub async fn insert_time_off(
         "INSERT INTO time_off (clinic_id, doctor_id, during, reason, created_by)
          VALUES ($1, $2, $3, $4, $5)
          RETURNING id, doctor_id, during, reason, created_by, created_at",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         range(during),
         reason,
@@ -108,12 +107,7 @@ pub async fn insert_time_off(
 }
 
 /// A doctor's time off, newest first.
-pub async fn list_time_off(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    doctor: DoctorId,
-    page: Page,
-) -> Result<Vec<TimeOff>> {
+pub async fn list_time_off(db: &mut ClinicDb<'_>, doctor: DoctorId, page: Page) -> Result<Vec<TimeOff>> {
     sqlx::query_as!(
         TimeOffRow,
         "SELECT id, doctor_id, during, reason, created_by, created_at
@@ -121,7 +115,7 @@ pub async fn list_time_off(
          WHERE clinic_id = $1 AND doctor_id = $2 AND ($3::bigint IS NULL OR id < $3)
          ORDER BY id DESC
          LIMIT $4",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         page.before,
         page.limit,
@@ -134,10 +128,10 @@ pub async fn list_time_off(
 }
 
 /// Takes time off back.
-pub async fn delete_time_off(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId, id: TimeOffId) -> Result<()> {
+pub async fn delete_time_off(db: &mut ClinicDb<'_>, doctor: DoctorId, id: TimeOffId) -> Result<()> {
     let deleted = sqlx::query!(
         "DELETE FROM time_off WHERE clinic_id = $1 AND doctor_id = $2 AND id = $3",
-        clinic.0,
+        db.clinic().0,
         doctor.0,
         id.0
     )
@@ -147,19 +141,13 @@ pub async fn delete_time_off(db: &mut PgConnection, clinic: ClinicId, doctor: Do
 }
 
 /// Closes the clinic for some days.
-pub async fn insert_closure(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    days: ClosedDays,
-    reason: &str,
-    by: AccountId,
-) -> Result<Closure> {
+pub async fn insert_closure(db: &mut ClinicDb<'_>, days: ClosedDays, reason: &str, by: AccountId) -> Result<Closure> {
     let row = sqlx::query_as!(
         ClosureRow,
         "INSERT INTO clinic_closures (clinic_id, first_day, last_day, reason, created_by)
          VALUES ($1, $2, $3, $4, $5)
          RETURNING id, first_day, last_day, reason, created_by, created_at",
-        clinic.0,
+        db.clinic().0,
         days.first,
         days.last,
         reason,
@@ -171,7 +159,7 @@ pub async fn insert_closure(
 }
 
 /// The clinic's closures, newest first.
-pub async fn list_closures(db: &mut PgConnection, clinic: ClinicId, page: Page) -> Result<Vec<Closure>> {
+pub async fn list_closures(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<Closure>> {
     let rows = sqlx::query_as!(
         ClosureRow,
         "SELECT id, first_day, last_day, reason, created_by, created_at
@@ -179,7 +167,7 @@ pub async fn list_closures(db: &mut PgConnection, clinic: ClinicId, page: Page) 
          WHERE clinic_id = $1 AND ($2::bigint IS NULL OR id < $2)
          ORDER BY id DESC
          LIMIT $3",
-        clinic.0,
+        db.clinic().0,
         page.before,
         page.limit,
     )
@@ -189,19 +177,15 @@ pub async fn list_closures(db: &mut PgConnection, clinic: ClinicId, page: Page) 
 }
 
 /// Takes a closure back.
-pub async fn delete_closure(db: &mut PgConnection, clinic: ClinicId, id: ClosureId) -> Result<()> {
-    let deleted = sqlx::query!("DELETE FROM clinic_closures WHERE clinic_id = $1 AND id = $2", clinic.0, id.0)
+pub async fn delete_closure(db: &mut ClinicDb<'_>, id: ClosureId) -> Result<()> {
+    let deleted = sqlx::query!("DELETE FROM clinic_closures WHERE clinic_id = $1 AND id = $2", db.clinic().0, id.0)
         .execute(db)
         .await?;
     if deleted.rows_affected() == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
 
 /// The doctors who have active appointments to come, all or on some days (give or take one, for zones).
-pub async fn doctors_with_appointments(
-    db: &mut PgConnection,
-    clinic: ClinicId,
-    on: Option<ClosedDays>,
-) -> Result<Vec<DoctorId>> {
+pub async fn doctors_with_appointments(db: &mut ClinicDb<'_>, on: Option<ClosedDays>) -> Result<Vec<DoctorId>> {
     let doctors = sqlx::query_scalar!(
         r#"SELECT DISTINCT a.doctor_id
          FROM appointments a
@@ -211,7 +195,7 @@ pub async fn doctors_with_appointments(
            AND ($2::date IS NULL
                OR a.ends_at > $2::date - interval '1 day' AND a.starts_at < $3::date + interval '3 days')
          ORDER BY a.doctor_id"#,
-        clinic.0,
+        db.clinic().0,
         on.map(|days| days.first),
         on.map(|days| days.last),
     )

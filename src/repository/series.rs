@@ -1,7 +1,6 @@
 //! SQL of series of appointments.
 
 use chrono::{DateTime, Duration, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -10,10 +9,11 @@ use super::{
     batches::{self, Batch, BatchWritten, Written},
     calendars, cancellations,
     changes::{self, Basis, Holding, Outcome},
+    context::ClinicDb,
     retries,
 };
 use crate::domain::{
-    AccountId, Caller, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
+    AccountId, Caller, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Appointment, Booking, BookingRequest},
     calendar::Violation,
     lifecycle::Status,
@@ -54,13 +54,13 @@ impl SeriesRow {
 /// # Errors
 /// What is wrong with its rule or its patient.
 pub async fn write(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     reference: Uuid,
     request: &SeriesRequest,
     basis: &Basis,
 ) -> Result<Outcome<BookedSeries, SeriesRefusal>> {
-    let (clinic, doctor) = (request.caller.clinic, request.doctor);
-    let copy = match changes::hold_up_to_date(&mut *db, clinic, doctor, basis).await? {
+    let (clinic, doctor) = (db.clinic(), request.doctor);
+    let copy = match changes::hold_up_to_date(&mut *db, doctor, basis).await? {
         Holding::BySomebody => return Ok(Outcome::Held),
         Holding::Gone => return Ok(Outcome::Refused(SeriesRefusal::NoSuchDoctor)),
         Holding::UpToDate(copy) => copy,
@@ -112,16 +112,15 @@ fn occurrence(request: &SeriesRequest, series: SeriesId, during: Interval) -> Bo
 }
 
 /// The series that was written under a reference by a transaction whose outcome was lost.
-pub async fn settle(db: &mut PgConnection, reference: Uuid, request: &SeriesRequest) -> Result<Option<Series>> {
-    let clinic = request.caller.clinic;
+pub async fn settle(db: &mut ClinicDb<'_>, reference: Uuid, request: &SeriesRequest) -> Result<Option<Series>> {
     // It held the calendar until it ended.
-    calendars::hold(&mut *db, clinic, request.doctor, true).await?;
-    find_by_reference(db, clinic, reference).await
+    calendars::hold(&mut *db, request.doctor, true).await?;
+    find_by_reference(db, reference).await
 }
 
 /// For any patient of the clinic: whether the caller may have them, the series' own appointments say.
 async fn insert(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     reference: Uuid,
     request: &SeriesRequest,
     length: Duration,
@@ -135,7 +134,7 @@ async fn insert(
          FROM patients p
          WHERE p.clinic_id = $1 AND p.id = $4 AND p.deleted_at IS NULL
          RETURNING id, doctor_id, patient_id, rrule, first_start, duration_minutes, reason, created_by, created_at",
-        request.caller.clinic.0,
+        db.clinic().0,
         reference,
         request.doctor.0,
         request.patient.0,
@@ -143,29 +142,29 @@ async fn insert(
         request.first,
         i32::try_from(length.num_minutes()).unwrap_or(i32::MAX),
         request.reason,
-        request.caller.account.0,
+        db.account_of(&request.caller)?.0,
     )
     .fetch_optional(db)
     .await?;
     row.ok_or_else(|| Error::invalid("patient", "There is no such patient."))
 }
 
-async fn find_by_reference(db: &mut PgConnection, clinic: ClinicId, reference: Uuid) -> Result<Option<Series>> {
+async fn find_by_reference(db: &mut ClinicDb<'_>, reference: Uuid) -> Result<Option<Series>> {
     let id = sqlx::query_scalar!(
         "SELECT id FROM appointment_series WHERE clinic_id = $1 AND reference = $2",
-        clinic.0,
+        db.clinic().0,
         reference,
     )
     .fetch_optional(&mut *db)
     .await?;
     match id {
-        Some(id) => Ok(Some(find(db, clinic, SeriesId(id), Visibility::WHOLE_CLINIC).await?)),
+        Some(id) => Ok(Some(find(db, SeriesId(id), Visibility::WHOLE_CLINIC).await?)),
         None => Ok(None),
     }
 }
 
 /// The series with its appointments by start, if the caller may see it.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: SeriesId, seen: Visibility) -> Result<Series> {
+pub async fn find(db: &mut ClinicDb<'_>, id: SeriesId, seen: Visibility) -> Result<Series> {
     let row = sqlx::query_as!(
         SeriesRow,
         "SELECT s.id, s.doctor_id, s.patient_id, s.rrule, s.first_start, s.duration_minutes, s.reason, s.created_by,
@@ -176,7 +175,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: SeriesId, seen: V
            AND ($3 OR s.doctor_id = $5 OR EXISTS (
                SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = s.patient_id AND p.created_by = $4
            ))",
-        clinic.0,
+        db.clinic().0,
         id.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -187,7 +186,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: SeriesId, seen: V
     let appointments = sqlx::query_as!(
         AppointmentRow,
         "SELECT * FROM appointments WHERE clinic_id = $1 AND series_id = $2 ORDER BY starts_at, id",
-        clinic.0,
+        db.clinic().0,
         id.0,
     )
     .fetch_all(db)
@@ -198,7 +197,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: SeriesId, seen: V
 /// Cancels an appointment of a series and those of the series that follow it, as far as they can be: what is checked
 /// in, over or cancelled already stays as it is. The transaction holds the doctor's calendar.
 pub async fn cancel_from(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     caller: &Caller,
     series: SeriesId,
     from: DateTime<Utc>,
@@ -206,7 +205,7 @@ pub async fn cancel_from(
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments
          WHERE clinic_id = $1 AND series_id = $2 AND starts_at >= $3 AND status IN ('SCHEDULED', 'CONFIRMED')",
-        caller.clinic.0,
+        db.clinic().0,
         series.0,
         from,
     )

@@ -1,10 +1,13 @@
 //! SQL of sessions: a family of refresh tokens that rotate, each kept as its hash only.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::Result;
+use super::{
+    Result,
+    context::{ClinicDb, GlobalDb},
+};
 use crate::domain::{AccountId, ClinicId, users::Rotation};
 
 /// How long a consumed token is still taken, for the client whose answer was lost (SECURITY.md).
@@ -12,21 +15,25 @@ const GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// Begins a session with its first refresh token.
 pub async fn insert(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     account: AccountId,
-    clinic: ClinicId,
     token_hash: &[u8],
     expires_at: DateTime<Utc>,
 ) -> Result<()> {
     let session = Uuid::now_v7();
-    sqlx::query!("INSERT INTO sessions (id, account_id, clinic_id) VALUES ($1, $2, $3)", session, account.0, clinic.0,)
-        .execute(&mut *db)
-        .await?;
+    sqlx::query!(
+        "INSERT INTO sessions (id, account_id, clinic_id) VALUES ($1, $2, $3)",
+        session,
+        account.0,
+        db.clinic().0,
+    )
+    .execute(&mut *db)
+    .await?;
     insert_token(db, session, token_hash, expires_at).await
 }
 
 async fn insert_token(
-    db: &mut PgConnection,
+    db: impl PgExecutor<'_>,
     session: Uuid,
     token_hash: &[u8],
     expires_at: DateTime<Utc>,
@@ -45,7 +52,7 @@ async fn insert_token(
 /// Consumes a refresh token and stores its successor. A token that was consumed before the grace ends
 /// its whole session.
 pub async fn rotate(
-    db: &mut PgConnection,
+    db: &mut GlobalDb<'_>,
     token_hash: &[u8],
     successor_hash: &[u8],
     successor_expires_at: DateTime<Utc>,
@@ -77,7 +84,7 @@ pub async fn rotate(
 }
 
 /// Ends the session of a refresh token, if the token is the account's; a token that is unknown or over is none.
-pub async fn revoke(db: &mut PgConnection, account: AccountId, token_hash: &[u8]) -> Result<()> {
+pub async fn revoke(db: &mut ClinicDb<'_>, account: AccountId, token_hash: &[u8]) -> Result<()> {
     sqlx::query!(
         "UPDATE sessions SET revoked_at = now()
          WHERE revoked_at IS NULL
@@ -92,12 +99,12 @@ pub async fn revoke(db: &mut PgConnection, account: AccountId, token_hash: &[u8]
 }
 
 /// Ends every session of an account in a clinic.
-pub async fn revoke_all(db: &mut PgConnection, account: AccountId, clinic: ClinicId) -> Result<()> {
+pub async fn revoke_all(db: &mut ClinicDb<'_>, account: AccountId) -> Result<()> {
     sqlx::query!(
         "UPDATE sessions SET revoked_at = now()
          WHERE account_id = $1 AND clinic_id = $2 AND revoked_at IS NULL",
         account.0,
-        clinic.0,
+        db.clinic().0,
     )
     .execute(db)
     .await?;

@@ -1,8 +1,6 @@
 //! SQL of the keys that sign access tokens.
 
-use sqlx::PgConnection;
-
-use super::Result;
+use super::{Result, context::GlobalDb};
 
 /// A key pair as it is kept.
 #[derive(Clone)]
@@ -16,14 +14,14 @@ pub struct SigningKey {
 }
 
 /// All keys, the newest first: it signs, the others verify.
-pub async fn list(db: &mut PgConnection) -> Result<Vec<SigningKey>> {
+pub async fn list(db: &mut GlobalDb<'_>) -> Result<Vec<SigningKey>> {
     Ok(sqlx::query_as!(SigningKey, "SELECT kid, pkcs8, public_key FROM signing_keys ORDER BY created_at DESC, kid")
         .fetch_all(db)
         .await?)
 }
 
 /// Keeps a key if there is none yet, whichever of several programs comes first.
-pub async fn insert_first(db: &mut PgConnection, key: &SigningKey) -> Result<()> {
+pub async fn insert_first(db: &mut GlobalDb<'_>, key: &SigningKey) -> Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('clinicd signing keys'))").execute(&mut *db).await?;
     sqlx::query!(
         "INSERT INTO signing_keys (kid, pkcs8, public_key)

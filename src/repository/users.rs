@@ -1,11 +1,10 @@
 //! SQL of a clinic's users: memberships with the accounts behind them.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use super::{Conflict, Error, Page, Result, accounts, expect_version};
+use super::{Conflict, Error, Page, Result, accounts, context::ClinicDb, expect_version};
 use crate::domain::{
-    AccountId, ClinicId,
+    AccountId,
     users::{NewAccount, User, UserChange},
 };
 
@@ -40,18 +39,18 @@ impl From<UserRow> for User {
 }
 
 /// The clinic's users, newest account first.
-pub async fn list(db: &mut PgConnection, clinic: ClinicId, page: Page) -> Result<Vec<User>> {
-    select(db, clinic, None, page).await
+pub async fn list(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<User>> {
+    select(db, None, page).await
 }
 
 /// One user of the clinic.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: AccountId) -> Result<User> {
+pub async fn find(db: &mut ClinicDb<'_>, id: AccountId) -> Result<User> {
     let page = Page { before: None, limit: 1 };
-    let found = select(db, clinic, Some(id), page).await?;
+    let found = select(db, Some(id), page).await?;
     found.into_iter().next().ok_or(Error::NotFound)
 }
 
-async fn select(db: &mut PgConnection, clinic: ClinicId, id: Option<AccountId>, page: Page) -> Result<Vec<User>> {
+async fn select(db: &mut ClinicDb<'_>, id: Option<AccountId>, page: Page) -> Result<Vec<User>> {
     let rows = sqlx::query_as!(
         UserRow,
         "SELECT m.account_id, a.email, a.username, a.first_name, a.last_name, m.role, m.is_active, m.created_at,
@@ -62,7 +61,7 @@ async fn select(db: &mut PgConnection, clinic: ClinicId, id: Option<AccountId>, 
            AND ($3::bigint IS NULL OR m.account_id < $3)
          ORDER BY m.account_id DESC
          LIMIT $4",
-        clinic.0,
+        db.clinic().0,
         id.map(|id| id.0),
         page.before,
         page.limit,
@@ -73,64 +72,62 @@ async fn select(db: &mut PgConnection, clinic: ClinicId, id: Option<AccountId>, 
 }
 
 /// Makes an account with a membership in the clinic.
-pub async fn insert(db: &mut PgConnection, clinic: ClinicId, new: &NewAccount, role: &str) -> Result<User> {
+pub async fn insert(db: &mut ClinicDb<'_>, new: &NewAccount, role: &str) -> Result<User> {
     let account = accounts::insert(&mut *db, new).await?;
-    accounts::join(db, clinic, account.id, role).await?;
-    find(db, clinic, account.id).await
+    accounts::join(db, account.id, role).await?;
+    find(db, account.id).await
 }
 
 /// Changes a membership. `administering` are the roles that can change users: one active member must
 /// keep one of them.
 pub async fn update(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     id: AccountId,
     expected: Option<i64>,
     change: &UserChange,
     administering: &[String],
 ) -> Result<User> {
-    lock_administrators(db, clinic, administering).await?;
-    lock(db, clinic, id, expected).await?;
+    lock_administrators(db, administering).await?;
+    lock(db, id, expected).await?;
     sqlx::query!(
         "UPDATE memberships
          SET role = COALESCE($3, role), is_active = COALESCE($4, is_active),
              updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND account_id = $2",
-        clinic.0,
+        db.clinic().0,
         id.0,
         change.role,
         change.is_active,
     )
     .execute(&mut *db)
     .await?;
-    require_administrator(db, clinic, administering).await?;
-    find(db, clinic, id).await
+    require_administrator(db, administering).await?;
+    find(db, id).await
 }
 
 /// Ends a membership; the account stays, and so does what it created.
 pub async fn delete(
-    db: &mut PgConnection,
-    clinic: ClinicId,
+    db: &mut ClinicDb<'_>,
     id: AccountId,
     expected: Option<i64>,
     administering: &[String],
 ) -> Result<()> {
-    lock_administrators(db, clinic, administering).await?;
-    lock(db, clinic, id, expected).await?;
-    sqlx::query!("DELETE FROM memberships WHERE clinic_id = $1 AND account_id = $2", clinic.0, id.0)
+    lock_administrators(db, administering).await?;
+    lock(db, id, expected).await?;
+    sqlx::query!("DELETE FROM memberships WHERE clinic_id = $1 AND account_id = $2", db.clinic().0, id.0)
         .execute(&mut *db)
         .await?;
-    require_administrator(db, clinic, administering).await
+    require_administrator(db, administering).await
 }
 
 /// Keeps the administrators as they are until the transaction ends, so that two cannot remove each other.
-async fn lock_administrators(db: &mut PgConnection, clinic: ClinicId, administering: &[String]) -> Result<()> {
+async fn lock_administrators(db: &mut ClinicDb<'_>, administering: &[String]) -> Result<()> {
     sqlx::query!(
         "SELECT account_id FROM memberships
          WHERE clinic_id = $1 AND role = ANY($2)
          ORDER BY account_id
          FOR UPDATE",
-        clinic.0,
+        db.clinic().0,
         administering,
     )
     .fetch_all(db)
@@ -138,10 +135,10 @@ async fn lock_administrators(db: &mut PgConnection, clinic: ClinicId, administer
     Ok(())
 }
 
-async fn lock(db: &mut PgConnection, clinic: ClinicId, id: AccountId, expected: Option<i64>) -> Result<()> {
+async fn lock(db: &mut ClinicDb<'_>, id: AccountId, expected: Option<i64>) -> Result<()> {
     let version = sqlx::query_scalar!(
         "SELECT version FROM memberships WHERE clinic_id = $1 AND account_id = $2 FOR UPDATE",
-        clinic.0,
+        db.clinic().0,
         id.0,
     )
     .fetch_one(db)
@@ -149,12 +146,12 @@ async fn lock(db: &mut PgConnection, clinic: ClinicId, id: AccountId, expected: 
     expect_version(expected, version)
 }
 
-async fn require_administrator(db: &mut PgConnection, clinic: ClinicId, administering: &[String]) -> Result<()> {
+async fn require_administrator(db: &mut ClinicDb<'_>, administering: &[String]) -> Result<()> {
     let left = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT FROM memberships WHERE clinic_id = $1 AND is_active AND role = ANY($2)
          ) AS "left!""#,
-        clinic.0,
+        db.clinic().0,
         administering,
     )
     .fetch_one(db)

@@ -2,17 +2,17 @@
 //! sees until it is accepted.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
-use sqlx::PgConnection;
 
 use super::{
     Conflict, Error, Page, Result, alarms,
     appointments::{AppointmentRow, range},
     calendars::{self, Question},
     changes::{self, Basis, Holding, Outcome},
+    context::ClinicDb,
     expect_version, retries,
 };
 use crate::domain::{
-    AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, WaitlistEntryId,
+    AccountId, Caller, DoctorId, PatientId, Visibility, WaitlistEntryId,
     appointments::Appointment,
     calendar::{SpanChange, Stamp},
     proposal::{Proposal, Refusal},
@@ -83,7 +83,7 @@ impl EntryRow {
 ///
 /// # Errors
 /// A field error where there is no such patient or doctor for the caller.
-pub async fn insert(db: &mut PgConnection, caller: &Caller, seen: Visibility, new: &NewEntry) -> Result<Entry> {
+pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, seen: Visibility, new: &NewEntry) -> Result<Entry> {
     let (doctor, specialization) = match &new.sought {
         Sought::Doctor(id) => (Some(id.0), None),
         Sought::Specialization(name) => (None, Some(name.as_str())),
@@ -97,7 +97,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, seen: Visibility, ne
              ) AS "patient!",
              $5::bigint IS NULL
                  OR EXISTS (SELECT FROM doctors WHERE clinic_id = $1 AND id = $5 AND deleted_at IS NULL) AS "doctor!""#,
-        caller.clinic.0,
+        db.clinic().0,
         new.patient.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -120,7 +120,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, seen: Visibility, ne
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          RETURNING id, patient_id, doctor_id, specialization, first_day, last_day, earliest_time, latest_time,
              duration_minutes, reason, status, created_by, created_at, updated_at, version",
-        caller.clinic.0,
+        db.clinic().0,
         new.patient.0,
         doctor,
         specialization,
@@ -130,7 +130,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, seen: Visibility, ne
         new.wanted.latest_time,
         new.wanted.length.and_then(|length| i32::try_from(length.num_minutes()).ok()),
         new.reason,
-        caller.account.0,
+        db.account_of(caller)?.0,
     )
     .fetch_one(db)
     .await?
@@ -138,7 +138,7 @@ pub async fn insert(db: &mut PgConnection, caller: &Caller, seen: Visibility, ne
 }
 
 /// The entries that the caller may see, newest first.
-pub async fn list(db: &mut PgConnection, clinic: ClinicId, seen: Visibility, page: Page) -> Result<Vec<Entry>> {
+pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, page: Page) -> Result<Vec<Entry>> {
     let rows = sqlx::query_as!(
         EntryRow,
         "SELECT w.id, w.patient_id, w.doctor_id, w.specialization, w.first_day, w.last_day, w.earliest_time,
@@ -151,7 +151,7 @@ pub async fn list(db: &mut PgConnection, clinic: ClinicId, seen: Visibility, pag
            AND ($5::bigint IS NULL OR w.id < $5)
          ORDER BY w.id DESC
          LIMIT $6",
-        clinic.0,
+        db.clinic().0,
         seen.whole_clinic,
         seen.owner_id(),
         seen.doctor_id(),
@@ -160,11 +160,11 @@ pub async fn list(db: &mut PgConnection, clinic: ClinicId, seen: Visibility, pag
     )
     .fetch_all(&mut *db)
     .await?;
-    with_holds(db, clinic, rows).await
+    with_holds(db, rows).await
 }
 
 /// The entry, if the caller may see it.
-pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId, seen: Visibility) -> Result<Entry> {
+pub async fn find(db: &mut ClinicDb<'_>, id: WaitlistEntryId, seen: Visibility) -> Result<Entry> {
     let row = sqlx::query_as!(
         EntryRow,
         "SELECT w.id, w.patient_id, w.doctor_id, w.specialization, w.first_day, w.last_day, w.earliest_time,
@@ -175,7 +175,7 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId, 
            AND ($3 OR w.doctor_id = $5 OR EXISTS (
                SELECT FROM patients p WHERE p.clinic_id = $1 AND p.id = w.patient_id AND p.created_by = $4
            ))",
-        clinic.0,
+        db.clinic().0,
         id.0,
         seen.whole_clinic,
         seen.owner_id(),
@@ -183,12 +183,13 @@ pub async fn find(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId, 
     )
     .fetch_one(&mut *db)
     .await?;
-    with_holds(db, clinic, vec![row]).await?.pop().ok_or(Error::NotFound)
+    with_holds(db, vec![row]).await?.pop().ok_or(Error::NotFound)
 }
 
 /// The entries that a free time of a doctor may be offered to, the longest waiting first: they wait,
 /// nothing is held for them, and they have not let this time pass before.
-pub async fn candidates(db: &mut PgConnection, alarm: &Alarm) -> Result<Vec<Entry>> {
+pub async fn candidates(db: &mut ClinicDb<'_>, alarm: &Alarm) -> Result<Vec<Entry>> {
+    db.expect(alarm.clinic)?;
     sqlx::query_as!(
         EntryRow,
         "SELECT w.id, w.patient_id, w.doctor_id, w.specialization, w.first_day, w.last_day, w.earliest_time,
@@ -207,7 +208,7 @@ pub async fn candidates(db: &mut PgConnection, alarm: &Alarm) -> Result<Vec<Entr
            )
          ORDER BY w.id
          LIMIT 100",
-        alarm.clinic.0,
+        db.clinic().0,
         alarm.doctor.0,
         range(&alarm.during),
     )
@@ -218,13 +219,13 @@ pub async fn candidates(db: &mut PgConnection, alarm: &Alarm) -> Result<Vec<Entr
     .collect()
 }
 
-async fn with_holds(db: &mut PgConnection, clinic: ClinicId, rows: Vec<EntryRow>) -> Result<Vec<Entry>> {
+async fn with_holds(db: &mut ClinicDb<'_>, rows: Vec<EntryRow>) -> Result<Vec<Entry>> {
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let mut holds = sqlx::query_as!(
         AppointmentRow,
         "SELECT * FROM appointments
          WHERE clinic_id = $1 AND waitlist_entry_id = ANY($2) AND status = 'SCHEDULED' AND held_until > now()",
-        clinic.0,
+        db.clinic().0,
         &ids,
     )
     .fetch_all(db)
@@ -253,22 +254,22 @@ pub fn offered(entry: &Entry) -> Result<&Appointment> {
 ///
 /// # Errors
 /// Those of [`offered`]; [`Error::Stale`] where the entry has another version.
-pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis) -> Result<Outcome<Appointment>> {
+pub async fn accept(db: &mut ClinicDb<'_>, accepting: &Acceptance, basis: &Basis) -> Result<Outcome<Appointment>> {
     let Acceptance { caller, entry: id, doctor, reach, expected } = accepting;
-    let copy = match changes::hold_up_to_date(&mut *db, caller.clinic, *doctor, basis).await? {
+    let copy = match changes::hold_up_to_date(&mut *db, *doctor, basis).await? {
         Holding::BySomebody => return Ok(Outcome::Held),
         Holding::Gone => return Ok(Outcome::Refused(Refusal::no_such_doctor())),
         Holding::UpToDate(copy) => copy,
     };
-    lock(&mut *db, caller.clinic, *id).await?;
-    let entry = find(&mut *db, caller.clinic, *id, *reach).await?;
+    lock(&mut *db, *id).await?;
+    let entry = find(&mut *db, *id, *reach).await?;
     expect_version(*expected, entry.version)?;
     let held = offered(&entry)?;
     if held.doctor != *doctor {
         return Err(Error::Conflict(Conflict::NoOffer));
     }
     let asked = Question {
-        clinic: caller.clinic,
+        clinic: db.clinic(),
         doctor: held.doctor,
         patient: held.patient,
         bookable: Visibility::WHOLE_CLINIC,
@@ -279,7 +280,7 @@ pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis
         Some(refusal) if !refusal.violations.is_empty() => return Ok(Outcome::Refused(refusal)),
         Some(_) => {}
     }
-    let version = calendars::advance(&mut *db, caller.clinic, *doctor).await?;
+    let version = calendars::advance(&mut *db, *doctor).await?;
     let accepted = sqlx::query_as!(
         AppointmentRow,
         "UPDATE appointments
@@ -287,15 +288,15 @@ pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis
              calendar_version = $4
          WHERE clinic_id = $1 AND id = $2 AND status = 'SCHEDULED' AND held_until > now()
          RETURNING *",
-        caller.clinic.0,
+        db.clinic().0,
         held.id.0,
-        caller.account.0,
+        db.account_of(caller)?.0,
         version,
     )
     .fetch_optional(&mut *db)
     .await?;
     let row = accepted.ok_or(Error::Conflict(Conflict::NoOffer))?.checked()?;
-    set_status(&mut *db, caller.clinic, *id, "ACCEPTED").await?;
+    set_status(&mut *db, *id, "ACCEPTED").await?;
     retries::keep(db, caller, &row).await?;
     let change =
         SpanChange { appointment: row.id, during: row.during, is_active: true, held_until: None, is_new: false };
@@ -304,37 +305,36 @@ pub async fn accept(db: &mut PgConnection, accepting: &Acceptance, basis: &Basis
 }
 
 /// Whether an offer was accepted by a transaction whose outcome was lost, which held the calendar until it ended.
-pub async fn settle(db: &mut PgConnection, accepting: &Acceptance) -> Result<Option<Appointment>> {
+pub async fn settle(db: &mut ClinicDb<'_>, accepting: &Acceptance) -> Result<Option<Appointment>> {
     let Acceptance { caller, entry, doctor, .. } = accepting;
-    calendars::hold(&mut *db, caller.clinic, *doctor, true).await?;
+    calendars::hold(&mut *db, *doctor, true).await?;
     let accepted = sqlx::query_as!(
         AppointmentRow,
         "SELECT a.* FROM appointments a
          JOIN waitlist_entries w ON w.clinic_id = a.clinic_id AND w.id = a.waitlist_entry_id
          WHERE a.clinic_id = $1 AND a.waitlist_entry_id = $2 AND a.held_until IS NULL AND a.created_by = $3
            AND w.status = 'ACCEPTED'",
-        caller.clinic.0,
+        db.clinic().0,
         entry.0,
-        caller.account.0,
+        db.account_of(caller)?.0,
     );
     accepted.fetch_optional(db).await?.map(AppointmentRow::checked).transpose()
 }
 
 /// Takes an entry back, and frees the time that was held for it, if any.
 pub async fn withdraw(
-    db: &mut PgConnection,
-    caller: &Caller,
+    db: &mut ClinicDb<'_>,
     id: WaitlistEntryId,
     seen: Visibility,
     expected: Option<i64>,
 ) -> Result<()> {
     // The calendar is held before the entry is; what is offered in between makes this start again.
-    let doctor = find(&mut *db, caller.clinic, id, seen).await?.offer.map(|(held, _)| held.doctor);
+    let doctor = find(&mut *db, id, seen).await?.offer.map(|(held, _)| held.doctor);
     if let Some(doctor) = doctor {
-        calendars::hold(&mut *db, caller.clinic, doctor, true).await?;
+        calendars::hold(&mut *db, doctor, true).await?;
     }
-    lock(&mut *db, caller.clinic, id).await?;
-    let entry = find(&mut *db, caller.clinic, id, seen).await?;
+    lock(&mut *db, id).await?;
+    let entry = find(&mut *db, id, seen).await?;
     expect_version(expected, entry.version)?;
     if entry.status == EntryStatus::Withdrawn {
         return Err(Error::NotFound);
@@ -342,40 +342,40 @@ pub async fn withdraw(
     if entry.status == EntryStatus::Accepted {
         return Err(Error::Conflict(Conflict::OfferAccepted));
     }
-    set_status(&mut *db, caller.clinic, id, "WITHDRAWN").await?;
+    set_status(&mut *db, id, "WITHDRAWN").await?;
     let Some((held, _)) = entry.offer else { return Ok(()) };
-    if !changes::hold_patient(&mut *db, caller.clinic, held.patient).await? {
+    if !changes::hold_patient(&mut *db, held.patient).await? {
         return Err(Error::TryAgain);
     }
     if doctor != Some(held.doctor) {
         return Err(Error::TryAgain);
     }
-    let stamp = calendars::advance(&mut *db, caller.clinic, held.doctor).await?;
+    let stamp = calendars::advance(&mut *db, held.doctor).await?;
     sqlx::query!(
         "UPDATE appointments
          SET status = 'CANCELLED', updated_at = now(), version = version + 1, calendar_version = $3
          WHERE clinic_id = $1 AND id = $2",
-        caller.clinic.0,
+        db.clinic().0,
         held.id.0,
         stamp,
     )
     .execute(&mut *db)
     .await?;
-    alarms::ring(db, caller.clinic, held.doctor, &held.during).await
+    alarms::ring(db, held.doctor, &held.during).await
 }
 
-async fn lock(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId) -> Result<()> {
-    sqlx::query!("SELECT id FROM waitlist_entries WHERE clinic_id = $1 AND id = $2 FOR UPDATE", clinic.0, id.0)
+async fn lock(db: &mut ClinicDb<'_>, id: WaitlistEntryId) -> Result<()> {
+    sqlx::query!("SELECT id FROM waitlist_entries WHERE clinic_id = $1 AND id = $2 FOR UPDATE", db.clinic().0, id.0)
         .fetch_one(db)
         .await?;
     Ok(())
 }
 
-async fn set_status(db: &mut PgConnection, clinic: ClinicId, id: WaitlistEntryId, status: &str) -> Result<()> {
+async fn set_status(db: &mut ClinicDb<'_>, id: WaitlistEntryId, status: &str) -> Result<()> {
     sqlx::query!(
         "UPDATE waitlist_entries SET status = $3, updated_at = now(), version = version + 1
          WHERE clinic_id = $1 AND id = $2",
-        clinic.0,
+        db.clinic().0,
         id.0,
         status,
     )

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::{Context, Repository, Result};
+use super::{Repository, Result};
 use crate::{
     domain::{
         AccountId, Caller, ClinicId,
@@ -14,7 +14,9 @@ use crate::{
     repository::{
         accounts,
         audit::{self, Event, Outcome},
-        clinics, invitations,
+        clinics,
+        context::Global,
+        invitations,
         signing_keys::{self, SigningKey},
     },
 };
@@ -51,23 +53,23 @@ impl Repository {
         let clinic = match &entry {
             Entry::Invited { clinic, .. } | Entry::Appointed { clinic, .. } => *clinic,
             // Row-level security lets a clinic's row be made only under its own id.
-            Entry::Found { .. } => self.read(Context::Global, |db| clinics::next_id(db).boxed()).await?,
+            Entry::Found { .. } => self.read(Global, |db| clinics::next_id(db).boxed()).await?,
         };
-        self.transact(Context::Clinic(clinic), move |db| {
+        self.transact(clinic, move |db| {
             async move {
                 let account = accounts::insert(&mut *db, &new).await?;
                 let founds = matches!(entry, Entry::Found { .. });
                 let role = match entry {
                     Entry::Found { details, role } => {
-                        clinics::insert(&mut *db, clinic, &details).await?;
+                        clinics::insert(&mut *db, &details).await?;
                         role
                     }
                     Entry::Appointed { role, .. } => role,
                     Entry::Invited { token_hash, .. } => {
-                        invitations::accept(&mut *db, clinic, &token_hash, account.id, &account.email).await?
+                        invitations::accept(&mut *db, &token_hash, account.id, &account.email).await?
                     }
                 };
-                accounts::join(&mut *db, clinic, account.id, &role).await?;
+                accounts::join(&mut *db, account.id, &role).await?;
                 let caller = Caller { clinic, account: account.id, role, doctor: None, request, retry: None };
                 if founds {
                     audit::record(&mut *db, &made(&caller, Resource::Clinic, clinic.0)).await?;
@@ -82,12 +84,12 @@ impl Repository {
 
     /// The account with that e-mail address or user name, with what checks its password.
     pub async fn find_login(&self, login: String) -> Result<Option<Credentials>> {
-        self.read(Context::Global, move |db| async move { accounts::find_login(db, &login).await }.boxed()).await
+        self.read(Global, move |db| async move { accounts::find_login(db, &login).await }.boxed()).await
     }
 
     /// The account.
     pub async fn find_account(&self, id: AccountId) -> Result<Account> {
-        self.read(Context::Global, move |db| accounts::find(db, id).boxed()).await
+        self.read(Global, move |db| accounts::find(db, id).boxed()).await
     }
 
     /// Changes the caller's own names, if the account has the expected version.
@@ -107,12 +109,12 @@ impl Repository {
 
     /// The clinics that the account belongs to, oldest membership first.
     pub async fn list_memberships(&self, account: AccountId) -> Result<Vec<Membership>> {
-        self.read(Context::Account(account), move |db| accounts::memberships(db, account).boxed()).await
+        self.read(account, move |db| accounts::memberships(db).boxed()).await
     }
 
     /// What the account is in the clinic.
     pub async fn find_standing(&self, clinic: ClinicId, account: AccountId) -> Result<Option<Standing>> {
-        self.read(Context::Clinic(clinic), move |db| accounts::standing(db, clinic, account).boxed()).await
+        self.read(clinic, move |db| accounts::standing(db, account).boxed()).await
     }
 
     /// Makes an existing account a member of the clinic that invited it.
@@ -123,10 +125,10 @@ impl Repository {
         token_hash: Vec<u8>,
         request: Uuid,
     ) -> Result<Caller> {
-        self.transact(Context::Clinic(clinic), move |db| {
+        self.transact(clinic, move |db| {
             async move {
-                let role = invitations::accept(&mut *db, clinic, &token_hash, account.id, &account.email).await?;
-                accounts::join(&mut *db, clinic, account.id, &role).await?;
+                let role = invitations::accept(&mut *db, &token_hash, account.id, &account.email).await?;
+                accounts::join(&mut *db, account.id, &role).await?;
                 let caller = Caller { clinic, account: account.id, role, doctor: None, request, retry: None };
                 audit::record(db, &made(&caller, Resource::Users, account.id.0)).await?;
                 Ok(caller)
@@ -138,10 +140,9 @@ impl Repository {
 
     /// Makes an existing account a member of a clinic.
     pub async fn join_clinic(&self, caller: &Caller, account: Account, role: String) -> Result<Account> {
-        let clinic = caller.clinic;
         self.write(caller, Action::Create, Resource::Users, move |db| {
             async move {
-                accounts::join(db, clinic, account.id, &role).await?;
+                accounts::join(db, account.id, &role).await?;
                 Ok(account)
             }
             .boxed()
@@ -151,12 +152,12 @@ impl Repository {
 
     /// Whether any account exists.
     pub async fn has_accounts(&self) -> Result<bool> {
-        self.read(Context::Global, |db| accounts::any(db).boxed()).await
+        self.read(Global, |db| accounts::any(db).boxed()).await
     }
 
     /// The keys that sign access tokens, the newest first; `first` is kept where there is none.
     pub async fn signing_keys(&self, first: SigningKey) -> Result<Vec<SigningKey>> {
-        self.transact(Context::Global, move |db| {
+        self.transact(Global, move |db| {
             async move {
                 signing_keys::insert_first(&mut *db, &first).await?;
                 signing_keys::list(db).await

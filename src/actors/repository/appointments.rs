@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Error, Page, Repository, Result};
+use super::{Error, Page, Repository, Result};
 use crate::{
     domain::{
         AppointmentId, Caller, Visibility,
@@ -28,16 +28,15 @@ impl Repository {
             let _permit = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
             return self.appointment_lists.ask_any(list).await;
         }
-        let read = self.read(Context::Clinic(list.clinic), move |db| {
-            async move { appointment_lists::read_all(db, &[list]).await }.boxed()
+        let read = self.read(list.clinic, move |db| {
+            async move { appointment_lists::read_all(&mut db.grouped(), &[list]).await }.boxed()
         });
         Ok(read.await?.into_iter().flatten().collect())
     }
 
     /// The appointment, if the caller may see it.
     pub async fn find_appointment(&self, caller: &Caller, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| appointments::find(db, clinic, id, seen).boxed()).await
+        self.read(caller.clinic, move |db| appointments::find(db, id, seen).boxed()).await
     }
 
     /// What was done to an appointment that the caller may see, newest first.
@@ -48,11 +47,10 @@ impl Repository {
         seen: Visibility,
         page: Page,
     ) -> Result<Vec<Event>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| {
+        self.read(caller.clinic, move |db| {
             async move {
-                appointments::find(&mut *db, clinic, id, seen).await?;
-                history::list(db, clinic, id, page).await
+                appointments::find(&mut *db, id, seen).await?;
+                history::list(db, id, page).await
             }
             .boxed()
         })

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use super::{
-    Context, Error, Repository, Result,
+    Error, Repository, Result,
     connection::Connection,
     grouping::{Answering, Kind, Pending},
 };
@@ -13,7 +13,8 @@ use crate::{
     clock,
     repository::{
         batches::{self, Batch, BatchWritten, Work, Written},
-        calendars, context,
+        calendars,
+        context::{self, Grouped},
     },
 };
 
@@ -80,7 +81,7 @@ async fn write(connection: &mut Connection, batches: &[Batch]) -> Result<Vec<Bat
         |works: Vec<Work>, otherwise: Written| works.into_iter().map(|w| w.finish(otherwise.clone())).collect();
     let mut is_begun = false;
     if !works.iter().any(Work::has_consequences) {
-        works = connection.at_once(Context::Global, |db| batches::write_at_once(db, works).boxed()).await?;
+        works = connection.at_once(Grouped::OF_ANY_CLINICS, |db| batches::write_at_once(db, works).boxed()).await?;
         is_begun = true;
     }
     if works.iter().all(Work::is_done) {
@@ -88,7 +89,7 @@ async fn write(connection: &mut Connection, batches: &[Batch]) -> Result<Vec<Bat
     }
     let begun = works.clone();
     let now = clock::now();
-    match connection.transact(Context::Global, move |db| batches::write(db, works, now).boxed()).await {
+    match connection.transact(Grouped::OF_ANY_CLINICS, move |db| batches::write(db, works, now).boxed()).await {
         Ok(works) => Ok(finish(works, Written::Again)),
         // What is written is committed, whatever is in the way of the rest.
         Err(error) if is_begun && !matches!(error, Error::OutcomeUnknown) => Ok(finish(begun, Written::Held)),
@@ -110,7 +111,7 @@ async fn settle(connection: &mut Connection, batch: &Batch) -> Result<BatchWritt
     for pause in LOOKS {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let batch = batch.clone();
-        let settled = connection.transact(Context::Global, move |db| {
+        let settled = connection.transact(batch.clinic, move |db| {
             async move {
                 context::give_up_soon(&mut *db).await?;
                 batches::settle(db, &batch).await
@@ -135,13 +136,13 @@ impl Repository {
         let permit = self.may_wait(waits);
         let waits = permit.is_some();
         let attempt = batch.clone();
-        let written = self.transact(Context::Clinic(batch.clinic), move |db| {
+        let written = self.transact(batch.clinic, move |db| {
             async move {
                 context::give_up_soon(&mut *db).await?;
                 if waits {
-                    calendars::hold(&mut *db, attempt.clinic, attempt.doctor, true).await?;
+                    calendars::hold(&mut *db, attempt.doctor, true).await?;
                 }
-                let works = batches::write(db, vec![Work::new(attempt)], clock::now()).await?;
+                let works = batches::write(&mut db.grouped(), vec![Work::new(attempt)], clock::now()).await?;
                 works.into_iter().next().map(|work| work.finish(Written::Again)).ok_or(Error::TryAgain)
             }
             .boxed()
@@ -149,7 +150,7 @@ impl Repository {
         match written.await {
             Err(Error::TryAgain) => Ok(BatchWritten::held(&batch)),
             Err(Error::OutcomeUnknown) => {
-                self.settled(Context::Clinic(batch.clinic), move |db| {
+                self.settled(batch.clinic, move |db| {
                     let batch = batch.clone();
                     async move { batches::settle(db, &batch).await }.boxed()
                 })

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 
 use super::{
-    Context, Error, Repository, Result,
+    Error, Repository, Result,
     connection::{Connection, tell},
     grouping::{Kind, Pending},
 };
@@ -12,7 +12,10 @@ use crate::{
         calendar::{CalendarCopy, SpanChange, Versions},
         proposal::PatientSide,
     },
-    repository::calendars::{self, Known, Question, Since},
+    repository::{
+        calendars::{self, Known, Question, Since},
+        context::Grouped,
+    },
 };
 
 /// Calendars, read in groups.
@@ -58,8 +61,9 @@ impl Kind for Calendars {
         let (asked, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let known: Vec<_> = asked.iter().map(|asked| asked.known).collect();
         let questions: Vec<_> = asked.iter().flat_map(|asked| asked.questions.iter().copied()).collect();
-        let read = connection
-            .read(Context::Global, move |db| async move { calendars::read(db, &known, &questions).await }.boxed());
+        let read = connection.read(Grouped::OF_ANY_CLINICS, move |db| {
+            async move { calendars::read(db, &known, &questions).await }.boxed()
+        });
         match read.await {
             Ok((since, sides)) => {
                 let mut sides = sides.into_iter();
@@ -85,9 +89,7 @@ async fn fresh(connection: &mut Connection, known: Known, since: Since) -> Resul
         Since::Changed(versions, changes) => Ok(Fresh::Changed(versions, changes)),
         Since::Gone => Ok(Fresh::Gone),
         Since::Rules => {
-            let loaded = connection.read(Context::Clinic(clinic), move |db| {
-                async move { calendars::load(db, clinic, doctor).await }.boxed()
-            });
+            let loaded = connection.read(clinic, move |db| async move { calendars::load(db, doctor).await }.boxed());
             match loaded.await {
                 Ok(copy) => Ok(Fresh::Whole(copy)),
                 Err(Error::NotFound) => Ok(Fresh::Gone),

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::{Context, Error, Repository, Result, booking_writer::LOOKS};
+use super::{Error, Repository, Result, booking_writer::LOOKS};
 use crate::{
     domain::{
-        Caller, Identified,
+        Caller, ClinicId, Identified,
         access::{Action, Resource},
         appointments::{Amendment, Appointment},
         series::{BookedSeries, SeriesRefusal, SeriesRequest},
@@ -21,7 +20,8 @@ use crate::{
         appointments,
         audit::{self, Event, Outcome as Audited},
         changes::{Basis, Outcome},
-        context, series, waitlist,
+        context::{self, ClinicDb},
+        series, waitlist,
     },
 };
 
@@ -35,7 +35,7 @@ impl Repository {
         });
         match changed.await {
             Err(Error::OutcomeUnknown) => {
-                let settled = self.settled(Context::Clinic(amendment.clinic()), move |db| {
+                let settled = self.settled(amendment.clinic(), move |db| {
                     let amendment = amendment.clone();
                     async move { appointments::settle(db, &amendment).await }.boxed()
                 });
@@ -54,7 +54,7 @@ impl Repository {
             });
         match accepted.await {
             Err(Error::OutcomeUnknown) => {
-                let settled = self.settled(Context::Clinic(accepting.caller.clinic), move |db| {
+                let settled = self.settled(accepting.caller.clinic, move |db| {
                     let accepting = accepting.clone();
                     async move { waitlist::settle(db, &accepting).await }.boxed()
                 });
@@ -77,7 +77,7 @@ impl Repository {
         });
         match booked.await {
             Err(Error::OutcomeUnknown) => {
-                let settled = self.settled(Context::Clinic(request.caller.clinic), move |db| {
+                let settled = self.settled(request.caller.clinic, move |db| {
                     let request = request.clone();
                     async move { series::settle(db, reference, &request).await }.boxed()
                 });
@@ -101,12 +101,12 @@ impl Repository {
     where
         T: Identified + Send + 'static,
         R: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection, Basis) -> BoxFuture<'c, Result<Outcome<T, R>>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut ClinicDb<'_>, Basis) -> BoxFuture<'c, Result<Outcome<T, R>>> + Send + 'static,
     {
         let permit = self.may_wait(basis.waits);
         basis.waits = permit.is_some();
         let caller = caller.clone();
-        let changed = self.transact(Context::Clinic(caller.clinic), move |db| {
+        let changed = self.transact(caller.clinic, move |db| {
             async move {
                 context::give_up_soon(&mut *db).await?;
                 let outcome = work(&mut *db, basis).await?;
@@ -140,15 +140,15 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::OutcomeUnknown`] where that cannot be found out.
-    pub(super) async fn settled<T, F>(&self, context: Context, look: F) -> Result<T>
+    pub(super) async fn settled<T, F>(&self, clinic: ClinicId, look: F) -> Result<T>
     where
         T: Send + 'static,
-        F: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Clone + Send + Sync + 'static,
+        F: for<'c> Fn(&'c mut ClinicDb<'_>) -> BoxFuture<'c, Result<T>> + Clone + Send + Sync + 'static,
     {
         for pause in LOOKS {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let look = look.clone();
-            let settled = self.transact(context, move |db| {
+            let settled = self.transact(clinic, move |db| {
                 async move {
                     context::give_up_soon(&mut *db).await?;
                     look(db).await

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Repository, Result};
+use super::{Repository, Result};
 use crate::{
     domain::{
         Caller, ClinicId, Identified,
@@ -10,19 +10,19 @@ use crate::{
         clinics::{Clinic, ClinicDetails},
         fields::FieldErrors,
     },
-    repository::{calendars, clinics},
+    repository::{calendars, clinics, context::Grouped},
 };
 
 impl Repository {
     /// The oldest clinic of that name, for the operator's command line.
     pub async fn find_clinic_named(&self, name: String) -> Result<Option<ClinicId>> {
-        self.transact(Context::Global, move |db| async move { clinics::find_named(db, &name).await }.boxed()).await
+        self.transact(Grouped::OF_ANY_CLINICS, move |db| async move { clinics::find_named(db, &name).await }.boxed())
+            .await
     }
 
     /// The caller's clinic.
     pub async fn find_clinic(&self, caller: &Caller) -> Result<Clinic> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| clinics::find(db, clinic).boxed()).await
+        self.read(caller.clinic, move |db| clinics::find(db).boxed()).await
     }
 
     /// Changes the caller's clinic by `change`, if it has the expected version. Answers also whether its zone is another.
@@ -32,16 +32,15 @@ impl Repository {
         expected: Option<i64>,
         change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors> + Send + 'static,
     ) -> Result<(Clinic, bool)> {
-        let clinic = caller.clinic;
         let changed = self.write(caller, Action::Update, Resource::Clinic, move |db| {
             async move {
                 // Held first: the doctors who have no zone of their own are read in the clinic's.
-                calendars::hold_clinic(&mut *db, clinic).await?;
-                let before = clinics::find(&mut *db, clinic).await?.details.time_zone;
-                let row = clinics::update(&mut *db, clinic, expected, change).await?;
+                calendars::hold_clinic(&mut *db).await?;
+                let before = clinics::find(&mut *db).await?.details.time_zone;
+                let row = clinics::update(&mut *db, expected, change).await?;
                 let is_another = row.details.time_zone != before;
                 if is_another {
-                    calendars::advance_clinic(db, clinic).await?;
+                    calendars::advance_clinic(db).await?;
                 }
                 Ok(OfClinic(row, is_another))
             }

@@ -18,7 +18,7 @@ use crate::{
     clock,
     repository::{
         Error, Result,
-        context::{self, Context},
+        context::{Db, Scope, Unbound},
     },
 };
 
@@ -62,8 +62,7 @@ pub(crate) struct Connection {
 }
 
 struct Open {
-    db: PgConnection,
-    context: Option<Context>,
+    db: Unbound,
     last_used: Instant,
     /// Breaks of others that were seen.
     breaks: u64,
@@ -87,12 +86,13 @@ impl Connection {
     }
 
     /// Runs statements that change nothing.
-    pub(super) async fn read<T, F>(&mut self, context: Context, work: F) -> Result<T>
+    pub(super) async fn read<S, T, F>(&mut self, scope: S, work: F) -> Result<T>
     where
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+        S: Scope,
+        F: for<'c> FnOnce(&'c mut Db<'_, S>) -> BoxFuture<'c, Result<T>> + Send,
     {
-        let db = self.ready(context).await?;
-        let result = timeout(WORK, work(db)).await.unwrap_or(Err(Error::Unavailable));
+        let mut db = self.ready(scope).await?;
+        let result = timeout(WORK, work(&mut db)).await.unwrap_or(Err(Error::Unavailable));
         self.close_if_broken(&result);
         result
     }
@@ -102,12 +102,13 @@ impl Connection {
     /// # Errors
     /// [`Error::OutcomeUnknown`] where the connection was lost during the commit; every other error
     /// means that nothing was changed.
-    pub(super) async fn transact<T, F>(&mut self, context: Context, work: F) -> Result<T>
+    pub(super) async fn transact<S, T, F>(&mut self, scope: S, work: F) -> Result<T>
     where
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+        S: Scope,
+        F: for<'c> FnOnce(&'c mut Db<'_, S>) -> BoxFuture<'c, Result<T>> + Send,
     {
-        let db = self.ready(context).await?;
-        let result = timeout(WORK, transaction(db, work)).await.unwrap_or(Err(Error::OutcomeUnknown));
+        let mut db = self.ready(scope).await?;
+        let result = timeout(WORK, transaction(&mut db, work)).await.unwrap_or(Err(Error::OutcomeUnknown));
         self.close_if_broken(&result);
         result
     }
@@ -116,18 +117,19 @@ impl Connection {
     ///
     /// # Errors
     /// As of [`transact`](Self::transact).
-    pub(super) async fn at_once<T, F>(&mut self, context: Context, work: F) -> Result<T>
+    pub(super) async fn at_once<S, T, F>(&mut self, scope: S, work: F) -> Result<T>
     where
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+        S: Scope,
+        F: for<'c> FnOnce(&'c mut Db<'_, S>) -> BoxFuture<'c, Result<T>> + Send,
     {
-        let db = self.ready(context).await?;
-        let result = timeout(WORK, work(db)).await.unwrap_or(Err(Error::OutcomeUnknown)).map_err(lost);
+        let mut db = self.ready(scope).await?;
+        let result = timeout(WORK, work(&mut db)).await.unwrap_or(Err(Error::OutcomeUnknown)).map_err(lost);
         self.close_if_broken(&result);
         result
     }
 
-    /// The connection, open, alive and in that context.
-    async fn ready(&mut self, context: Context) -> Result<&mut PgConnection> {
+    /// The connection, open, alive and bound.
+    async fn ready<S: Scope>(&mut self, scope: S) -> Result<Db<'_, S>> {
         let breaks = self.target.breaks.load(Ordering::Relaxed);
         if let Some(open) = &mut self.open
             && (open.last_used.elapsed() > IDLE || open.breaks != breaks)
@@ -146,28 +148,24 @@ impl Connection {
         if clock::instant() > due {
             let after = (after * 2).min(LONGEST_REPLAN);
             open.replan = (clock::instant() + after, after);
-            if !matches!(timeout(CONNECT, sqlx::raw_sql("DISCARD PLANS").execute(&mut open.db)).await, Ok(Ok(_))) {
+            if !matches!(timeout(CONNECT, open.db.discard_plans()).await, Ok(Ok(()))) {
                 self.open = None;
                 return Err(Error::Unavailable);
             }
         }
-        if open.context != Some(context) {
-            open.context = None;
-            let set = timeout(CONNECT, context::set(&mut open.db, context, false)).await;
-            if let Err(error) = set.unwrap_or(Err(Error::Unavailable)) {
-                self.open = None;
-                return Err(error);
-            }
-            open.context = Some(context);
+        let entered = timeout(CONNECT, open.db.enter(scope.context())).await;
+        if let Err(error) = entered.unwrap_or(Err(Error::Unavailable)) {
+            self.open = None;
+            return Err(error);
         }
-        self.open.as_mut().map(|open| &mut open.db).ok_or(Error::Unavailable)
+        self.open.as_mut().ok_or(Error::Unavailable)?.db.bound(scope)
     }
 
     async fn connect(&self) -> Result<Open> {
         let connecting = async {
             let mut db = PgConnection::connect_with(&self.target.options).await?;
             sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await?;
-            Ok::<_, sqlx::Error>(db)
+            Ok::<_, sqlx::Error>(Unbound::new(db))
         };
         let outage = &self.target.outage;
         let attempt = outage.attempt(CONNECT).ok_or(Error::Unavailable)?;
@@ -175,7 +173,7 @@ impl Connection {
             Ok(Ok(db)) => {
                 outage.ended();
                 let replan = (clock::instant() + REPLAN, REPLAN);
-                return Ok(Open { db, context: None, last_used: clock::instant(), breaks: 0, replan });
+                return Ok(Open { db, last_used: clock::instant(), breaks: 0, replan });
             }
             Ok(Err(error)) => outage.failed(attempt, &error),
             Err(_) => outage.failed(attempt, &"it took too long"),
@@ -194,9 +192,10 @@ impl Connection {
     }
 }
 
-async fn transaction<T, F>(db: &mut PgConnection, work: F) -> Result<T>
+async fn transaction<S, T, F>(db: &mut Db<'_, S>, work: F) -> Result<T>
 where
-    F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send,
+    S: Scope,
+    F: for<'c> FnOnce(&'c mut Db<'_, S>) -> BoxFuture<'c, Result<T>> + Send,
 {
     sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
     match work(&mut *db).await {

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Page, Repository, Result};
+use super::{Deleted, Page, Repository, Result};
 use crate::{
     clock,
     domain::{
@@ -18,9 +18,8 @@ use crate::{
 impl Repository {
     /// Enters a doctor.
     pub async fn create_doctor(&self, caller: &Caller, details: DoctorDetails) -> Result<Doctor> {
-        let clinic = caller.clinic;
         self.create(caller, Action::Create, Resource::Doctors, move |db| {
-            async move { doctors::insert(db, clinic, &details).await }.boxed()
+            async move { doctors::insert(db, &details).await }.boxed()
         })
         .await
     }
@@ -33,17 +32,12 @@ impl Repository {
         filter: DoctorFilter,
         page: Page,
     ) -> Result<Vec<Doctor>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| {
-            async move { doctors::list(db, clinic, seen, &filter, page).await }.boxed()
-        })
-        .await
+        self.read(caller.clinic, move |db| async move { doctors::list(db, seen, &filter, page).await }.boxed()).await
     }
 
     /// The doctor, if the caller may see them.
     pub async fn find_doctor(&self, caller: &Caller, id: DoctorId, seen: Visibility) -> Result<Doctor> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| doctors::find(db, clinic, id, seen).boxed()).await
+        self.read(caller.clinic, move |db| doctors::find(db, id, seen).boxed()).await
     }
 
     /// Changes a doctor by `change`, if it has the expected version.
@@ -55,11 +49,10 @@ impl Repository {
         expected: Option<i64>,
         change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors> + Send + 'static,
     ) -> Result<Changed<Doctor>> {
-        let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Doctors, move |db| {
             async move {
-                let row = doctors::update(&mut *db, clinic, id, seen, expected, change).await?;
-                Ok(Changed { row, outside: calendars::outside(db, clinic, &[id.0], clock::now()).await? })
+                let row = doctors::update(&mut *db, id, seen, expected, change).await?;
+                Ok(Changed { row, outside: calendars::outside(db, &[id.0], clock::now()).await? })
             }
             .boxed()
         })

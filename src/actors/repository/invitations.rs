@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Page, Repository, Result};
+use super::{Deleted, Page, Repository, Result};
 use crate::{
     domain::{
         Caller, InvitationId,
@@ -24,16 +24,14 @@ impl Repository {
 
     /// The clinic's invitations, newest first.
     pub async fn list_invitations(&self, caller: &Caller, page: Page) -> Result<Vec<Invitation>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| invitations::list(db, clinic, page).boxed()).await
+        self.read(caller.clinic, move |db| invitations::list(db, page).boxed()).await
     }
 
     /// Takes an invitation back.
     pub async fn delete_invitation(&self, caller: &Caller, id: InvitationId) -> Result<()> {
-        let clinic = caller.clinic;
         let deleted = self.write(caller, Action::Delete, Resource::Invitations, move |db| {
             async move {
-                invitations::delete(db, clinic, id).await?;
+                invitations::delete(db, id).await?;
                 Ok(Deleted(id.0))
             }
             .boxed()

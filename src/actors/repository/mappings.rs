@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Error, Page, Repository, Result};
+use super::{Deleted, Error, Page, Repository, Result};
 use crate::{
     domain::{
         Caller, MappingId, Visibility,
@@ -37,14 +37,13 @@ impl Repository {
             return self.mapping_lists.ask_any(list).await;
         }
         let read = self
-            .read(Context::Clinic(list.clinic), move |db| async move { mappings::read_all(db, &[list]).await }.boxed());
+            .read(list.clinic, move |db| async move { mappings::read_all(&mut db.grouped(), &[list]).await }.boxed());
         Ok(read.await?.into_iter().flatten().collect())
     }
 
     /// The mapping, if the caller may see it.
     pub async fn find_mapping(&self, caller: &Caller, id: MappingId, seen: Visibility) -> Result<Mapping> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| mappings::find(db, clinic, id, seen).boxed()).await
+        self.read(caller.clinic, move |db| mappings::find(db, id, seen).boxed()).await
     }
 
     /// Changes a mapping by `change`, if it has the expected version.
@@ -56,9 +55,8 @@ impl Repository {
         expected: Option<i64>,
         change: impl FnOnce(MappingDetails) -> Result<MappingDetails, FieldErrors> + Send + 'static,
     ) -> Result<Mapping> {
-        let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Mappings, move |db| {
-            mappings::update(db, clinic, id, seen, expected, change).boxed()
+            mappings::update(db, id, seen, expected, change).boxed()
         })
         .await
     }
@@ -71,10 +69,9 @@ impl Repository {
         seen: Visibility,
         expected: Option<i64>,
     ) -> Result<()> {
-        let clinic = caller.clinic;
         let deleted = self.write(caller, Action::Delete, Resource::Mappings, move |db| {
             async move {
-                mappings::delete(db, clinic, id, seen, expected).await?;
+                mappings::delete(db, id, seen, expected).await?;
                 Ok(Deleted(id.0))
             }
             .boxed()

@@ -39,7 +39,7 @@ use ractor::{
     Actor, ActorRef,
     factory::{Factory, FactoryArguments, FactoryMessage, Job, JobOptions, routing::QueuerRouting},
 };
-use sqlx::{PgConnection, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use crate::repository::{
@@ -53,7 +53,8 @@ use crate::{
     repository::{
         appointment_lists::AppointmentList,
         audit::{self, Event, Outcome},
-        context, housekeeping,
+        context::{self, ClinicDb, Db, Global, Scope},
+        housekeeping,
         mappings::MappingList,
         patient_groups::Wanted,
     },
@@ -183,40 +184,42 @@ impl Repository {
     /// # Errors
     /// [`Error::Unavailable`] where the database does not answer, [`Error::Unable`] where it takes no changes.
     pub async fn schema_version(&self) -> Result<i64> {
-        self.read(Context::Global, |db| context::schema_version(db).boxed()).await
+        self.read(Global, |db| context::schema_version(db).boxed()).await
     }
 
     /// Removes at most so many rows of each kind that are over; `None` where another node is at it.
     pub async fn remove_what_is_over(&self, most: i64) -> Result<Option<Removed>> {
-        self.transact(Context::Global, move |db| housekeeping::remove(db, most).boxed()).await
+        self.transact(Global, move |db| housekeeping::remove(db, most).boxed()).await
     }
 
     /// Runs statements that change nothing.
-    async fn read<T, F>(&self, context: Context, work: F) -> Result<T>
+    async fn read<S, T, F>(&self, scope: S, work: F) -> Result<T>
     where
+        S: Scope,
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Db<'_, S>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
-        self.submit(context, move |connection| connection.read(context, work).boxed()).await
+        self.submit(scope.context(), move |connection| connection.read(scope, work).boxed()).await
     }
 
     /// Runs statements as one transaction.
-    async fn transact<T, F>(&self, context: Context, work: F) -> Result<T>
+    async fn transact<S, T, F>(&self, scope: S, work: F) -> Result<T>
     where
+        S: Scope,
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Db<'_, S>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
-        self.submit(context, move |connection| connection.transact(context, work).boxed()).await
+        self.submit(scope.context(), move |connection| connection.transact(scope, work).boxed()).await
     }
 
     /// Changes one row for a caller: the change and its audit event are one transaction.
     async fn write<T, F>(&self, caller: &Caller, action: Action, resource: Resource, work: F) -> Result<T>
     where
         T: Identified + Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut ClinicDb<'_>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         let caller = caller.clone();
-        self.transact(Context::Clinic(caller.clinic), move |db| {
+        self.transact(caller.clinic, move |db| {
             async move {
                 let changed = work(&mut *db).await?;
                 let event = Event {
@@ -246,8 +249,7 @@ impl Repository {
             resource_id: None,
             outcome: Outcome::Denied,
         };
-        self.transact(Context::Clinic(caller.clinic), move |db| async move { audit::record(db, &event).await }.boxed())
-            .await
+        self.transact(caller.clinic, move |db| async move { audit::record(db, &event).await }.boxed()).await
     }
 
     /// Hands a piece of work to the next free worker and waits for its outcome.

@@ -12,13 +12,16 @@ use futures_util::FutureExt;
 use indexmap::IndexMap;
 
 use super::{
-    Context, Error, Result, Shared,
+    Error, Result, Shared,
     connection::{Connection, tell},
     grouping::{Kind, Pending},
 };
 use crate::{
     domain::patients::Patient,
-    repository::patient_groups::{self, PageRead, PatientPage},
+    repository::{
+        context::Grouped,
+        patient_groups::{self, PageRead, PatientPage},
+    },
 };
 
 /// How many pages a reader remembers.
@@ -84,8 +87,9 @@ impl Kind for PatientPages {
             let known: Vec<_> = pages.keys().map(|page| memory.pages.get(page).cloned()).collect();
             let marks = known.iter().map(|known| known.as_ref().map(|(mark, _)| mark.clone()));
             let asked: Vec<_> = pages.keys().copied().zip(marks).collect();
-            let read = connection
-                .read(Context::Global, move |db| async move { patient_groups::pages(db, &asked).await }.boxed());
+            let read = connection.read(Grouped::OF_ANY_CLINICS, move |db| {
+                async move { patient_groups::pages(db, &asked).await }.boxed()
+            });
             let read = read.await.inspect_err(|error| tell(error, "pages of patients"));
             // What a connection that was opened just now says of marks is not of these pages.
             if read.is_err() || opened == connection.times_opened() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Error, Page, Repository, Result, Shared, tried_again};
+use super::{Deleted, Error, Page, Repository, Result, Shared, tried_again};
 use crate::{
     domain::{
         AccountId, Caller, PatientId, Visibility,
@@ -43,9 +43,7 @@ impl Repository {
             let key = clinic.0 + page.owner.map_or(0, |id| id.0) + page.doctor.map_or(0, |id| id.0);
             return self.patient_pages.ask(key, page).await;
         }
-        let rows = self.read(Context::Clinic(clinic), move |db| {
-            async move { patients::list(db, clinic, seen, &filter, page).await }.boxed()
-        });
+        let rows = self.read(clinic, move |db| async move { patients::list(db, seen, &filter, page).await }.boxed());
         Ok(Arc::new(rows.await?.into()))
     }
 
@@ -64,9 +62,8 @@ impl Repository {
         expected: Option<i64>,
         change: impl FnOnce(PatientDetails) -> Result<PatientDetails, FieldErrors> + Send + 'static,
     ) -> Result<Patient> {
-        let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Patients, move |db| {
-            patients::update(db, clinic, id, seen, expected, change).boxed()
+            patients::update(db, id, seen, expected, change).boxed()
         })
         .await
     }
@@ -80,9 +77,8 @@ impl Repository {
         expected: Option<i64>,
         owner: AccountId,
     ) -> Result<Patient> {
-        let clinic = caller.clinic;
         self.write(caller, Action::Transfer, Resource::Patients, move |db| {
-            patients::transfer(db, clinic, id, seen, expected, owner).boxed()
+            patients::transfer(db, id, seen, expected, owner).boxed()
         })
         .await
     }

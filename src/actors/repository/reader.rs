@@ -3,10 +3,9 @@
 use std::marker::PhantomData;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sqlx::PgConnection;
 
 use super::{
-    Context, Error, Result,
+    Error, Result,
     connection::{Connection, tell},
     grouping::{Kind, Pending},
 };
@@ -14,7 +13,7 @@ use crate::{
     domain::{ClinicId, appointments::Appointment, mappings::Mapping, patients::Patient},
     repository::{
         appointment_lists::{self, AppointmentList},
-        context,
+        context::{Grouped, GroupedDb},
         mappings::{self, MappingList},
         patient_groups::{self, Wanted},
     },
@@ -40,7 +39,7 @@ impl Asked for Wanted {
 
     async fn read_all(connection: &mut Connection, asked: Vec<Self>) -> Result<Vec<Option<Patient>>> {
         connection
-            .read(Context::Global, move |db| async move { patient_groups::find_all(db, &asked).await }.boxed())
+            .read(Grouped::OF_ANY_CLINICS, move |db| async move { patient_groups::find_all(db, &asked).await }.boxed())
             .await
     }
 }
@@ -71,12 +70,12 @@ impl Asked for MappingList {
 /// Reads lists of clinics, of which `first` is one.
 async fn planned<T: Send, F>(connection: &mut Connection, first: Option<ClinicId>, read: F) -> Result<T>
 where
-    F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut GroupedDb<'_>) -> BoxFuture<'c, Result<T>> + Send + 'static,
 {
-    let reading = connection.transact(Context::Global, move |db| {
+    let reading = connection.transact(Grouped::OF_ANY_CLINICS, move |db| {
         async move {
             if let Some(clinic) = first {
-                context::set(&mut *db, Context::Clinic(clinic), true).await?;
+                db.in_clinic(clinic).await?;
             }
             read(db).await
         }

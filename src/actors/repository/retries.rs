@@ -2,16 +2,15 @@
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::PgConnection;
 
-use super::{Context, Error, Repository, Result};
+use super::{Error, Repository, Result};
 use crate::{
     domain::{
         Caller, Identified,
         access::{Action, Resource, Retry},
     },
     repository::{
-        context,
+        context::{self, ClinicDb},
         retries::{self, Claim},
     },
 };
@@ -24,7 +23,7 @@ impl Repository {
         T: DeserializeOwned + Send + 'static,
     {
         let (caller, retry) = (caller.clone(), retry.clone());
-        let claimed = self.transact(Context::Clinic(caller.clinic), move |db| {
+        let claimed = self.transact(caller.clinic, move |db| {
             async move {
                 context::give_up_soon(&mut *db).await?;
                 context::need_not_be_durable(&mut *db).await?;
@@ -42,7 +41,7 @@ impl Repository {
     /// Gives up the key of a request that was refused; answers whether it was still claimed by this attempt.
     pub async fn give_up_key(&self, caller: &Caller, retry: &Retry) -> Result<bool> {
         let (caller, retry) = (caller.clone(), retry.clone());
-        self.transact(Context::Clinic(caller.clinic), move |db| {
+        self.transact(caller.clinic, move |db| {
             async move {
                 context::need_not_be_durable(&mut *db).await?;
                 retries::give_up(db, &caller, &retry).await
@@ -56,7 +55,7 @@ impl Repository {
     pub(super) async fn create<T, F>(&self, caller: &Caller, action: Action, resource: Resource, work: F) -> Result<T>
     where
         T: Identified + Serialize + Send + Sync + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut ClinicDb<'_>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         let by = caller.clone();
         self.write(caller, action, resource, move |db| {

@@ -3,9 +3,8 @@
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use super::{Context, Deleted, Error, Page, Repository, Result};
+use super::{Deleted, Error, Page, Repository, Result};
 use crate::{
     clock,
     domain::{
@@ -15,7 +14,7 @@ use crate::{
         calendar::{CalendarCopy, ClosedDays},
         schedules::{Changed, Closure, NewHours, TimeOff, WorkingHours},
     },
-    repository::{calendars, doctors, expect_version, retries, schedules},
+    repository::{calendars, context::ClinicDb, doctors, expect_version, retries, schedules},
 };
 
 /// How many doctors' calendars are read at a time where all of a clinic are looked at.
@@ -36,16 +35,15 @@ impl<T> Identified for OfDoctor<T> {
 impl Repository {
     /// A doctor's calendar as the database has it.
     pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<CalendarCopy> {
-        self.read(Context::Clinic(clinic), move |db| calendars::load(db, clinic, doctor).boxed()).await
+        self.read(clinic, move |db| calendars::load(db, doctor).boxed()).await
     }
 
     /// A doctor's working hours, if the caller may see the doctor.
     pub async fn find_hours(&self, caller: &Caller, doctor: DoctorId, seen: Visibility) -> Result<WorkingHours> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| {
+        self.read(caller.clinic, move |db| {
             async move {
-                doctors::find(&mut *db, clinic, doctor, seen).await?;
-                hours(db, clinic, doctor).await
+                doctors::find(&mut *db, doctor, seen).await?;
+                hours(db, doctor).await
             }
             .boxed()
         })
@@ -61,13 +59,12 @@ impl Repository {
         expected: Option<i64>,
         new: NewHours,
     ) -> Result<Changed<WorkingHours>> {
-        let clinic = caller.clinic;
         self.change_rules(caller, doctor, seen, expected, move |db| {
             async move {
-                let today = calendars::load(&mut *db, clinic, doctor).await?.calendar.rules().day_of(clock::now());
+                let today = calendars::load(&mut *db, doctor).await?.calendar.rules().day_of(clock::now());
                 let from = new.effective_from.unwrap_or(today);
-                schedules::set_hours(&mut *db, clinic, doctor, from, new.windows).await?;
-                hours(db, clinic, doctor).await
+                schedules::set_hours(&mut *db, doctor, from, new.windows).await?;
+                hours(db, doctor).await
             }
             .boxed()
         })
@@ -83,9 +80,9 @@ impl Repository {
         during: Interval,
         reason: String,
     ) -> Result<Changed<TimeOff>> {
-        let (clinic, by) = (caller.clinic, caller.account);
+        let by = caller.account;
         self.change_rules(caller, doctor, seen, None, move |db| {
-            async move { schedules::insert_time_off(db, clinic, doctor, &during, &reason, by).await }.boxed()
+            async move { schedules::insert_time_off(db, doctor, &during, &reason, by).await }.boxed()
         })
         .await
     }
@@ -98,11 +95,10 @@ impl Repository {
         seen: Visibility,
         page: Page,
     ) -> Result<Vec<TimeOff>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| {
+        self.read(caller.clinic, move |db| {
             async move {
-                doctors::find(&mut *db, clinic, doctor, seen).await?;
-                schedules::list_time_off(db, clinic, doctor, page).await
+                doctors::find(&mut *db, doctor, seen).await?;
+                schedules::list_time_off(db, doctor, page).await
             }
             .boxed()
         })
@@ -117,21 +113,18 @@ impl Repository {
         seen: Visibility,
         id: TimeOffId,
     ) -> Result<()> {
-        let clinic = caller.clinic;
-        self.change_rules(caller, doctor, seen, None, move |db| {
-            schedules::delete_time_off(db, clinic, doctor, id).boxed()
-        })
-        .await?;
+        self.change_rules(caller, doctor, seen, None, move |db| schedules::delete_time_off(db, doctor, id).boxed())
+            .await?;
         Ok(())
     }
 
     /// Closes the clinic for some days.
     pub async fn create_closure(&self, caller: &Caller, days: ClosedDays, reason: String) -> Result<Closure> {
-        let (clinic, by) = (caller.clinic, caller.account);
+        let by = caller.account;
         self.create(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
-                calendars::advance_clinic(&mut *db, clinic).await?;
-                schedules::insert_closure(db, clinic, days, &reason, by).await
+                calendars::advance_clinic(&mut *db).await?;
+                schedules::insert_closure(db, days, &reason, by).await
             }
             .boxed()
         })
@@ -151,16 +144,13 @@ impl Repository {
     }
 
     async fn read_outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
-        let doctors =
-            self.read(Context::Clinic(clinic), move |db| schedules::doctors_with_appointments(db, clinic, on).boxed());
+        let doctors = self.read(clinic, move |db| schedules::doctors_with_appointments(db, on).boxed());
         let mut outside = Vec::new();
         for piece in doctors.await?.chunks(PIECE) {
             let piece: Vec<_> = piece.iter().map(|doctor| doctor.0).collect();
             outside.extend(
-                self.read(Context::Clinic(clinic), move |db| {
-                    async move { calendars::outside(db, clinic, &piece, clock::now()).await }.boxed()
-                })
-                .await?,
+                self.read(clinic, move |db| async move { calendars::outside(db, &piece, clock::now()).await }.boxed())
+                    .await?,
             );
         }
         Ok(outside)
@@ -168,17 +158,15 @@ impl Repository {
 
     /// The clinic's closures, newest first.
     pub async fn list_closures(&self, caller: &Caller, page: Page) -> Result<Vec<Closure>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| schedules::list_closures(db, clinic, page).boxed()).await
+        self.read(caller.clinic, move |db| schedules::list_closures(db, page).boxed()).await
     }
 
     /// Takes a closure back.
     pub async fn delete_closure(&self, caller: &Caller, id: ClosureId) -> Result<()> {
-        let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
-                calendars::advance_clinic(&mut *db, clinic).await?;
-                schedules::delete_closure(db, clinic, id).await?;
+                calendars::advance_clinic(&mut *db).await?;
+                schedules::delete_closure(db, id).await?;
                 Ok(Deleted(id.0))
             }
             .boxed()
@@ -199,18 +187,17 @@ impl Repository {
     ) -> Result<Changed<T>>
     where
         T: Serialize + Send + Sync + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut ClinicDb<'_>) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
-        let clinic = caller.clinic;
         let by = caller.clone();
         let done = self.write(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
-                calendars::hold(&mut *db, clinic, doctor, true).await?;
-                doctors::find(&mut *db, clinic, doctor, seen).await?;
-                expect_version(expected, calendars::rules_version(&mut *db, clinic, doctor).await?)?;
-                calendars::advance_rules(&mut *db, clinic, doctor).await?;
+                calendars::hold(&mut *db, doctor, true).await?;
+                doctors::find(&mut *db, doctor, seen).await?;
+                expect_version(expected, calendars::rules_version(&mut *db, doctor).await?)?;
+                calendars::advance_rules(&mut *db, doctor).await?;
                 let row = change(&mut *db).await?;
-                let outside = calendars::outside(&mut *db, clinic, &[doctor.0], clock::now()).await?;
+                let outside = calendars::outside(&mut *db, &[doctor.0], clock::now()).await?;
                 let changed = Changed { row, outside };
                 retries::keep(db, &by, &changed).await?;
                 Ok(OfDoctor { doctor, changed })
@@ -221,9 +208,9 @@ impl Repository {
     }
 }
 
-async fn hours(db: &mut PgConnection, clinic: ClinicId, doctor: DoctorId) -> Result<WorkingHours> {
-    let revision = calendars::rules_version(&mut *db, clinic, doctor).await?;
-    let calendar = calendars::load(db, clinic, doctor).await?.calendar;
+async fn hours(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<WorkingHours> {
+    let revision = calendars::rules_version(&mut *db, doctor).await?;
+    let calendar = calendars::load(db, doctor).await?.calendar;
     let rules = calendar.rules();
     Ok(WorkingHours { doctor, zone: rules.zone, hours: rules.hours.clone(), revision })
 }

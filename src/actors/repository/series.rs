@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Repository, Result};
+use super::{Repository, Result};
 use crate::{
     domain::{
         AppointmentId, Caller, Identified, SeriesId, Visibility,
@@ -25,8 +25,7 @@ impl Identified for Cancelled {
 impl Repository {
     /// The series with its appointments, if the caller may see it.
     pub async fn find_series(&self, caller: &Caller, id: SeriesId, seen: Visibility) -> Result<Series> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| series::find(db, clinic, id, seen).boxed()).await
+        self.read(caller.clinic, move |db| series::find(db, id, seen).boxed()).await
     }
 
     /// Cancels an appointment that the caller may see and those of its series that follow it. Answers
@@ -41,9 +40,9 @@ impl Repository {
         let by = caller.clone();
         let cancelled = self.write(caller, Action::Transition, Resource::Appointments, move |db| {
             async move {
-                let doctor = appointments::find(&mut *db, by.clinic, id, seen).await?.doctor;
-                calendars::hold(&mut *db, by.clinic, doctor, true).await?;
-                let first = appointments::find(&mut *db, by.clinic, id, seen).await?;
+                let doctor = appointments::find(&mut *db, id, seen).await?.doctor;
+                calendars::hold(&mut *db, doctor, true).await?;
+                let first = appointments::find(&mut *db, id, seen).await?;
                 crate::repository::expect_version(expected, first.version)?;
                 let Some(of_series) = first.series else { return Ok(Cancelled(id, Vec::new())) };
                 Ok(Cancelled(id, series::cancel_from(db, &by, of_series, first.during.start()).await?))

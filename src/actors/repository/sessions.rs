@@ -2,23 +2,23 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Context, Repository, Result};
+use super::{Repository, Result};
 use crate::{
     domain::{Caller, users::Rotation},
     repository::{
         accounts,
         audit::{self, Event, Outcome},
-        context, sessions,
+        context::{ClinicDb, Global},
+        sessions,
     },
 };
 
 /// The audit trail's name of a session, which no policy speaks of.
 const RESOURCE: &str = "sessions";
 
-async fn record(db: &mut PgConnection, caller: &Caller, action: &'static str) -> Result<()> {
+async fn record(db: &mut ClinicDb<'_>, caller: &Caller, action: &'static str) -> Result<()> {
     let event = Event { caller: caller.clone(), action, resource: RESOURCE, resource_id: None, outcome: Outcome::Done };
     audit::record(db, &event).await
 }
@@ -27,9 +27,9 @@ impl Repository {
     /// Begins a session with its first refresh token.
     pub async fn begin_session(&self, caller: &Caller, token_hash: Vec<u8>, expires_at: DateTime<Utc>) -> Result<()> {
         let caller = caller.clone();
-        self.transact(Context::Clinic(caller.clinic), move |db| {
+        self.transact(caller.clinic, move |db| {
             async move {
-                sessions::insert(&mut *db, caller.account, caller.clinic, &token_hash, expires_at).await?;
+                sessions::insert(&mut *db, caller.account, &token_hash, expires_at).await?;
                 record(db, &caller, "create").await
             }
             .boxed()
@@ -46,7 +46,7 @@ impl Repository {
         successor_expires_at: DateTime<Utc>,
         request: Uuid,
     ) -> Result<Option<Caller>> {
-        self.transact(Context::Global, move |db| {
+        self.transact(Global, move |db| {
             async move {
                 let rotation = sessions::rotate(&mut *db, &token_hash, &successor_hash, successor_expires_at).await?;
                 let (account, clinic) = match rotation {
@@ -58,14 +58,14 @@ impl Repository {
                     Rotation::Unknown => return Ok(None),
                 };
                 // The token alone says whose it is; from here on the work is that clinic's.
-                context::set(&mut *db, Context::Clinic(clinic), true).await?;
-                let standing = accounts::standing(&mut *db, clinic, account).await?;
+                let mut db = db.in_clinic(clinic).await?;
+                let standing = accounts::standing(&mut db, account).await?;
                 let Some(standing) = standing.filter(|standing| standing.is_active) else {
                     return Ok(None);
                 };
                 let caller =
                     Caller { clinic, account, role: standing.role, doctor: standing.doctor, request, retry: None };
-                record(db, &caller, "update").await?;
+                record(&mut db, &caller, "update").await?;
                 Ok(Some(caller))
             }
             .boxed()
@@ -76,7 +76,7 @@ impl Repository {
     /// Ends the session of a refresh token of the caller's.
     pub async fn end_session(&self, caller: &Caller, token_hash: Vec<u8>) -> Result<()> {
         let caller = caller.clone();
-        self.transact(Context::Clinic(caller.clinic), move |db| {
+        self.transact(caller.clinic, move |db| {
             async move {
                 sessions::revoke(&mut *db, caller.account, &token_hash).await?;
                 record(db, &caller, "delete").await

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Page, Repository, Result};
+use super::{Deleted, Page, Repository, Result};
 use crate::{
     domain::{
         AccountId, Caller,
@@ -15,21 +15,18 @@ use crate::{
 impl Repository {
     /// The clinic's users, newest account first.
     pub async fn list_users(&self, caller: &Caller, page: Page) -> Result<Vec<User>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| users::list(db, clinic, page).boxed()).await
+        self.read(caller.clinic, move |db| users::list(db, page).boxed()).await
     }
 
     /// One user of the clinic.
     pub async fn find_user(&self, caller: &Caller, id: AccountId) -> Result<User> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| users::find(db, clinic, id).boxed()).await
+        self.read(caller.clinic, move |db| users::find(db, id).boxed()).await
     }
 
     /// Makes an account with a membership in the clinic.
     pub async fn create_user(&self, caller: &Caller, new: NewAccount, role: String) -> Result<User> {
-        let clinic = caller.clinic;
         self.create(caller, Action::Create, Resource::Users, move |db| {
-            async move { users::insert(db, clinic, &new, &role).await }.boxed()
+            async move { users::insert(db, &new, &role).await }.boxed()
         })
         .await
     }
@@ -43,12 +40,11 @@ impl Repository {
         change: UserChange,
         administering: Vec<String>,
     ) -> Result<User> {
-        let clinic = caller.clinic;
         self.write(caller, Action::Update, Resource::Users, move |db| {
             async move {
-                let user = users::update(&mut *db, clinic, id, expected, &change, &administering).await?;
+                let user = users::update(&mut *db, id, expected, &change, &administering).await?;
                 if !user.is_active {
-                    sessions::revoke_all(db, id, clinic).await?;
+                    sessions::revoke_all(db, id).await?;
                 }
                 Ok(user)
             }
@@ -65,11 +61,10 @@ impl Repository {
         expected: Option<i64>,
         administering: Vec<String>,
     ) -> Result<()> {
-        let clinic = caller.clinic;
         let deleted = self.write(caller, Action::Delete, Resource::Users, move |db| {
             async move {
-                users::delete(&mut *db, clinic, id, expected, &administering).await?;
-                sessions::revoke_all(db, id, clinic).await?;
+                users::delete(&mut *db, id, expected, &administering).await?;
+                sessions::revoke_all(db, id).await?;
                 Ok(Deleted(id.0))
             }
             .boxed()

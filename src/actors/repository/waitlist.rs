@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Context, Deleted, Page, Repository, Result, tried_again};
+use super::{Deleted, Page, Repository, Result, tried_again};
 use crate::{
     domain::{
         Caller, ClinicId, Interval, PatientId, Visibility, WaitlistEntryId,
@@ -10,7 +10,11 @@ use crate::{
         appointments::Appointment,
         waitlist::{Alarm, Entry, NewEntry},
     },
-    repository::{alarms, bookings, context, waitlist},
+    repository::{
+        alarms, bookings,
+        context::{self, Global},
+        waitlist,
+    },
 };
 
 impl Repository {
@@ -25,14 +29,12 @@ impl Repository {
 
     /// The entries that the caller may see, newest first.
     pub async fn list_waitlist(&self, caller: &Caller, seen: Visibility, page: Page) -> Result<Vec<Entry>> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| waitlist::list(db, clinic, seen, page).boxed()).await
+        self.read(caller.clinic, move |db| waitlist::list(db, seen, page).boxed()).await
     }
 
     /// The entry, if the caller may see it.
     pub async fn find_waitlist_entry(&self, caller: &Caller, id: WaitlistEntryId, seen: Visibility) -> Result<Entry> {
-        let clinic = caller.clinic;
-        self.read(Context::Clinic(clinic), move |db| waitlist::find(db, clinic, id, seen).boxed()).await
+        self.read(caller.clinic, move |db| waitlist::find(db, id, seen).boxed()).await
     }
 
     /// The time that is held for an entry.
@@ -50,10 +52,9 @@ impl Repository {
         expected: Option<i64>,
     ) -> Result<()> {
         tried_again(|| {
-            let by = caller.clone();
             self.write(caller, Action::Delete, Resource::Waitlist, move |db| {
                 async move {
-                    waitlist::withdraw(db, &by, id, seen, expected).await?;
+                    waitlist::withdraw(db, id, seen, expected).await?;
                     Ok(Deleted(id.0))
                 }
                 .boxed()
@@ -65,12 +66,12 @@ impl Repository {
 
     /// What is due in any clinic.
     pub(crate) async fn due_alarms(&self) -> Result<Vec<Alarm>> {
-        self.read(Context::Global, |db| alarms::due(db).boxed()).await
+        self.read(Global, |db| alarms::due(db).boxed()).await
     }
 
     /// Takes an alarm on and frees the clinic's holds that have ended; answers whether no other node has.
     pub(crate) async fn take_on(&self, alarm: Alarm) -> Result<bool> {
-        let is_ours = self.transact(Context::Clinic(alarm.clinic), move |db| {
+        let is_ours = self.transact(alarm.clinic, move |db| {
             async move {
                 context::give_up_soon(&mut *db).await?;
                 alarms::take_on(db, &alarm).await
@@ -82,17 +83,13 @@ impl Repository {
         }
         // Apart: the alarm stays taken on where this fails.
         let clinic = alarm.clinic;
-        self.transact(Context::Clinic(clinic), move |db| async move { alarms::lapse_all(db, clinic).await }.boxed())
-            .await?;
+        self.transact(clinic, move |db| async move { alarms::lapse_all(db).await }.boxed()).await?;
         Ok(true)
     }
 
     /// Who may be offered an alarm's time, the longest waiting first.
     pub(crate) async fn waiting_for(&self, alarm: Alarm) -> Result<Vec<Entry>> {
-        self.read(Context::Clinic(alarm.clinic), move |db| {
-            async move { waitlist::candidates(db, &alarm).await }.boxed()
-        })
-        .await
+        self.read(alarm.clinic, move |db| async move { waitlist::candidates(db, &alarm).await }.boxed()).await
     }
 
     /// When a patient has appointments within a span.
@@ -102,15 +99,11 @@ impl Repository {
         patient: PatientId,
         within: Interval,
     ) -> Result<Vec<Interval>> {
-        self.read(Context::Clinic(clinic), move |db| {
-            async move { bookings::patient_busy(db, clinic, patient, &within).await }.boxed()
-        })
-        .await
+        self.read(clinic, move |db| async move { bookings::patient_busy(db, patient, &within).await }.boxed()).await
     }
 
     /// Forgets an alarm that has been dealt with.
     pub(crate) async fn forget_alarm(&self, alarm: Alarm) -> Result<()> {
-        self.transact(Context::Clinic(alarm.clinic), move |db| async move { alarms::delete(db, &alarm).await }.boxed())
-            .await
+        self.transact(alarm.clinic, move |db| async move { alarms::delete(db, &alarm).await }.boxed()).await
     }
 }

@@ -10,14 +10,13 @@ mod work;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 pub use self::work::{Batch, BatchWritten, Work, Written};
 use super::{
     Error, Result, alarms,
     bookings::{self, Asked, Inserted},
     calendars::{self, Known, Question, Since},
-    context::{self, Context},
+    context::{ClinicDb, GroupedDb},
     retries,
 };
 use crate::domain::{
@@ -32,13 +31,13 @@ const PASSES: usize = 3;
 
 /// Writes what can be written by one statement, which need not be part of a longer transaction. The batches are sorted by
 /// clinic and doctor. What their bookings bring about besides is not kept.
-pub async fn write_at_once(db: &mut PgConnection, mut works: Vec<Work>) -> Result<Vec<Work>> {
+pub async fn write_at_once(db: &mut GroupedDb<'_>, mut works: Vec<Work>) -> Result<Vec<Work>> {
     insert(db, &mut works).await?;
     Ok(works)
 }
 
 /// Writes batches, sorted by clinic and doctor, whose bookings were decided by their copies.
-pub async fn write(db: &mut PgConnection, mut works: Vec<Work>, now: DateTime<Utc>) -> Result<Vec<Work>> {
+pub async fn write(db: &mut GroupedDb<'_>, mut works: Vec<Work>, now: DateTime<Utc>) -> Result<Vec<Work>> {
     for _ in 0..PASSES {
         let left = insert(&mut *db, &mut works).await?;
         resolve(&mut *db, &mut works, left, now).await?;
@@ -53,15 +52,15 @@ pub async fn write(db: &mut PgConnection, mut works: Vec<Work>, now: DateTime<Ut
 /// Decides a batch by its copy, which is up to date and held by the transaction, and writes it. Answers when each of its
 /// bookings is, and what became of them.
 pub async fn decide_and_write(
-    db: &mut PgConnection,
+    db: &mut ClinicDb<'_>,
     batch: Batch,
     now: DateTime<Utc>,
 ) -> Result<(Vec<Interval>, BatchWritten)> {
     let mut works = vec![Work::new(batch)];
     let broken = works[0].decide(now);
-    refuse(&mut *db, &mut works, broken.into_iter().map(|at| (0, at)).collect(), now).await?;
+    refuse(&mut db.grouped(), &mut works, broken.into_iter().map(|at| (0, at)).collect(), now).await?;
     if !works[0].is_done() {
-        works = write(&mut *db, works, now).await?;
+        works = write(&mut db.grouped(), works, now).await?;
     }
     let mut work = works.pop().ok_or(Error::TryAgain)?;
     let times = work.batch.bookings.iter().map(|booking| booking.during).collect();
@@ -87,7 +86,7 @@ impl Left {
 }
 
 /// Inserts what is open.
-async fn insert(db: &mut PgConnection, works: &mut [Work]) -> Result<Left> {
+async fn insert(db: &mut GroupedDb<'_>, works: &mut [Work]) -> Result<Left> {
     let open: Vec<_> = (0..works.len()).map(|n| (n, works[n].open())).filter(|(_, open)| !open.is_empty()).collect();
     let asked = open.iter().map(|(n, open)| {
         let Work { batch, versions, .. } = &works[*n];
@@ -137,7 +136,7 @@ async fn insert(db: &mut PgConnection, works: &mut [Work]) -> Result<Left> {
 }
 
 /// Decides anew what was outdated, frees holds that have ended, and says why what has no row has none.
-async fn resolve(db: &mut PgConnection, works: &mut [Work], left: Left, now: DateTime<Utc>) -> Result<()> {
+async fn resolve(db: &mut GroupedDb<'_>, works: &mut [Work], left: Left, now: DateTime<Utc>) -> Result<()> {
     if left.is_empty() {
         return Ok(());
     }
@@ -161,9 +160,9 @@ async fn resolve(db: &mut PgConnection, works: &mut [Work], left: Left, now: Dat
     }
     for (n, at) in left.without_key {
         let caller = &works[n].batch.bookings[at].request.caller;
-        context::set(&mut *db, Context::Clinic(caller.clinic), true).await?;
+        let mut db = db.in_clinic(caller.clinic).await?;
         let is_claimed = match &caller.retry {
-            Some(retry) => retries::is_claimed(&mut *db, caller, retry).await?,
+            Some(retry) => retries::is_claimed(&mut db, caller, retry).await?,
             None => false,
         };
         works[n].written[at] = Some(if is_claimed { Written::Held } else { Written::KeyLost });
@@ -171,8 +170,8 @@ async fn resolve(db: &mut PgConnection, works: &mut [Work], left: Left, now: Dat
     for (n, at, has_patient) in left.without_row {
         let Batch { clinic, doctor, bookings, .. } = &works[n].batch;
         let (patient, during) = (bookings[at].request.patient, bookings[at].during);
-        context::set(&mut *db, Context::Clinic(*clinic), true).await?;
-        if !(has_patient && alarms::lapse(&mut *db, *clinic, *doctor, patient, &during).await?) {
+        let mut db = db.in_clinic(*clinic).await?;
+        if !(has_patient && alarms::lapse(&mut db, *doctor, patient, &during).await?) {
             unexplained.push((n, at));
         }
     }
@@ -185,7 +184,7 @@ fn known(work: &Work) -> Known {
 
 /// Says of bookings all that stands against them.
 async fn refuse(
-    db: &mut PgConnection,
+    db: &mut GroupedDb<'_>,
     works: &mut [Work],
     unexplained: Vec<(usize, usize)>,
     now: DateTime<Utc>,
@@ -213,18 +212,18 @@ async fn refuse(
 /// (a hold that has ended by our clock and not by the database's), or its entry is offered another time, or somebody
 /// holds its patient.
 async fn unexplained_by_rules(
-    db: &mut PgConnection,
+    db: &mut GroupedDb<'_>,
     asked: Question,
     hold: Option<Hold>,
     refusal: Refusal,
 ) -> Result<Written> {
-    context::set(&mut *db, Context::Clinic(asked.clinic), true).await?;
-    let conflicts = bookings::overlapping(&mut *db, asked.clinic, asked.doctor, &asked.proposal.during).await?;
+    let mut db = db.in_clinic(asked.clinic).await?;
+    let conflicts = bookings::overlapping(&mut db, asked.doctor, &asked.proposal.during).await?;
     if !conflicts.is_empty() {
         return Ok(Written::Refused(Refusal { violations: vec![Violation::SlotTaken], conflicts, ..refusal }));
     }
     match hold {
-        Some(hold) if bookings::is_offered(db, asked.clinic, hold.entry).await? => {
+        Some(hold) if bookings::is_offered(&mut db, hold.entry).await? => {
             Ok(Written::Refused(Refusal { violations: vec![Violation::PatientBusy], ..refusal }))
         }
         _ => Ok(Written::Held),
@@ -232,7 +231,7 @@ async fn unexplained_by_rules(
 }
 
 /// Keeps what keys brought about, and sets the alarms of holds.
-async fn keep(db: &mut PgConnection, works: &[Work]) -> Result<()> {
+async fn keep(db: &mut GroupedDb<'_>, works: &[Work]) -> Result<()> {
     for work in works {
         let Batch { clinic, doctor, bookings, .. } = &work.batch;
         let keyed = bookings.iter().zip(&work.written).filter_map(|(booking, written)| match written {
@@ -243,12 +242,10 @@ async fn keep(db: &mut PgConnection, works: &[Work]) -> Result<()> {
         });
         let keyed: Vec<_> = keyed.collect();
         if !keyed.is_empty() {
-            context::set(&mut *db, Context::Clinic(*clinic), true).await?;
-            retries::keep_all(&mut *db, *clinic, &keyed).await?;
+            retries::keep_all(&mut db.in_clinic(*clinic).await?, &keyed).await?;
         }
         for held in work.changes.iter().filter(|change| change.held_until.is_some()) {
-            context::set(&mut *db, Context::Clinic(*clinic), true).await?;
-            bookings::alarm_at_the_end(&mut *db, *clinic, *doctor, held).await?;
+            bookings::alarm_at_the_end(&mut db.in_clinic(*clinic).await?, *doctor, held).await?;
         }
     }
     Ok(())
@@ -260,13 +257,13 @@ async fn keep(db: &mut PgConnection, works: &[Work]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::TryAgain`] where it has not ended in time.
-pub async fn settle(db: &mut PgConnection, batch: &Batch) -> Result<BatchWritten> {
-    context::set(&mut *db, Context::Clinic(batch.clinic), true).await?;
-    calendars::hold(&mut *db, batch.clinic, batch.doctor, true).await?.ok_or(Error::TryAgain)?;
+pub async fn settle(db: &mut ClinicDb<'_>, batch: &Batch) -> Result<BatchWritten> {
+    db.expect(batch.clinic)?;
+    calendars::hold(&mut *db, batch.doctor, true).await?.ok_or(Error::TryAgain)?;
     let references: Vec<_> = batch.bookings.iter().map(|booking| booking.reference).collect();
-    let mut found = bookings::find(&mut *db, batch.clinic, &references).await?;
+    let mut found = bookings::find(&mut *db, &references).await?;
     if found.len() < references.len() {
-        calendars::advance_rules(db, batch.clinic, batch.doctor).await?;
+        calendars::advance_rules(db, batch.doctor).await?;
     }
     let written = references.iter().map(|reference| {
         let at = found.iter().position(|(of, _)| of == reference);
