@@ -116,6 +116,7 @@ impl Error {
             Self::OutcomeUnknown => Self::OutcomeUnknown,
             Self::Overloaded => Self::Overloaded,
             Self::Unable => Self::Unable,
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
             _ => Self::Unavailable,
         }
     }

@@ -1,5 +1,5 @@
-//! SQL, one file a resource. Every function is a plain `async fn` over one connection whose clinic
-//! context a repository actor has set; every statement names its `clinic_id` all the same.
+//! SQL, one file a resource. Every function is a plain `async fn` over one connection that is bound to
+//! its clinic ([`context`]); every statement names its `clinic_id` all the same.
 //!
 //! Row structs stay in here: what comes out is a domain type, or an [`Error`].
 

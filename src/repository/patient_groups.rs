@@ -17,7 +17,7 @@ macro_rules! patient {
     };
     ($row:ident, $id:expr) => {
         PatientRow {
-            clinic_id: 0,
+            clinic_id: $row.clinic_id,
             id: $id,
             first_name: $row.first_name,
             last_name: $row.last_name,
@@ -59,7 +59,7 @@ pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[Wanted]) -> Result<Vec<O
              date_of_birth, date_of_birth_estimated AS "date_of_birth_estimated!", gender AS "gender!", phone_number,
              email, email_shared AS "email_shared!", address, medical_history, emergency_contact_name,
              emergency_contact_phone, created_by AS "created_by!", created_at AS "created_at!",
-             updated_at AS "updated_at!", version AS "version!"
+             updated_at AS "updated_at!", version AS "version!", clinic_id AS "clinic_id!"
          FROM find_patients($1, $2, $3, $4, $5, $6)"#,
         &db.column(wanted.iter().map(|wanted| wanted.clinic))?,
         &(0..).take(wanted.len()).collect::<Vec<i32>>(),
@@ -72,8 +72,9 @@ pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[Wanted]) -> Result<Vec<O
     .await?;
     let mut found = vec![None; wanted.len()];
     for row in rows {
-        let place = usize::try_from(row.request).ok().and_then(|request| found.get_mut(request));
-        let place = place.ok_or_else(|| Error::Corrupt("a patient that nobody asked for".into()))?;
+        let place = usize::try_from(row.request).ok().and_then(|at| Some((found.get_mut(at)?, wanted.get(at)?)));
+        let (place, wanted) = place.ok_or_else(|| Error::Corrupt("a patient that nobody asked for".into()))?;
+        context::same(wanted.clinic, row.clinic_id)?;
         *place = Some(patient!(row).checked()?);
     }
     Ok(found)

@@ -15,6 +15,7 @@ mod database_outages;
 mod demo;
 mod doctors;
 mod full_disk;
+mod grouped_contexts;
 mod groups;
 mod housekeeping;
 mod invitations;

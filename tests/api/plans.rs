@@ -45,11 +45,9 @@ async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usiz
         });
         let (name, value) = constant.unwrap_or_default();
         let body = if name.is_empty() { body } else { body.replace(&name, &value) };
-        let statement = body.split_once("RETURN QUERY").and_then(|(_, rest)| {
-            // What comes after it clears the context.
-            rest.split_once(";\n    PERFORM").or_else(|| rest.rsplit_once(';'))
-        });
-        let mut parts = statement.expect("RETURN QUERY …; END").0.split("unnest(");
+        let statement =
+            body.split_once("RETURN QUERY").and_then(|(_, rest)| rest.split_once(";\n    PERFORM set_config"));
+        let mut parts = statement.expect("RETURN QUERY …; PERFORM set_config").0.split("unnest(");
         let mut prepared = parts.next().expect("what comes before").to_owned();
         for part in parts {
             let (arguments, after) = part.split_once(')').expect("its arguments");

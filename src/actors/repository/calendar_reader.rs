@@ -76,7 +76,7 @@ impl Kind for Calendars {
             Err(error) => {
                 tell(&error, "calendars");
                 for answer in answers {
-                    let _ = answer.send(Err(Error::Unavailable));
+                    let _ = answer.send(Err(error.like()));
                 }
             }
         }
@@ -93,7 +93,7 @@ async fn fresh(connection: &mut Connection, known: Known, since: Since) -> Resul
             match loaded.await {
                 Ok(copy) => Ok(Fresh::Whole(copy)),
                 Err(Error::NotFound) => Ok(Fresh::Gone),
-                Err(_) => Err(Error::Unavailable),
+                Err(error) => Err(error.like()),
             }
         }
     }

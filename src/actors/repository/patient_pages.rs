@@ -93,8 +93,12 @@ impl Kind for PatientPages {
             let read = read.await.inspect_err(|error| tell(error, "pages of patients"));
             // What a connection that was opened just now says of marks is not of these pages.
             if read.is_err() || opened == connection.times_opened() {
-                break (known, read.unwrap_or_default());
+                break (known, read);
             }
+        };
+        let (read, failure) = match read {
+            Ok(read) => (read, Error::Unavailable),
+            Err(error) => (Vec::new(), error),
         };
         let mut read = read.into_iter();
         for ((page, answers), known) in pages.into_iter().zip(known) {
@@ -110,7 +114,7 @@ impl Kind for PatientPages {
                 None => None,
             };
             for answer in answers {
-                let _: Result<(), _> = answer.send(rows.clone().ok_or(Error::Unavailable));
+                let _: Result<(), _> = answer.send(rows.clone().ok_or_else(|| failure.like()));
             }
         }
     }

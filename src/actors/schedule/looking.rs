@@ -5,7 +5,7 @@ use super::{
     request::{Booking, Reply, Request, ScheduleError},
 };
 use crate::{
-    actors::repository::{Asked, Error, Fresh, Read, Result},
+    actors::repository::{Asked, Fresh, Read, Result},
     domain::{
         Interval,
         appointments::BookingRequest,
@@ -73,8 +73,8 @@ impl Core {
         let looks = self.looking.take().unwrap_or_default();
         let Read { fresh, patients } = match read {
             Ok(read) => read,
-            Err(_) => {
-                effects.extend(looks.into_iter().map(|look| look.fail(Error::Unavailable.into())));
+            Err(error) => {
+                effects.extend(looks.into_iter().map(|look| look.fail(error.like().into())));
                 return;
             }
         };
