@@ -90,6 +90,7 @@ impl TokenKeys {
             kid: Uuid::now_v7().simple().to_string(),
             pkcs8: pkcs8.as_ref().to_vec(),
             public_key: pair.public_key().as_ref().to_vec(),
+            is_wrapped: false,
         })
     }
 

@@ -1,4 +1,5 @@
-//! SQL of accounts: global rows, reached only for signing in and for a clinic's users.
+//! SQL of accounts: global rows, reached only for signing in and for a clinic's users. What checks passwords is reached by
+//! procedures alone (migration `narrow_rights`).
 
 use chrono::{DateTime, Utc};
 
@@ -18,37 +19,30 @@ struct AccountRow {
     username: String,
     first_name: String,
     last_name: String,
-    password_hash: String,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: i64,
 }
 
-impl From<AccountRow> for Credentials {
+impl From<AccountRow> for Account {
     fn from(row: AccountRow) -> Self {
         Self {
-            account: Account {
-                id: AccountId(row.id),
-                email: row.email,
-                username: row.username,
-                first_name: row.first_name,
-                last_name: row.last_name,
-                created_at: row.created_at,
-                updated_at: row.updated_at,
-                version: row.version,
-            },
-            password_hash: row.password_hash,
+            id: AccountId(row.id),
+            email: row.email,
+            username: row.username,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            version: row.version,
         }
     }
 }
 
 /// Makes an account.
 pub async fn insert(db: &mut ClinicDb<'_>, new: &NewAccount) -> Result<Account> {
-    let row = sqlx::query_as!(
-        AccountRow,
-        "INSERT INTO accounts (email, username, first_name, last_name, password_hash)
-         VALUES ($1, $2, $3, $4, $5)
-         RETURNING *",
+    let made = sqlx::query!(
+        r#"CALL enter_account($1, $2, $3, $4, $5, NULL, NULL, NULL, NULL)"#,
         new.email,
         new.username,
         new.first_name,
@@ -57,30 +51,53 @@ pub async fn insert(db: &mut ClinicDb<'_>, new: &NewAccount) -> Result<Account> 
     )
     .fetch_one(db)
     .await?;
-    Ok(Credentials::from(row).account)
+    let (Some(id), Some(created_at), Some(updated_at), Some(version)) =
+        (made.id, made.created_at, made.updated_at, made.version)
+    else {
+        return Err(Error::Corrupt("an account that was made has no id".into()));
+    };
+    let (email, username) = (new.email.clone(), new.username.clone());
+    let (first_name, last_name) = (new.first_name.clone(), new.last_name.clone());
+    Ok(AccountRow { id, email, username, first_name, last_name, created_at, updated_at, version }.into())
 }
 
 /// The account with that e-mail address or, failing that, that user name; both in lower case.
 ///
 /// The e-mail address goes first: a user name that looks like somebody's address gives nothing away.
 pub async fn find_login(db: &mut GlobalDb<'_>, login: &str) -> Result<Option<Credentials>> {
+    let row = sqlx::query!("CALL find_login($1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)", login,)
+        .fetch_one(db)
+        .await?;
+    let found = || {
+        let account = AccountRow {
+            id: row.id?,
+            email: row.email?,
+            username: row.username?,
+            first_name: row.first_name?,
+            last_name: row.last_name?,
+            created_at: row.created_at?,
+            updated_at: row.updated_at?,
+            version: row.version?,
+        };
+        Some(Credentials { account: account.into(), password_hash: row.password_hash? })
+    };
+    Ok(found())
+}
+
+/// The account that the current context is for, or a member of its clinic.
+pub async fn find(db: &mut AccountDb<'_>, id: AccountId) -> Result<Account> {
     let row = sqlx::query_as!(
         AccountRow,
-        "SELECT * FROM accounts WHERE email = $1 OR username = $1 ORDER BY (email = $1) DESC LIMIT 1",
-        login,
+        "SELECT id, email, username, first_name, last_name, created_at, updated_at, version
+         FROM accounts WHERE id = $1",
+        id.0,
     )
-    .fetch_optional(db)
+    .fetch_one(db)
     .await?;
-    Ok(row.map(Credentials::from))
+    Ok(row.into())
 }
 
-/// The account.
-pub async fn find(db: &mut GlobalDb<'_>, id: AccountId) -> Result<Account> {
-    let row = sqlx::query_as!(AccountRow, "SELECT * FROM accounts WHERE id = $1", id.0).fetch_one(db).await?;
-    Ok(Credentials::from(row).account)
-}
-
-/// Changes an account's names; what is absent stays.
+/// Changes an account's names; what is absent stays. The rest of the transaction acts for the account.
 pub async fn update_names(
     db: &mut ClinicDb<'_>,
     id: AccountId,
@@ -88,6 +105,7 @@ pub async fn update_names(
     first_name: Option<String>,
     last_name: Option<String>,
 ) -> Result<Account> {
+    db.act_for(id).await?;
     let version =
         sqlx::query_scalar!("SELECT version FROM accounts WHERE id = $1 FOR UPDATE", id.0).fetch_one(&mut *db).await?;
     expect_version(expected, version)?;
@@ -97,14 +115,14 @@ pub async fn update_names(
          SET first_name = COALESCE($2, first_name), last_name = COALESCE($3, last_name),
              updated_at = now(), version = version + 1
          WHERE id = $1
-         RETURNING *",
+         RETURNING id, email, username, first_name, last_name, created_at, updated_at, version",
         id.0,
         first_name,
         last_name,
     )
     .fetch_one(db)
     .await?;
-    Ok(Credentials::from(row).account)
+    Ok(row.into())
 }
 
 /// The clinics in which the account of the current context has an active membership, oldest first.
@@ -157,6 +175,6 @@ pub async fn join(db: &mut ClinicDb<'_>, account: AccountId, role: &str) -> Resu
 
 /// Whether any account exists: an empty database is one that nobody has used yet.
 pub async fn any(db: &mut GlobalDb<'_>) -> Result<bool, Error> {
-    let found = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM accounts) AS "found!""#).fetch_one(db).await?;
-    Ok(found)
+    let found = sqlx::query!("CALL any_account(NULL)").fetch_one(db).await?;
+    found.has_any.ok_or_else(|| Error::Corrupt("whether there are accounts is not known".into()))
 }

@@ -19,9 +19,9 @@ use crate::domain::{AccountId, Caller, ClinicId};
 pub enum Context {
     /// The rows of one clinic.
     Clinic(ClinicId),
-    /// The memberships of one account, before it has chosen a clinic.
+    /// One account and its memberships, before it has chosen a clinic.
     Account(AccountId),
-    /// The global tables of authn; of clinics only alarms that are due, and keys that are over.
+    /// Nobody's: the procedures of authn; of clinics only alarms that are due, and keys that are over.
     Global,
 }
 
@@ -107,6 +107,17 @@ impl ClinicDb<'_> {
     /// [`Error::Corrupt`] where the caller acts in another clinic.
     pub fn account_of(&self, caller: &Caller) -> Result<AccountId> {
         self.expect(caller.clinic).map(|()| caller.account)
+    }
+
+    /// Acts for that account too: for the rest of the transaction.
+    ///
+    /// # Errors
+    /// Where the context cannot be set.
+    pub async fn act_for(&mut self, account: AccountId) -> Result<()> {
+        sqlx::query!("SELECT set_config('app.account_id', $1, true) AS account", account.to_string())
+            .fetch_one(&mut *self.connection)
+            .await?;
+        Ok(())
     }
 
     /// The same connection for grouped statements, of this clinic alone.

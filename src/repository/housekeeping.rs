@@ -21,26 +21,7 @@ pub async fn remove(db: &mut GlobalDb<'_>, most: i64) -> Result<Option<Removed>>
     if !locks.fetch_one(&mut *db).await? {
         return Ok(None);
     }
-    let ended: Vec<uuid::Uuid> = sqlx::query_scalar!(
-        "WITH piece AS MATERIALIZED (
-             SELECT token_hash FROM refresh_tokens
-             WHERE expires_at < now() - interval '1 day'
-             ORDER BY expires_at
-             LIMIT $1
-             FOR UPDATE SKIP LOCKED
-         )
-         DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM piece) RETURNING session_id",
-        most,
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let sessions = sqlx::query!(
-        "DELETE FROM sessions s
-         WHERE s.id = ANY($1) AND NOT EXISTS (SELECT FROM refresh_tokens t WHERE t.session_id = s.id)",
-        &ended,
-    )
-    .execute(&mut *db)
-    .await?;
+    let ended = sqlx::query!("CALL remove_ended_sessions($1, NULL, NULL)", most).fetch_one(&mut *db).await?;
     let keys = sqlx::query!(
         "WITH piece AS MATERIALIZED (
              SELECT clinic_id, account_id, key FROM idempotency_keys
@@ -55,8 +36,8 @@ pub async fn remove(db: &mut GlobalDb<'_>, most: i64) -> Result<Option<Removed>>
     .execute(db)
     .await?;
     Ok(Some(Removed {
-        refresh_tokens: ended.len() as u64,
-        sessions: sessions.rows_affected(),
+        refresh_tokens: ended.tokens.unwrap_or_default().unsigned_abs(),
+        sessions: ended.without_tokens.unwrap_or_default().unsigned_abs(),
         idempotency_keys: keys.rows_affected(),
     }))
 }

@@ -1,7 +1,6 @@
-//! SQL of sessions: a family of refresh tokens that rotate, each kept as its hash only.
+//! SQL of sessions: a family of refresh tokens that rotate, each kept as its hash only, and reached by procedures alone.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgExecutor;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -9,9 +8,6 @@ use super::{
     context::{ClinicDb, GlobalDb},
 };
 use crate::domain::{AccountId, ClinicId, users::Rotation};
-
-/// How long a consumed token is still taken, for the client whose answer was lost (SECURITY.md).
-const GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// Begins a session with its first refresh token.
 pub async fn insert(
@@ -21,92 +17,43 @@ pub async fn insert(
     expires_at: DateTime<Utc>,
 ) -> Result<()> {
     let session = Uuid::now_v7();
-    sqlx::query!(
-        "INSERT INTO sessions (id, account_id, clinic_id) VALUES ($1, $2, $3)",
-        session,
-        account.0,
-        db.clinic().0,
-    )
-    .execute(&mut *db)
-    .await?;
-    insert_token(db, session, token_hash, expires_at).await
-}
-
-async fn insert_token(
-    db: impl PgExecutor<'_>,
-    session: Uuid,
-    token_hash: &[u8],
-    expires_at: DateTime<Utc>,
-) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO refresh_tokens (token_hash, session_id, expires_at) VALUES ($1, $2, $3)",
-        token_hash,
-        session,
-        expires_at,
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("CALL begin_session($1, $2, $3, $4, $5)", session, account.0, db.clinic().0, token_hash, expires_at)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
-/// Consumes a refresh token and stores its successor. A token that was consumed before the grace ends
-/// its whole session.
+/// Consumes a refresh token and stores its successor. A token that was consumed more than five seconds ago (SECURITY.md)
+/// ends its whole session.
 pub async fn rotate(
     db: &mut GlobalDb<'_>,
     token_hash: &[u8],
     successor_hash: &[u8],
     successor_expires_at: DateTime<Utc>,
 ) -> Result<Rotation> {
-    let found = sqlx::query!(
-        r#"SELECT t.session_id, t.consumed_at, s.account_id, s.clinic_id, now() AS "now!"
-         FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
-         WHERE t.token_hash = $1 AND t.expires_at > now() AND s.revoked_at IS NULL
-         FOR UPDATE"#,
+    let token = sqlx::query!(
+        "CALL continue_session($1, $2, $3, NULL, NULL, NULL)",
         token_hash,
+        successor_hash,
+        successor_expires_at,
     )
-    .fetch_optional(&mut *db)
+    .fetch_one(db)
     .await?;
-    let Some(token) = found else {
-        return Ok(Rotation::Unknown);
-    };
-    if token.consumed_at.is_some_and(|consumed| consumed + GRACE < token.now) {
-        sqlx::query!("UPDATE sessions SET revoked_at = now() WHERE id = $1", token.session_id).execute(db).await?;
-        return Ok(Rotation::Reused);
-    }
-    sqlx::query!(
-        "UPDATE refresh_tokens SET consumed_at = COALESCE(consumed_at, now()) WHERE token_hash = $1",
-        token_hash,
-    )
-    .execute(&mut *db)
-    .await?;
-    insert_token(db, token.session_id, successor_hash, successor_expires_at).await?;
-    Ok(Rotation::Rotated { account: AccountId(token.account_id), clinic: ClinicId(token.clinic_id) })
+    Ok(match (token.account, token.clinic) {
+        (Some(_), Some(_)) if token.was_reused == Some(true) => Rotation::Reused,
+        (Some(account), Some(clinic)) => Rotation::Rotated { account: AccountId(account), clinic: ClinicId(clinic) },
+        _ => Rotation::Unknown,
+    })
 }
 
 /// Ends the session of a refresh token, if the token is the account's; a token that is unknown or over is none.
 pub async fn revoke(db: &mut ClinicDb<'_>, account: AccountId, token_hash: &[u8]) -> Result<()> {
-    sqlx::query!(
-        "UPDATE sessions SET revoked_at = now()
-         WHERE revoked_at IS NULL
-           AND account_id = $1
-           AND id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $2)",
-        account.0,
-        token_hash,
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("CALL end_session($1, $2)", account.0, token_hash).execute(db).await?;
     Ok(())
 }
 
 /// Ends every session of an account in a clinic.
 pub async fn revoke_all(db: &mut ClinicDb<'_>, account: AccountId) -> Result<()> {
-    sqlx::query!(
-        "UPDATE sessions SET revoked_at = now()
-         WHERE account_id = $1 AND clinic_id = $2 AND revoked_at IS NULL",
-        account.0,
-        db.clinic().0,
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("CALL end_sessions($1, $2)", account.0, db.clinic().0).execute(db).await?;
     Ok(())
 }

@@ -1,36 +1,37 @@
-//! SQL of the keys that sign access tokens.
+//! SQL of the keys that sign access tokens. The program reaches them by a procedure.
 
-use super::{Result, context::GlobalDb};
+use super::{Error, Result, context::GlobalDb};
 
 /// A key pair as it is kept.
 #[derive(Clone)]
 pub struct SigningKey {
     /// The key's id, which stands in the header of each token.
     pub kid: String,
-    /// The private key (PKCS #8).
+    /// The private key (PKCS #8), encrypted where it is wrapped.
     pub pkcs8: Vec<u8>,
     /// The public key (32 bytes of Ed25519).
     pub public_key: Vec<u8>,
+    /// Whether the private key is encrypted with the secret of the environment.
+    pub is_wrapped: bool,
 }
 
-/// All keys, the newest first: it signs, the others verify.
-pub async fn list(db: &mut GlobalDb<'_>) -> Result<Vec<SigningKey>> {
-    Ok(sqlx::query_as!(SigningKey, "SELECT kid, pkcs8, public_key FROM signing_keys ORDER BY created_at DESC, kid")
-        .fetch_all(db)
-        .await?)
-}
-
-/// Keeps a key if there is none yet, whichever of several programs comes first.
-pub async fn insert_first(db: &mut GlobalDb<'_>, key: &SigningKey) -> Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('clinicd signing keys'))").execute(&mut *db).await?;
-    sqlx::query!(
-        "INSERT INTO signing_keys (kid, pkcs8, public_key)
-         SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM signing_keys)",
-        key.kid,
-        key.pkcs8,
-        key.public_key,
+/// All keys, the newest first: it signs, the others verify. `first` is kept if there is none yet, whichever of several
+/// programs comes first.
+pub async fn list(db: &mut GlobalDb<'_>, first: &SigningKey) -> Result<Vec<SigningKey>> {
+    let kept = sqlx::query!(
+        "CALL signing_keys($1, $2, $3, $4, NULL, NULL, NULL, NULL)",
+        first.kid,
+        first.pkcs8,
+        first.public_key,
+        first.is_wrapped,
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(())
+    let (Some(kids), Some(pkcs8s), Some(public_keys), Some(are_wrapped)) =
+        (kept.kids, kept.pkcs8s, kept.public_keys, kept.are_wrapped)
+    else {
+        return Err(Error::Corrupt("there is no signing key".into()));
+    };
+    let rows = kids.into_iter().zip(pkcs8s).zip(public_keys).zip(are_wrapped);
+    Ok(rows.map(|(((kid, pkcs8), public_key), is_wrapped)| SigningKey { kid, pkcs8, public_key, is_wrapped }).collect())
 }

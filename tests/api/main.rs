@@ -34,6 +34,7 @@ mod plans;
 mod readme;
 mod refusals;
 mod retries;
+mod rights;
 mod row_security;
 mod schedules;
 mod scheduling;

@@ -17,7 +17,6 @@ use crate::{
         clinics,
         context::Global,
         invitations,
-        signing_keys::{self, SigningKey},
     },
 };
 
@@ -89,7 +88,7 @@ impl Repository {
 
     /// The account.
     pub async fn find_account(&self, id: AccountId) -> Result<Account> {
-        self.read(Global, move |db| accounts::find(db, id).boxed()).await
+        self.read(id, move |db| accounts::find(db, id).boxed()).await
     }
 
     /// Changes the caller's own names, if the account has the expected version.
@@ -153,18 +152,6 @@ impl Repository {
     /// Whether any account exists.
     pub async fn has_accounts(&self) -> Result<bool> {
         self.read(Global, |db| accounts::any(db).boxed()).await
-    }
-
-    /// The keys that sign access tokens, the newest first; `first` is kept where there is none.
-    pub async fn signing_keys(&self, first: SigningKey) -> Result<Vec<SigningKey>> {
-        self.transact(Global, move |db| {
-            async move {
-                signing_keys::insert_first(&mut *db, &first).await?;
-                signing_keys::list(db).await
-            }
-            .boxed()
-        })
-        .await
     }
 }
 

@@ -25,6 +25,7 @@ mod schedules;
 mod series;
 mod sessions;
 mod shared;
+mod signing_keys;
 mod users;
 mod waitlist;
 mod worker;

@@ -36,6 +36,11 @@ impl TestDatabase {
         Self { url: url_of(&name) }
     }
 
+    /// The URL of another database of the same server, as the superuser.
+    pub fn url_of(&self, name: &str) -> String {
+        url_of(name)
+    }
+
     /// A connection as the owner, past row-level security: to look at what is really stored.
     pub async fn connect(&self) -> PgConnection {
         connect(&self.url).await
