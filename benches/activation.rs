@@ -6,7 +6,6 @@ use clinicd::{
     postgres::Database,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sqlx::{Connection, PgConnection};
 
 const SIZES: [i32; 4] = [100, 1_000, 10_000, 20_000];
 
@@ -39,7 +38,7 @@ fn activation(criterion: &mut Criterion) {
         let url = std::env::var("CLINICD_TEST_SERVER").ok();
         let database = Database::open(url.as_deref(), &folder).await.expect("a PostgreSQL");
         database.migrate().await.expect("the schema");
-        let mut db = PgConnection::connect_with(&database.options()).await.expect("a connection");
+        let mut db = database.connect_as_owner().await.expect("a connection");
         sqlx::raw_sql(CLINIC).execute(&mut db).await.expect("the bench's clinic");
         let settings = Settings { options: database.options(), workers: 1, booking_writers: 1 };
         (database, Repository::start(settings).await.expect("the repository"))

@@ -221,8 +221,19 @@ async fn join(
     database: &Database,
 ) -> Result<(Services, Waitlist, bool), StartError> {
     match settings.environment {
-        Environment::Development => migrate(&settings.database, database).await?,
-        Environment::Production => database.require_migrated().await?,
+        Environment::Development => {
+            migrate(&settings.database, database).await?;
+            if let Some(excess) = database.excess_rights().await? {
+                tracing::warn!("{excess}");
+            }
+        }
+        Environment::Production => {
+            // Who may become more than the program's role may be made to by an injected statement.
+            if let Some(excess) = database.excess_rights().await? {
+                return Err(DatabaseError::from(excess).into());
+            }
+            database.require_migrated().await?;
+        }
     }
     let repository = Repository::start(repository::Settings {
         options: database.options(),

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clinicd::postgres::Database;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 
 use super::{Options, sides::Server};
 
@@ -93,9 +92,7 @@ impl Clinics {
         }
         let of = |founder: &Value, field: &str| founder["user"][field].as_i64().expect("an id");
         let (first_clinic, first_account) = (of(&founders[0], "clinic"), of(&founders[0], "id"));
-        let mut db = PgConnection::connect_with(&database.options().options([("statement_timeout", "0")]))
-            .await
-            .expect("a connection");
+        let mut db = database.connect_as_owner().await.expect("a connection");
         let [doctors, hours, patients, appointments, ..] = ROWS;
         let (count, booked) = (options.clinics, options.appointments);
         let of_clinics = |rows| sqlx::query(rows).bind(first_clinic).bind(count);
@@ -165,8 +162,7 @@ impl Clinics {
 
     /// Gives the first clinic so many doctors more, and answers them as [`all_doctors`](Self::all_doctors) does.
     pub async fn hire(&self, database: &Database, count: i64) -> Vec<(String, i64)> {
-        let options = database.options().options([("statement_timeout", "0")]);
-        let mut db = PgConnection::connect_with(&options).await.expect("a connection");
+        let mut db = database.connect_as_owner().await.expect("a connection");
         let doctors: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
              SELECT $1, 'Nils', 'Berg ' || n, 'Cardiology', 'hired-' || n, 'hired.' || n || '@doctors.example'

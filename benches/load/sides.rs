@@ -36,7 +36,8 @@ impl Server {
         let start = clinicd::clock::instant();
         let mut child = Command::new(env!("CARGO_BIN_EXE_clinicd"))
             .args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--log", "warn"])
-            .env("DATABASE_URL", url(database))
+            .env("DATABASE_URL", url(database, "clinicd_login"))
+            .env("CLINICD_MIGRATE_URL", url(database, "clinicd"))
             .current_dir(folder)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -68,12 +69,12 @@ impl Server {
     }
 }
 
-/// The URL of the private cluster.
-pub fn url(database: &Database) -> String {
+/// The URL of the private cluster, as that role.
+fn url(database: &Database, role: &str) -> String {
     let options = database.options();
     let socket = options.get_socket().expect("a socket").display();
     let name = options.get_database().expect("a database");
-    format!("postgresql://{}@localhost:{}/{name}?host={socket}", options.get_username(), options.get_port())
+    format!("postgresql://{role}@localhost:{}/{name}?host={socket}", options.get_port())
 }
 
 /// What wrk measured.

@@ -1,6 +1,7 @@
 //! PostgreSQL: where it is, how to connect, and the migrations.
 
 mod local;
+mod rights;
 
 use std::{io, path::Path, str::FromStr, time::Duration};
 
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use crate::clock;
 
 pub use local::{LocalCluster, LocalClusterError};
+pub use rights::ExcessRights;
 
 /// The migrations that are built into the program.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -41,11 +43,16 @@ pub enum DatabaseError {
     /// The database lacks migrations of this program.
     #[error("the database lacks {0} of this program's migrations; run `clinicd migrate`")]
     Pending(usize),
+    /// The login may do more than the program needs.
+    #[error(transparent)]
+    ExcessRights(#[from] ExcessRights),
 }
 
 /// A database that the program works with, and the cluster behind it where that is our own.
 pub struct Database {
     options: PgConnectOptions,
+    /// Who migrates, where it is another login of the same server.
+    owner: Option<PgConnectOptions>,
     cluster: Option<LocalCluster>,
     /// For how long a server that is not there yet, starts or recovers is waited for.
     wait: Duration,
@@ -58,15 +65,16 @@ impl Database {
     /// Where the URL is none, or the cluster does not start.
     pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, DatabaseError> {
         match url {
-            Some(url) => Ok(Self { options: parse(url)?, cluster: None, wait: Duration::ZERO }),
+            Some(url) => Ok(Self { options: parse(url)?, owner: None, cluster: None, wait: Duration::ZERO }),
             None => {
                 let cluster = LocalCluster::start(data_dir).await?;
                 let options = PgConnectOptions::new_without_pgpass()
                     .socket(cluster.socket_dir())
                     .port(cluster.port())
-                    .username(cluster.user())
+                    .username(cluster.login())
                     .database(cluster.database());
-                Ok(Self { options, cluster: Some(cluster), wait: Duration::ZERO })
+                let owner = Some(options.clone().username(cluster.user()));
+                Ok(Self { options, owner, cluster: Some(cluster), wait: Duration::ZERO })
             }
         }
     }
@@ -80,6 +88,8 @@ impl Database {
     /// How the repository actors connect. The server gives up on a statement before the actor does.
     pub fn options(&self) -> PgConnectOptions {
         self.options.clone().application_name("clinicd").options([
+            // From the first statement on, and after RESET ROLE too.
+            ("role", "clinicd_app"),
             ("statement_timeout", "10s"),
             ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "20s"),
@@ -118,7 +128,7 @@ impl Database {
     /// # Errors
     /// Where it cannot be reached or a migration fails.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
-        let mut db = self.connect().await?;
+        let mut db = self.connect_as_owner().await?;
         // Until this connection closes: two that change the catalogue at once would fail. The migrator's own lock ends too
         // early.
         sqlx::query("SELECT pg_advisory_lock($1)")
@@ -156,8 +166,29 @@ impl Database {
         if missing == 0 { Ok(()) } else { Err(DatabaseError::Pending(missing)) }
     }
 
+    /// What the program's login has beyond the program's role, or lacks of it.
+    ///
+    /// # Errors
+    /// Where the database cannot be asked.
+    pub async fn excess_rights(&self) -> Result<Option<ExcessRights>, DatabaseError> {
+        let mut db = self.connect().await?;
+        rights::excess(&mut db).await.map_err(DatabaseError::Connect)
+    }
+
+    /// A connection as who migrates.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached.
+    pub async fn connect_as_owner(&self) -> Result<PgConnection, DatabaseError> {
+        self.connect_with(self.owner.as_ref().unwrap_or(&self.options)).await
+    }
+
     async fn connect(&self) -> Result<PgConnection, DatabaseError> {
-        let options = self.options.clone().disable_statement_logging();
+        self.connect_with(&self.options).await
+    }
+
+    async fn connect_with(&self, options: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
+        let options = options.clone().disable_statement_logging();
         let begun = clock::instant();
         let mut is_told = false;
         loop {

@@ -162,18 +162,13 @@ impl Connection {
     }
 
     async fn connect(&self) -> Result<Open> {
-        let connecting = async {
-            let mut db = PgConnection::connect_with(&self.target.options).await?;
-            sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await?;
-            Ok::<_, sqlx::Error>(Unbound::new(db))
-        };
         let outage = &self.target.outage;
         let attempt = outage.attempt(CONNECT).ok_or(Error::Unavailable)?;
-        match timeout(CONNECT, connecting).await {
+        match timeout(CONNECT, PgConnection::connect_with(&self.target.options)).await {
             Ok(Ok(db)) => {
                 outage.ended();
                 let replan = (clock::instant() + REPLAN, REPLAN);
-                return Ok(Open { db, last_used: clock::instant(), breaks: 0, replan });
+                return Ok(Open { db: Unbound::new(db), last_used: clock::instant(), breaks: 0, replan });
             }
             Ok(Err(error)) => outage.failed(attempt, &error),
             Err(_) => outage.failed(attempt, &"it took too long"),

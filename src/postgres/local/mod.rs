@@ -34,6 +34,9 @@ use supervisor::Supervisor;
 
 const PORT: u16 = 5432;
 const USER: &str = "clinicd";
+const LOGIN: &str = "clinicd_login";
+const MAKE_LOGIN: &str = "DO 'BEGIN CREATE ROLE clinicd_app; EXCEPTION WHEN duplicate_object THEN NULL; END';
+    CREATE ROLE clinicd_login LOGIN IN ROLE clinicd_app";
 const DATABASE: &str = "clinicd";
 const DATA: &str = "data";
 const LOG: &str = "postgres.log";
@@ -100,6 +103,11 @@ impl LocalCluster {
     /// From now on the server is not started again where it dies.
     pub fn leave_alone(&self) {
         self.supervisor.end();
+    }
+
+    /// The role that the program works as: it owns nothing, and may do what `clinicd_app` may.
+    pub fn login(&self) -> &str {
+        LOGIN
     }
 
     /// Stops the server, ending open connections, unless another process still uses it.
@@ -311,6 +319,10 @@ impl Server {
     fn ensure_database(&self) -> Result<()> {
         if self.query(&format!("SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"))?.is_empty() {
             self.query(&format!("CREATE DATABASE {DATABASE}"))?;
+        }
+        // A cluster of before has no such login.
+        if self.query("SELECT 1 FROM pg_roles WHERE rolname = 'clinicd_login'")?.is_empty() {
+            self.query(MAKE_LOGIN)?;
         }
         Ok(())
     }

@@ -1,13 +1,18 @@
 //! What the program's login may do in the database, and what an injected statement could: no more than the program needs.
 
+mod logins;
+
 use std::{collections::BTreeSet, path::Path};
 
-use clinicd::postgres::Database;
+use clinicd::{
+    config::{Environment, Settings},
+    postgres::Database,
+};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{PASSWORD, TestApp, TestDatabase};
+use crate::support::{PASSWORD, TestApp, TestDatabase, settings};
 
 /// Every right of the login, sorted.
 const LIST: &str = include_str!("list.txt");
@@ -36,6 +41,14 @@ async fn the_login_may_do_what_the_list_says_and_nothing_else() {
             written.display()
         );
     }
+}
+
+/// Settings for production with that login.
+fn production(database: &TestDatabase, url: &str) -> Settings {
+    let mut settings = settings(database);
+    settings.environment = Environment::Production;
+    settings.database.database_url = Some(url.to_owned());
+    settings
 }
 
 /// A login of that database, made with those words.

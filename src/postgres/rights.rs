@@ -1,0 +1,53 @@
+//! What a login could do beyond the program's role: `SET ROLE NONE` gives it to whoever injects a statement.
+
+use sqlx::PgConnection;
+
+/// The first thing that a login has and needs not; NULL where there is none. Whoever may create roles may grant them to
+/// itself.
+const EXCESS: &str = "
+    SELECT r.rolname::text, CASE
+        WHEN r.rolsuper THEN 'is a superuser'
+        WHEN r.rolbypassrls THEN 'bypasses row-level security'
+        WHEN r.rolreplication THEN 'may replicate'
+        WHEN r.rolcreaterole THEN 'may create roles'
+        WHEN owned.thing IS NOT NULL THEN 'owns ' || owned.thing
+        WHEN other.name IS NOT NULL THEN 'may become ' || other.name
+        WHEN NOT pg_has_role(r.oid, to_regrole('clinicd_app'), 'MEMBER') THEN 'was not granted clinicd_app'
+    END
+    FROM pg_roles r
+    CROSS JOIN pg_database d
+    LEFT JOIN LATERAL (
+        SELECT pg_describe_object(classid, objid, objsubid) AS thing
+        FROM pg_shdepend
+        WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o'
+          AND (dbid = d.oid OR classid = 'pg_database'::regclass AND objid = d.oid)
+        ORDER BY classid = 'pg_class'::regclass DESC, objid
+        LIMIT 1
+    ) AS owned ON true
+    LEFT JOIN LATERAL (
+        SELECT o.rolname::text AS name
+        FROM pg_roles o
+        WHERE o.oid <> r.oid AND o.rolname <> 'clinicd_app' AND pg_has_role(r.oid, o.oid, 'MEMBER')
+        ORDER BY o.oid DESC
+        LIMIT 1
+    ) AS other ON true
+    WHERE r.rolname = session_user AND d.datname = current_database()";
+
+/// A login that may do more than the program needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the login {login} {excess}; in production DATABASE_URL is a login that owns nothing, \
+     CREATE ROLE clinicd_login LOGIN PASSWORD '…' IN ROLE clinicd_app, and CLINICD_MIGRATE_URL is the owner"
+)]
+pub struct ExcessRights {
+    /// The login's name.
+    pub login: String,
+    /// What it is or may do, as the rest of a sentence.
+    pub excess: String,
+}
+
+/// What the login of this connection has beyond the program's role, or lacks of it.
+pub(super) async fn excess(db: &mut PgConnection) -> sqlx::Result<Option<ExcessRights>> {
+    let (login, excess): (String, Option<String>) = sqlx::query_as(EXCESS).fetch_one(db).await?;
+    Ok(excess.map(|excess| ExcessRights { login, excess }))
+}
