@@ -25,7 +25,7 @@ use crate::{
         waitlist::Waitlist,
     },
     api::{self, Parts, Services},
-    authn::{Authn, AuthnError, PasswordError, Passwords},
+    authn::{Authn, KeyError, PasswordError, Passwords, open_keys},
     authz::{Gate, Policy, PolicyError},
     clock,
     config::{DatabaseSettings, Environment, Settings},
@@ -67,8 +67,8 @@ pub enum StartError {
     #[error(transparent)]
     Passwords(#[from] PasswordError),
     /// The keys cannot be had.
-    #[error("signing in: {0}")]
-    Authn(#[from] AuthnError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// An actor does not start.
     #[error("an actor does not start: {0}")]
     Actor(#[from] ractor::SpawnErr),
@@ -103,6 +103,9 @@ impl App {
     /// # Errors
     /// The first thing that stands against it.
     pub async fn build(settings: &Settings) -> Result<Self, StartError> {
+        if settings.environment == Environment::Production && settings.database.key_secret.is_none() {
+            return Err(KeyError::Required.into());
+        }
         let policy = Arc::new(match &settings.policy_dir {
             Some(folder) => Policy::read(folder).await?,
             None => Policy::built_in().await?,
@@ -246,7 +249,8 @@ async fn join(
     let hold = TimeDelta::minutes(settings.waitlist_hold_minutes.into());
     let waitlist = Waitlist::start(repository.clone(), schedules.clone(), hold, database.options()).await?;
     let passwords = Passwords::new(hashing_permits())?;
-    let authn = Authn::start(repository.clone(), passwords, settings.lifetimes(), policy.founder_role()).await?;
+    let keys = open_keys(&repository, settings.database.key_secret.as_ref()).await?;
+    let authn = Authn::new(repository.clone(), passwords, keys, settings.lifetimes(), policy.founder_role());
     let gate = Gate::new(policy, repository.clone());
     Ok((
         Parts { authn, gate, repository, schedules, metrics: telemetry::metrics, schema_version: schema_version() }
@@ -262,11 +266,18 @@ async fn open(settings: &DatabaseSettings, url: Option<&String>) -> Result<Datab
     Ok(Database::open(url.map(String::as_str), &settings.data_dir).await?.waiting(wait))
 }
 
-async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(), DatabaseError> {
-    match &settings.migrate_url {
-        Some(url) => open(settings, Some(url)).await?.migrate().await,
-        None => database.migrate().await,
+/// Brings the database to this program's schema, and encrypts the private keys that are not yet.
+async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(), StartError> {
+    let of_owner = match &settings.migrate_url {
+        Some(url) => Some(open(settings, Some(url)).await?),
+        None => None,
+    };
+    let owner = of_owner.as_ref().unwrap_or(database);
+    owner.migrate().await?;
+    if let Some(secret) = &settings.key_secret {
+        repository::wrap_signing_keys(owner.connect_as_owner().await?, |key| secret.wrap(key)).await?;
     }
+    Ok(())
 }
 
 /// Brings the database that the settings name to the schema of this program.
@@ -277,5 +288,5 @@ pub async fn migrate_only(settings: &DatabaseSettings) -> Result<(), StartError>
     let database = open(settings, settings.database_url.as_ref()).await?;
     let migrated = migrate(settings, &database).await;
     database.close().await;
-    Ok(migrated?)
+    migrated
 }

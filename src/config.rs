@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 
-use crate::authn::Lifetimes;
+use crate::authn::{KeySecret, Lifetimes};
 
 /// Where the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,6 +31,9 @@ pub struct DatabaseSettings {
     /// For how many seconds a server that is not there yet, starts or recovers is waited for
     #[arg(long, env = "CLINICD_DB_WAIT_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub db_wait_seconds: u16,
+    /// What the signing keys are encrypted with: `CLINICD_KEY_SECRET`, which is no flag.
+    #[arg(skip)]
+    pub key_secret: Option<KeySecret>,
 }
 
 /// How the program logs.

@@ -225,6 +225,19 @@ fn two_checkouts_run_at_once_and_know_nothing_of_each_other() {
 fn production_neither_migrates_nor_fills_by_itself() {
     let folder = Folder::new("production");
     let refused = run(&folder, &["serve", "--env", "production", "--log", "error"]);
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(complaint.contains("production needs CLINICD_KEY_SECRET"), "{complaint}");
+    let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    std::fs::write(folder.0.join(".env"), format!("CLINICD_KEY_SECRET={}\n", &secret[4..])).unwrap();
+    let refused = run(&folder, &["serve", "--env", "production", "--log", "error"]);
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        complaint.contains("CLINICD_KEY_SECRET is not 32 bytes") && !complaint.contains(&secret[4..]),
+        "{complaint}"
+    );
+
+    std::fs::write(folder.0.join(".env"), format!("CLINICD_KEY_SECRET={secret}\n")).unwrap();
+    let refused = run(&folder, &["serve", "--env", "production", "--log", "error"]);
     assert_eq!(refused.status.code(), Some(1));
     let complaint = String::from_utf8(refused.stderr).unwrap();
     assert!(complaint.contains("run `clinicd migrate`"), "{complaint}");

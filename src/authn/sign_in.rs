@@ -85,27 +85,22 @@ pub struct Authn {
 }
 
 impl Authn {
-    /// Reads the keys from the database, and makes the first one where there is none.
-    ///
-    /// # Errors
-    /// Where the database or the system's randomness cannot be had.
-    pub async fn start(
+    /// Signs in with these keys and that hashing gate.
+    pub fn new(
         repository: Repository,
         passwords: Passwords,
+        keys: TokenKeys,
         lifetimes: Lifetimes,
         founder_role: &str,
-    ) -> Result<Self> {
-        let first = TokenKeys::generate().map_err(|_| AuthnError::Internal("no randomness".into()))?;
-        let kept = repository.signing_keys(first).await?;
-        let keys = TokenKeys::new(&kept).ok_or_else(|| AuthnError::Internal("no signing key".into()))?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             standings: Standings::new(repository.clone()),
             repository,
             passwords,
             keys: Arc::new(keys),
             lifetimes,
             founder_role: founder_role.into(),
-        })
+        }
     }
 
     /// The hashing gate.

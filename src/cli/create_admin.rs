@@ -10,7 +10,7 @@ use super::Failure;
 use crate::{
     actors::repository::{Entry, Repository},
     app::App,
-    authn::weakness,
+    authn::{KeySecret, weakness},
     config::Settings,
     domain::{Caller, clinics::ClinicDetails, fields::login_name, users::NewAccount},
     telemetry,
@@ -37,8 +37,9 @@ pub(super) struct Arguments {
     settings: Settings,
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     telemetry::start(&arguments.settings.log.filter)?;
+    arguments.settings.database.key_secret = KeySecret::from_environment()?;
     let email = login_name(&given_or_asked(arguments.email.clone(), "E-mail address")?);
     let clinic = given_or_asked(arguments.clinic.clone(), "Clinic")?.trim().to_owned();
     if !email.contains('@') || clinic.is_empty() {

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     api, app,
+    authn::KeySecret,
     config::{DatabaseSettings, LogSettings, Settings},
     telemetry,
 };
@@ -50,7 +51,7 @@ pub async fn run() -> std::process::ExitCode {
     };
     let done = match cli.command {
         Command::Serve(settings) => serve::run(*settings).await,
-        Command::Migrate { database, log } => migrate(&database, &log).await,
+        Command::Migrate { database, log } => migrate(database, &log).await,
         Command::CreateAdmin(arguments) => create_admin::run(*arguments).await,
         Command::Openapi => openapi(),
         Command::Policy(arguments) => policy::run(arguments).await,
@@ -80,9 +81,10 @@ fn refuse(error: &clap::Error) -> std::process::ExitCode {
     std::process::ExitCode::from(2)
 }
 
-async fn migrate(database: &DatabaseSettings, log: &LogSettings) -> Result<(), Failure> {
+async fn migrate(mut database: DatabaseSettings, log: &LogSettings) -> Result<(), Failure> {
     telemetry::start(&log.filter)?;
-    app::migrate_only(database).await?;
+    database.key_secret = KeySecret::from_environment()?;
+    app::migrate_only(&database).await?;
     println!("the database has this program's schema");
     Ok(())
 }

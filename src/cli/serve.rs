@@ -5,10 +5,11 @@ use std::{io::Write, net::SocketAddr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::{app::App, config::Settings, demo::Logins, telemetry};
+use crate::{app::App, authn::KeySecret, config::Settings, demo::Logins, telemetry};
 
-pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
+pub(super) async fn run(mut settings: Settings) -> Result<(), Failure> {
     telemetry::start(&settings.log.filter)?;
+    settings.database.key_secret = KeySecret::from_environment()?;
     let mut signals =
         Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     tokio::spawn(telemetry::record());

@@ -1,4 +1,6 @@
-//! SQL of the keys that sign access tokens. The program reaches them by a procedure.
+//! SQL of the keys that sign access tokens. The program reaches them by a procedure, who migrates as their owner.
+
+use sqlx::PgConnection;
 
 use super::{Error, Result, context::GlobalDb};
 
@@ -34,4 +36,22 @@ pub async fn list(db: &mut GlobalDb<'_>, first: &SigningKey) -> Result<Vec<Signi
     };
     let rows = kids.into_iter().zip(pkcs8s).zip(public_keys).zip(are_wrapped);
     Ok(rows.map(|(((kid, pkcs8), public_key), is_wrapped)| SigningKey { kid, pkcs8, public_key, is_wrapped }).collect())
+}
+
+/// The keys that are not wrapped, for their owner, until the transaction ends.
+pub async fn lock_unwrapped(db: &mut PgConnection) -> Result<Vec<SigningKey>> {
+    Ok(sqlx::query_as!(
+        SigningKey,
+        "SELECT kid, pkcs8, public_key, is_wrapped FROM signing_keys WHERE NOT is_wrapped FOR UPDATE",
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Keeps a key wrapped that was not, as its owner.
+pub async fn wrap(db: &mut PgConnection, key: &SigningKey) -> Result<()> {
+    sqlx::query!("UPDATE signing_keys SET pkcs8 = $2, is_wrapped = true WHERE kid = $1", key.kid, key.pkcs8)
+        .execute(db)
+        .await?;
+    Ok(())
 }

@@ -70,6 +70,7 @@ use patient_pages::PatientPages;
 use queue::FairQueue;
 use reader::Reader;
 pub use shared::Shared;
+pub use signing_keys::wrap_signing_keys;
 use worker::{RepositoryWorker, Work};
 
 /// How many pieces of work may wait for a worker.

@@ -1,8 +1,9 @@
 //! Work on the keys that sign access tokens.
 
 use futures_util::FutureExt;
+use sqlx::{Connection, PgConnection};
 
-use super::{Repository, Result};
+use super::{Error, Repository, Result};
 use crate::repository::{
     context::Global,
     signing_keys::{self, SigningKey},
@@ -13,4 +14,20 @@ impl Repository {
     pub async fn signing_keys(&self, first: SigningKey) -> Result<Vec<SigningKey>> {
         self.transact(Global, move |db| async move { signing_keys::list(db, &first).await }.boxed()).await
     }
+}
+
+/// Encrypts the private keys that are not yet, over a connection of their owner: the program's role cannot change a key.
+///
+/// # Errors
+/// Where the database or `wrap` stands against it; nothing is changed then.
+pub async fn wrap_signing_keys<E: From<Error>>(
+    mut owner: PgConnection,
+    wrap: impl Fn(&SigningKey) -> Result<SigningKey, E>,
+) -> Result<(), E> {
+    let mut transaction = owner.begin().await.map_err(Error::from)?;
+    for key in signing_keys::lock_unwrapped(&mut transaction).await? {
+        signing_keys::wrap(&mut transaction, &wrap(&key)?).await?;
+    }
+    transaction.commit().await.map_err(Error::from)?;
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! What the program's login may do in the database, and what an injected statement could: no more than the program needs.
 
+mod keys;
 mod logins;
 
 use std::{collections::BTreeSet, path::Path};
 
 use clinicd::{
+    authn::KeySecret,
     config::{Environment, Settings},
     postgres::Database,
 };
@@ -48,6 +50,7 @@ fn production(database: &TestDatabase, url: &str) -> Settings {
     let mut settings = settings(database);
     settings.environment = Environment::Production;
     settings.database.database_url = Some(url.to_owned());
+    settings.database.key_secret = Some(KeySecret::parse(&"ab".repeat(32)).unwrap());
     settings
 }
 

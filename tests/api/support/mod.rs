@@ -116,6 +116,7 @@ pub fn settings(database: &TestDatabase) -> Settings {
             migrate_url: None,
             db_wait_seconds: 60,
             data_dir: PathBuf::from("unused"),
+            key_secret: None,
         },
         environment: Environment::Development,
         policy_dir: None,

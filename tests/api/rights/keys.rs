@@ -1,0 +1,101 @@
+//! Private keys are encrypted with a secret that the database never sees.
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+use clinicd::{
+    app::{self, App},
+    authn::KeySecret,
+    config::Settings,
+};
+
+use super::{login, production};
+use crate::support::{Session, TestApp, TestDatabase, settings};
+
+/// The settings of a test with that secret.
+fn with_secret(database: &TestDatabase, secret: Option<&str>) -> Settings {
+    let mut settings = settings(database);
+    settings.database.key_secret = secret.map(|secret| KeySecret::parse(secret).unwrap());
+    settings
+}
+
+/// Starts with that secret, runs the check, and stops.
+async fn runs(database: &TestDatabase, secret: Option<&str>, session: &Session) {
+    let mut app = TestApp::start_with(database.clone(), with_secret(database, secret)).await;
+    session.at(app.address).get("/api/auth/me").await.expect(200);
+    app.stop().await;
+}
+
+/// Why the program does not start: one line.
+async fn refused(settings: &Settings) -> String {
+    let refused = App::build(settings).await.err().expect("no start").to_string();
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+    refused
+}
+
+/// Whether each kept key says that it is encrypted; it must be as it says.
+async fn kept(database: &TestDatabase) -> Vec<bool> {
+    let mut db = database.connect().await;
+    let keys = "SELECT pkcs8, is_wrapped FROM signing_keys";
+    let keys: Vec<(Vec<u8>, bool)> = sqlx::query_as(keys).fetch_all(&mut db).await.unwrap();
+    for (pkcs8, is_wrapped) in &keys {
+        assert_eq!(Ed25519KeyPair::from_pkcs8(pkcs8).is_err(), *is_wrapped);
+        // Nor is the private key somewhere inside.
+        let has_private = (0..pkcs8.len()).any(|at| Ed25519KeyPair::from_pkcs8(&pkcs8[at..]).is_ok());
+        assert_eq!(has_private, !is_wrapped);
+    }
+    keys.into_iter().map(|(_, is_wrapped)| is_wrapped).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
+    let (database, secret, other) = (TestDatabase::create().await, "a1".repeat(32), "b2".repeat(32));
+    let mut app = TestApp::start_with(database.clone(), with_secret(&database, Some(&secret))).await;
+    let session = app.founder("ada").await;
+    app.stop().await;
+    assert_eq!(kept(&database).await, [true]);
+    runs(&database, Some(&secret), &session).await;
+
+    let wrong = refused(&with_secret(&database, Some(&other))).await;
+    assert!(wrong.starts_with("CLINICD_KEY_SECRET does not open signing key "), "{wrong}");
+    assert!(!wrong.contains(&other), "{wrong}");
+    let missing = refused(&with_secret(&database, None)).await;
+    assert!(missing.contains("set CLINICD_KEY_SECRET"), "{missing}");
+    runs(&database, Some(&secret), &session).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_a_secret_moves_to_one_and_tokens_stay_good() {
+    let (database, secret) = (TestDatabase::create().await, "a1".repeat(32));
+    let mut app = TestApp::start_on(database.clone()).await;
+    let session = app.founder("ada").await;
+    app.stop().await;
+    assert_eq!(kept(&database).await, [false]);
+    runs(&database, Some(&secret), &session).await;
+    assert_eq!(kept(&database).await, [true]);
+    runs(&database, Some(&secret), &session).await;
+    let missing = refused(&with_secret(&database, None)).await;
+    assert!(missing.contains("set CLINICD_KEY_SECRET"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn production_needs_a_secret_and_has_its_keys_encrypted_by_who_migrates() {
+    let database = TestDatabase::create().await;
+    let mut app = TestApp::start_on(database.clone()).await;
+    let session = app.founder("ada").await;
+    app.stop().await;
+
+    let login = login(&database, "IN ROLE clinicd_app").await;
+    let mut settings = production(&database, &login);
+    let plain = refused(&settings).await;
+    assert!(plain.contains("run `clinicd migrate` with CLINICD_KEY_SECRET"), "{plain}");
+    settings.database.migrate_url = Some(database.url.clone());
+    app::migrate_only(&settings.database).await.unwrap();
+    assert_eq!(kept(&database).await, [true]);
+    let mut app = TestApp::start_with(database.clone(), settings.clone()).await;
+    session.at(app.address).get("/api/auth/me").await.expect(200);
+    app.stop().await;
+
+    settings.database.key_secret = None;
+    let missing = refused(&settings).await;
+    assert!(missing.contains("production needs CLINICD_KEY_SECRET"), "{missing}");
+    assert!(missing.contains("openssl rand -base64 32"), "{missing}");
+}
