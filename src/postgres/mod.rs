@@ -98,6 +98,8 @@ impl Database {
             ("plan_cache_mode", "force_generic_plan"),
             // Lists are read in the order of an index until there are enough rows: as on an SSD.
             ("random_page_cost", "1.1"),
+            // A generic plan for a large table looks dear, and compiling it takes far longer than reading a page.
+            ("jit", "off"),
             // The server gives up on a program that is gone without a word, and on the locks of its transaction. On a Unix
             // socket these mean nothing.
             ("tcp_keepalives_idle", "10"),

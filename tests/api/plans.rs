@@ -4,10 +4,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
 };
 
+use clinicd::postgres::Database;
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::support::TestDatabase;
 
@@ -269,4 +271,13 @@ async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
         assert!(indexes.contains(index), "{told_by} is read by {indexes:?}");
         assert!(rows <= 4.0 * answered, "{told_by} reads {rows} rows for {answered}:\n{plan:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_plan_is_compiled_before_it_is_run() {
+    let database = TestDatabase::create().await;
+    let opened = Database::open(Some(&database.url), Path::new("")).await.expect("the database");
+    let mut db = PgConnection::connect_with(&opened.options()).await.expect("a connection of the program");
+    let jit: String = sqlx::query_scalar("SHOW jit").fetch_one(&mut db).await.unwrap();
+    assert_eq!(jit, "off");
 }
