@@ -41,14 +41,15 @@ BEGIN
                 SELECT clinic_id, id, xmin AS written_by
                 FROM patients
                 WHERE clinic_id = context.clinic_id AND created_by = q.owner AND deleted_at IS NULL AND id < q.before
+                  AND q.owner IS NOT NULL
                 ORDER BY id DESC
                 LIMIT q.most
             ) UNION ALL (
                 SELECT p.clinic_id, p.id, p.xmin AS written_by
                 FROM mappings m
-                JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id
+                JOIN patients p ON p.clinic_id = context.clinic_id AND p.id = m.patient_id
                 WHERE m.clinic_id = context.clinic_id AND m.doctor_id = q.doctor AND m.is_active
-                  AND m.patient_id < q.before AND p.deleted_at IS NULL
+                  AND m.patient_id < q.before AND p.deleted_at IS NULL AND q.doctor IS NOT NULL
                 ORDER BY m.patient_id DESC
                 LIMIT q.most
             )

@@ -1,7 +1,21 @@
 //! Work in groups: several clinics' rows in one round trip, each under its own context.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
+use clinicd::{
+    domain::{
+        AccountId, ClinicId, Visibility, appointments::AppointmentFilter, mappings::MappingFilter,
+        patients::PatientFilter,
+    },
+    postgres::Database,
+    repository::{
+        Page,
+        appointment_lists::{self, AppointmentList},
+        context::{Context, Grouped, Unbound},
+        mappings::{self, MappingList},
+        patient_groups::{self, PageRead, PatientPage},
+    },
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -132,6 +146,83 @@ async fn lists_that_are_read_in_one_group_are_each_callers_own() {
     }
     while let Some(asked) = asking.join_next().await {
         asked.expect("an answer");
+    }
+}
+
+/// Two clinics, each with five doctors, 20,000 patients, 60,000 mappings and 1,000 appointments: the planner would read the few
+/// doctors once for a whole group.
+const TWO_CLINICS: &str = "
+    SET session_replication_role = replica;
+    INSERT INTO clinics (clinic_id, name) VALUES (1, 'One'), (2, 'Two');
+    INSERT INTO accounts (email, username, password_hash) VALUES ('ada@example.com', 'ada', '');
+    INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
+        SELECT c, 'D', 'L', 'GP', 'L' || n, 'd' || n || '@example.com'
+        FROM generate_series(1, 2) AS c, generate_series(1, 5) AS n;
+    INSERT INTO patients (clinic_id, first_name, last_name, created_by)
+        SELECT c, 'Maya', 'Okafor ' || n, 1 FROM generate_series(1, 2) AS c, generate_series(1, 20000) AS n;
+    INSERT INTO mappings (clinic_id, patient_id, patient_owner, doctor_id, assigned_by)
+        SELECT p.clinic_id, p.id, 1, d.id, 1
+        FROM patients p JOIN doctors d ON d.clinic_id = p.clinic_id AND d.id % 5 < 3;
+    INSERT INTO appointments
+        (clinic_id, reference, doctor_id, patient_id, patient_owner, during, status, created_by, calendar_version)
+        SELECT p.clinic_id, gen_random_uuid(), d.id, p.id, 1, tstzrange(t.at, t.at + interval '30 minutes'), 'SCHEDULED', 1, 1
+        FROM doctors d
+        JOIN LATERAL (
+            SELECT p.*, row_number() OVER (ORDER BY p.id) AS n FROM patients p WHERE p.clinic_id = d.clinic_id LIMIT 200
+        ) AS p ON true
+        CROSS JOIN LATERAL (
+            SELECT timestamptz '2031-01-01 08:00Z' + (d.id * 200 + p.n / 16) * interval '1 day' + p.n % 16 * interval '30 minutes' AS at
+        ) AS t;
+    SET session_replication_role = origin;
+    ALTER TABLE mappings ALTER patient_owner RESET (n_distinct), ALTER doctor_id RESET (n_distinct);
+    ANALYZE;";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_a_group_is_as_when_it_is_read_alone_whatever_the_plan() {
+    let database = TestDatabase::create().await;
+    sqlx::raw_sql(TWO_CLINICS).execute(&mut database.connect_unstamped().await).await.unwrap();
+    let opened = Database::open(Some(&database.url), Path::new("")).await.expect("the database");
+    let db = <sqlx::PgConnection as sqlx::Connection>::connect_with(&opened.options())
+        .await
+        .expect("a connection of the program");
+    let mut db = Unbound::new(db);
+    db.enter(Context::Global).await.unwrap();
+    let mut db = db.bound(Grouped::OF_ANY_CLINICS).unwrap();
+    let page = Page { before: None, limit: 20 };
+    let staff = Visibility { owner: Some(AccountId(1)), ..Visibility::default() };
+    for seen in [Visibility::WHOLE_CLINIC, staff] {
+        for clinics in [[1, 2, 1], [2, 1, 2]] {
+            let mappings =
+                clinics.map(|id| MappingList { clinic: ClinicId(id), seen, filter: MappingFilter::default(), page });
+            let grouped = mappings::read_all(&mut db, &mappings).await.unwrap();
+            for (list, rows) in mappings.into_iter().zip(grouped) {
+                let alone = mappings::read_all(&mut db, &[list]).await.unwrap().remove(0);
+                assert_eq!((alone.len(), rows), (20, alone), "{clinics:?}");
+            }
+            let appointments = clinics.map(|id| AppointmentList {
+                clinic: ClinicId(id),
+                seen,
+                filter: AppointmentFilter::default(),
+                page,
+            });
+            let grouped = appointment_lists::read_all(&mut db, &appointments).await.unwrap();
+            for (list, rows) in appointments.into_iter().zip(grouped) {
+                let alone = appointment_lists::read_all(&mut db, &[list]).await.unwrap().remove(0);
+                assert_eq!((alone.len(), rows), (20, alone), "{clinics:?}");
+            }
+            let pages = clinics.map(|id| {
+                let page = PatientPage::of(ClinicId(id), seen, &PatientFilter::default(), page);
+                (page.expect("a page"), None)
+            });
+            let grouped = patient_groups::pages(&mut db, &pages).await.unwrap();
+            for ((page, known), read) in pages.into_iter().zip(grouped) {
+                let alone = patient_groups::pages(&mut db, &[(page, known)]).await.unwrap().remove(0);
+                let (PageRead::Changed(rows, _), PageRead::Changed(alone, _)) = (read, alone) else {
+                    panic!("no page")
+                };
+                assert_eq!((alone.len(), rows), (20, alone), "{clinics:?}");
+            }
+        }
     }
 }
 
