@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use tokio::time::timeout_at;
 
 use super::{
     Error, Repository, Result,
@@ -18,8 +19,10 @@ use crate::{
     },
 };
 
-/// How long until a lost outcome is looked for, and then looked for again, in milliseconds.
-pub(super) const LOOKS: [u64; 5] = [20, 100, 500, 2000, 4000];
+/// How long until a lost outcome is looked for, and then looked for again, in milliseconds: soon after the database is back.
+pub(super) const LOOKS: [u64; 15] = [20, 100, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500];
+/// How long the outcomes of one group are looked for.
+const SETTLING: Duration = Duration::from_secs(8);
 
 /// Batches of bookings, written in groups; a doctor's always by the same writer.
 pub(super) struct Bookings;
@@ -43,14 +46,7 @@ impl Kind for Bookings {
             Ok(written) => answer(batches, answers, written.into_iter().map(Ok).collect()),
             // Others need not wait while it is looked for.
             Err(Error::OutcomeUnknown) => {
-                let mut fresh = connection.another();
-                tokio::spawn(async move {
-                    let mut settled = Vec::with_capacity(batches.len());
-                    for batch in &batches {
-                        settled.push(settle(&mut fresh, batch).await);
-                    }
-                    answer(batches, answers, settled);
-                });
+                tokio::spawn(settle(connection.another(), batches, answers));
             }
             Err(error @ (Error::Unavailable | Error::Unable)) => {
                 let failed = batches.iter().map(|_| Err(error.like())).collect();
@@ -59,8 +55,12 @@ impl Kind for Bookings {
             // What one did wrong, or whoever is in its way, must not fail the others.
             Err(_) => {
                 for (batch, to) in batches.into_iter().zip(answers) {
-                    let written = write_alone(connection, &batch).await;
-                    answer(vec![batch], vec![to], vec![written]);
+                    match write_alone(connection, &batch).await {
+                        Err(Error::OutcomeUnknown) => {
+                            tokio::spawn(settle(connection.another(), vec![batch], vec![to]));
+                        }
+                        written => answer(vec![batch], vec![to], vec![written]),
+                    }
                 }
             }
         }
@@ -101,28 +101,43 @@ async fn write_alone(connection: &mut Connection, batch: &Batch) -> Result<Batch
     match write(connection, std::slice::from_ref(batch)).await {
         Ok(mut written) => written.pop().ok_or(Error::OutcomeUnknown),
         Err(Error::TryAgain) => Ok(BatchWritten::held(batch)),
-        Err(Error::OutcomeUnknown) => settle(&mut connection.another(), batch).await,
         Err(error) => Err(error),
     }
 }
 
-/// Finds out what was committed by a transaction whose outcome was lost.
-async fn settle(connection: &mut Connection, batch: &Batch) -> Result<BatchWritten> {
+/// Finds out what was committed by transactions whose outcome was lost, and answers each as soon as that is known.
+async fn settle(mut connection: Connection, batches: Vec<Batch>, answers: Vec<Answering<Bookings>>) {
+    let until = clock::instant() + SETTLING;
+    let mut lost: Vec<_> = batches.into_iter().zip(answers).collect();
     for pause in LOOKS {
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        let batch = batch.clone();
-        let settled = connection.transact(batch.clinic, move |db| {
-            async move {
-                context::give_up_soon(&mut *db).await?;
-                batches::settle(db, &batch).await
+        let mut not_found = Vec::new();
+        for (batch, to) in lost {
+            match timeout_at(until.into(), look(&mut connection, batch.clone())).await {
+                Ok(Ok(settled)) => answer(vec![batch], vec![to], vec![Ok(settled)]),
+                _ => not_found.push((batch, to)),
             }
-            .boxed()
-        });
-        if let Ok(settled) = settled.await {
-            return Ok(settled);
+        }
+        lost = not_found;
+        if lost.is_empty() || clock::instant() > until {
+            break;
         }
     }
-    Err(Error::OutcomeUnknown)
+    for (batch, to) in lost {
+        answer(vec![batch], vec![to], vec![Err(Error::OutcomeUnknown)]);
+    }
+}
+
+/// Looks once for what was committed.
+async fn look(connection: &mut Connection, batch: Batch) -> Result<BatchWritten> {
+    let looked = connection.transact(batch.clinic, move |db| {
+        async move {
+            context::give_up_soon(&mut *db).await?;
+            batches::settle(db, &batch).await
+        }
+        .boxed()
+    });
+    looked.await
 }
 
 impl Repository {
