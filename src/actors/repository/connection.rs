@@ -163,7 +163,7 @@ impl Connection {
 
     async fn connect(&self) -> Result<Open> {
         let outage = &self.target.outage;
-        let attempt = outage.attempt(CONNECT).ok_or(Error::Unavailable)?;
+        let attempt = outage.next_attempt(CONNECT).await.ok_or(Error::Unavailable)?;
         match timeout(CONNECT, PgConnection::connect_with(&self.target.options)).await {
             Ok(Ok(db)) => {
                 outage.ended();
@@ -182,7 +182,7 @@ impl Connection {
                 self.target.breaks.fetch_add(1, Ordering::Relaxed);
                 self.open = None;
             }
-            _ => {}
+            _ => self.target.outage.worked(),
         }
     }
 }

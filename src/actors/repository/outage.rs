@@ -1,7 +1,10 @@
 //! An outage of the database: it is told once, and a server that starts is not hammered by all who want to connect.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,7 +19,11 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// What all connections to one database know of it.
 #[derive(Default)]
-pub(super) struct Outage(Mutex<Option<Since>>);
+pub(super) struct Outage {
+    since: Mutex<Option<Since>>,
+    /// Whether any work was done since it began: then there are connections, only no more of them.
+    is_partial: AtomicBool,
+}
 
 /// Connecting fails.
 struct Since {
@@ -41,6 +48,25 @@ impl Outage {
         self.attempt_at(clock::instant(), longest)
     }
 
+    /// As [`attempt`](Self::attempt). Where others have connections, their work is not drawn to the one that has none: it waits for
+    /// its leave.
+    pub(super) async fn next_attempt(&self, longest: Duration) -> Option<Attempt> {
+        let until = clock::instant() + 2 * LONGEST;
+        loop {
+            let attempt = self.attempt(longest);
+            let waits = self.is_partial.load(Ordering::Relaxed) && clock::instant() < until;
+            if attempt.is_some() || !waits {
+                return attempt;
+            }
+            tokio::time::sleep(FIRST).await;
+        }
+    }
+
+    /// Work was done on a connection that is open.
+    pub(super) fn worked(&self) {
+        self.is_partial.store(true, Ordering::Relaxed);
+    }
+
     /// An attempt failed.
     pub(super) fn failed(&self, attempt: Attempt, why: &dyn std::fmt::Display) {
         // Half to one and a half times, so that nodes do not come together.
@@ -58,7 +84,7 @@ impl Outage {
     }
 
     fn attempt_at(&self, now: Instant, longest: Duration) -> Option<Attempt> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        match self.since.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             None => Some(Attempt::Free),
             Some(since) if now < since.next => None,
             Some(since) => {
@@ -71,9 +97,10 @@ impl Outage {
 
     /// Answers whether the outage begins with it.
     fn failed_at(&self, now: Instant, attempt: Attempt, part: f64) -> bool {
-        let mut outage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         match outage.as_mut() {
             None => {
+                self.is_partial.store(false, Ordering::Relaxed);
                 *outage = Some(Since { began: now, pause: FIRST, next: now + FIRST.mul_f64(part) });
                 true
             }
@@ -90,7 +117,7 @@ impl Outage {
 
     /// Answers how long the outage was.
     fn ended_at(&self, now: Instant) -> Option<Duration> {
-        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
         ended.map(|since| now.duration_since(since.began))
     }
 }
