@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What is read in groups. It costs little each, so that nobody waits long for the others of a group.
-pub(super) trait Asked: Send + Sync + Sized + 'static {
+pub(super) trait Asked: Clone + Send + Sync + 'static {
     /// What the metrics call it.
     const NAME: &'static str;
     /// What is answered.
@@ -97,10 +97,18 @@ impl<A: Asked> Kind for Reader<A> {
 
     async fn work(connection: &mut Connection, (): &mut (), group: Vec<Pending<Self>>) {
         let (asked, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        match A::read_all(connection, asked).await {
+        match A::read_all(connection, asked.clone()).await {
             Ok(found) => {
                 for (answer, found) in answers.into_iter().zip(found) {
                     let _ = answer.send(found.ok_or(Error::NotFound));
+                }
+            }
+            // What stands against one must not fail the others.
+            Err(Error::TryAgain | Error::Database(_) | Error::Corrupt(_)) if asked.len() > 1 => {
+                for (asked, answer) in asked.into_iter().zip(answers) {
+                    let alone =
+                        A::read_all(connection, vec![asked]).await.map(|found| found.into_iter().next().flatten());
+                    let _ = answer.send(alone.and_then(|found| found.ok_or(Error::NotFound)));
                 }
             }
             Err(error) => {
