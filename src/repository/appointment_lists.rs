@@ -1,6 +1,6 @@
 //! SQL of lists of appointments: several in one round trip.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -19,6 +19,8 @@ use crate::domain::{
 const DAYS: Duration = Duration::days(62);
 /// The same for a caller who sees only some patients, because the days hold the appointments of all.
 const OWNERS_DAYS: Duration = Duration::days(7);
+/// The longest span of days that is sorted at once. For a longer one, the clinic's newest appointments are read first.
+const FEW_DAYS: Duration = Duration::days(2);
 
 /// A list that somebody asks for.
 #[derive(Debug, Clone)]
@@ -40,7 +42,9 @@ enum Way {
     OfDoctor,
     OfDoctorInDays,
     OfOwner,
+    OfOwnerWithStatus,
     InDays,
+    NewestInDays,
     OfStatus,
     Newest,
 }
@@ -51,18 +55,22 @@ impl AppointmentList {
         self.filter.doctor.or(self.seen.only_doctor())
     }
 
+    fn days(&self) -> Option<Duration> {
+        self.filter.from.zip(self.filter.to).map(|(from, to)| to - from)
+    }
+
     fn way(&self) -> Way {
-        let filter = &self.filter;
-        let days = filter.from.zip(filter.to).map(|(from, to)| to - from);
+        let (filter, days) = (&self.filter, self.days());
         let in_days = days.is_some_and(|days| days <= DAYS);
         if filter.patient.is_some() {
             Way::OfPatient
         } else if self.doctor().is_some() {
             if in_days { Way::OfDoctorInDays } else { Way::OfDoctor }
         } else if self.seen.only_owner().is_some() && days.is_none_or(|days| days > OWNERS_DAYS) {
-            Way::OfOwner
+            let has_days = filter.from.is_some() || filter.to.is_some();
+            if filter.status.is_some() && !has_days { Way::OfOwnerWithStatus } else { Way::OfOwner }
         } else if in_days {
-            Way::InDays
+            if days <= Some(FEW_DAYS) { Way::InDays } else { Way::NewestInDays }
         } else if filter.status.is_some() {
             Way::OfStatus
         } else {
@@ -78,7 +86,7 @@ impl AppointmentList {
             Way::OfDoctor => !is_filtered && (self.seen.whole_clinic || self.seen.only_doctor() == self.doctor()),
             Way::OfOwner => !is_filtered,
             Way::Newest => !is_filtered && self.seen.whole_clinic,
-            Way::InDays | Way::OfStatus => false,
+            Way::OfOwnerWithStatus | Way::InDays | Way::NewestInDays | Way::OfStatus => false,
         }
     }
 }
@@ -89,11 +97,18 @@ impl AppointmentList {
 /// Each list is read under the context of its clinic. The planner needs one too: without any it would expect no rows.
 pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[AppointmentList]) -> Result<Vec<Vec<Appointment>>> {
     let mut found: Vec<Vec<Appointment>> = lists.iter().map(|_| Vec::new()).collect();
-    let mut ways: Vec<_> = lists.iter().filter(|list| !list.seen.is_nothing()).map(AppointmentList::way).collect();
-    ways.sort_unstable();
-    ways.dedup();
-    for way in ways {
-        read_by(&mut *db, way, lists, &mut found).await?;
+    let mut by_way: BTreeMap<Way, Vec<usize>> = BTreeMap::new();
+    for (at, list) in lists.iter().enumerate().filter(|(_, list)| !list.seen.is_nothing()) {
+        by_way.entry(list.way()).or_default().push(at);
+    }
+    for (way, mut asked) in by_way {
+        read_by(&mut *db, way, lists, &asked, &mut found).await?;
+        if way == Way::NewestInDays {
+            // Where the newest of the clinic were too few, the days are sorted.
+            asked.retain(|at| (found[*at].len() as i64) < lists[*at].page.limit);
+            asked.iter().for_each(|at| found[*at].clear());
+            read_by(&mut *db, Way::InDays, lists, &asked, &mut found).await?;
+        }
     }
     for list in &mut found {
         list.sort_unstable_by_key(|appointment| Reverse(appointment.id.0));
@@ -101,15 +116,18 @@ pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[AppointmentList]) -> Resu
     Ok(found)
 }
 
-/// Reads those of the lists that are read that way.
+/// Reads those of the lists that are `asked`, in that way.
 async fn read_by(
     db: &mut GroupedDb<'_>,
     way: Way,
     lists: &[AppointmentList],
+    asked: &[usize],
     found: &mut [Vec<Appointment>],
 ) -> Result<()> {
-    let asked = (0..).zip(lists).filter(|(_, list)| !list.seen.is_nothing() && list.way() == way);
-    let asked: Vec<(i32, &AppointmentList)> = asked.collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let asked: Vec<(i32, &AppointmentList)> = asked.iter().map(|at| (*at as i32, &lists[*at])).collect();
     fn all<T>(asked: &[(i32, &AppointmentList)], of: impl Fn(&AppointmentList) -> T) -> Vec<T> {
         asked.iter().map(|(_, list)| of(list)).collect()
     }
@@ -201,7 +219,20 @@ async fn read_by(
         Way::OfDoctorInDays => {
             by!("doctor_id = q.doctor AND starts_at > q.since - interval '1 day' AND starts_at < q.until", "")
         }
-        Way::OfOwner => newest!("patient_owner = q.owner"),
+        Way::OfOwner => newest!("patient_owner = q.owner AND held_until IS NULL"),
+        // The index has the status too, so that of the other rows not even the pages are read.
+        Way::OfOwnerWithStatus => by!(
+            "id = ANY (ARRAY(
+                         SELECT o.id
+                         FROM appointments o
+                         WHERE o.clinic_id = c.clinic_id AND o.patient_owner = q.owner AND o.status = q.status
+                           AND o.held_until IS NULL AND o.id < q.before
+                         ORDER BY o.id DESC
+                         LIMIT q.most
+                     ))",
+            ""
+        ),
+        Way::NewestInDays => by!("true", " ORDER BY id DESC LIMIT 10000"),
         Way::InDays => by!("starts_at > q.since - interval '1 day' AND starts_at < q.until", ""),
         Way::OfStatus => newest!("status = q.status"),
         Way::Newest => newest!("true"),

@@ -249,6 +249,53 @@ async fn lists_are_filtered_by_doctor_patient_status_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_days_are_found_however_much_was_booked_after_them() {
+    let app = TestApp::start().await;
+    let (admin, doctor, patient, _) = clinic(&app).await;
+    let mut early = Vec::new();
+    for time in ["09:00", "10:00", "11:00"] {
+        early.insert(0, admin.new_appointment(doctor, patient, time).await);
+    }
+    let status = format!("/api/appointments/{}/cancel", early[1]);
+    admin.post(&status, json!({})).await.expect(200);
+    let mut db = app.database.connect_unstamped().await;
+    let later = format!(
+        "SET session_replication_role = replica;
+         INSERT INTO appointments
+             (clinic_id, reference, doctor_id, patient_id, patient_owner, during, created_by, calendar_version)
+         SELECT clinic_id, gen_random_uuid(), doctor_id, patient_id, patient_owner,
+             tstzrange(lower(during) + n * interval '1 day', upper(during) + n * interval '1 day'), created_by, 1
+         FROM appointments, generate_series(100, 10200) AS n
+         WHERE id = {}",
+        early[0],
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(later)).execute(&mut db).await.unwrap();
+
+    let days = "/api/appointments?from=2031-03-01T00:00:00Z&to=2031-03-15T00:00:00Z";
+    assert_eq!(admin.get(days).await.expect(200).ids(), early);
+    let page = admin.get(&format!("{days}&limit=2")).await.expect(200);
+    assert_eq!(page.ids(), early[..2]);
+    let next = page.header("link").trim_start_matches('<').split_once('>').expect("a link").0.to_owned();
+    assert_eq!(admin.get(&next).await.expect(200).ids(), early[2..]);
+    assert_eq!(admin.get(&format!("{days}&status=CANCELLED")).await.expect(200).ids(), [early[1]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_find_their_own_patients_appointments_of_a_status() {
+    let app = TestApp::start().await;
+    let (admin, doctor, patient, _) = clinic(&app).await;
+    let staff = app.user(&admin, "sam", "staff").await;
+    let own = staff.new_patient().await;
+    let of_another = admin.new_appointment(doctor, patient, "09:00").await;
+    let cancelled = admin.new_appointment(doctor, own, "10:00").await;
+    admin.new_appointment(doctor, own, "11:00").await;
+    for id in [of_another, cancelled] {
+        admin.post(&format!("/api/appointments/{id}/cancel"), json!({})).await.expect(200);
+    }
+    assert_eq!(staff.get("/api/appointments?status=CANCELLED").await.expect(200).ids(), [cancelled]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn staff_book_and_see_only_their_own_patients() {
     let app = TestApp::start().await;
     let (admin, doctor, admins_patient, _) = clinic(&app).await;
