@@ -27,20 +27,29 @@ pub struct Clinics {
     pub tokens: PathBuf,
     /// The founders' tokens, one a clinic.
     pub founders: Vec<String>,
+    /// The token of the first clinic's staff user.
+    pub staff: String,
+    /// The token of the first clinic's first doctor.
+    pub doctor_login: String,
     /// The first founder's e-mail address.
     pub email: String,
     /// The first day on which a run may book, in seconds.
     start: i64,
 }
 
-/// Makes a user of that role in each clinic, and answers their ids, one after the other, with their tokens.
-async fn hire(client: &reqwest::Client, server: &Server, founders: &[Value], role: &str) -> Vec<(i64, String)> {
+/// Makes a user of that role in each founder's clinic, and answers their ids, one after the other, with their tokens.
+pub async fn hire(
+    client: &reqwest::Client,
+    server: &Server,
+    founders: &[String],
+    role: &str,
+    name: &str,
+) -> Vec<(i64, String)> {
     let mut hired = Vec::new();
     for (n, founder) in founders.iter().enumerate() {
-        let email = format!("{role}{n}@bench.example");
+        let email = format!("{name}{n}@bench.example");
         let user = json!({ "email": email, "password": PASSWORD, "role": role });
         let login = json!({ "email": email, "password": PASSWORD });
-        let founder = founder["access"].as_str().expect("a token");
         let request = client.post(format!("{}/api/users", server.address)).bearer_auth(founder).json(&user);
         let made: Value = request.send().await.expect("an answer").json().await.expect("a user");
         let request = client.post(format!("{}/api/auth/login", server.address)).json(&login);
@@ -62,11 +71,13 @@ const ROWS: [&str; 6] = [
      )
      FROM doctors d WHERE d.clinic_id BETWEEN $1::bigint AND $1 + $2 - 1 AND $3::bigint > 0",
     "INSERT INTO patients (clinic_id, first_name, last_name, email, phone_number, date_of_birth, created_by)
-     SELECT c, 'Maya', 'Okafor ' || n, c || '.' || n || '@patients.example', '+351 910 000 000', '1988-04-12', c - $1 + $4
+     SELECT c, (ARRAY['Maya', 'Ana', 'Bela', 'Chidi', 'Dmitri', 'Emeka', 'Farah', 'Goran', 'Hana', 'Ines', 'Jun', 'Kemal'])[1 + n % 12],
+         (ARRAY['Okafor', 'Silva', 'Novak', 'Berg', 'Costa', 'Ivanov', 'Haddad'])[1 + n % 7] || ' ' || n,
+         c || '.' || n || '@patients.example', '+351 ' || to_char(910000000 + n, 'FM000 000 000'), '1988-04-12', c - $1 + $4
      FROM generate_series($1::bigint, $1 + $2 - 1) AS c, generate_series(1, $3::bigint) AS n ORDER BY c, n",
-    "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
+    "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, status, created_by, calendar_version)
      SELECT d.clinic_id, gen_random_uuid(), d.id, p.first + (n * 100 + d.id) % $5, tstzrange(t.at, t.at + interval '30 minutes'),
-         d.clinic_id - $1 + $4, 1
+         CASE (n * 7 + d.id) % 20 WHEN 0 THEN 'NO_SHOW' WHEN 1 THEN 'CANCELLED' ELSE 'SCHEDULED' END, d.clinic_id - $1 + $4, 1
      FROM doctors d
      JOIN (SELECT clinic_id, min(id) AS first FROM patients GROUP BY 1) AS p USING (clinic_id)
      CROSS JOIN generate_series(0, $3::bigint - 1) AS n
@@ -105,8 +116,10 @@ impl Clinics {
         };
         let first_doctor: i64 = lowest("doctors").fetch_one(&mut db).await.expect("a doctor");
         let first_patient: i64 = lowest("patients").fetch_one(&mut db).await.expect("a patient");
-        let staff = hire(&client, server, &founders, "staff").await;
-        let logins = hire(&client, server, &founders, "doctor").await;
+        let access = |founder: &Value| founder["access"].as_str().expect("a token").to_owned();
+        let tokens_of_founders: Vec<_> = founders.iter().map(access).collect();
+        let staff = hire(&client, server, &tokens_of_founders, "staff", "staff").await;
+        let logins = hire(&client, server, &tokens_of_founders, "doctor", "doctor").await;
         for (n, ((staff, _), (login, _))) in (0..).zip(staff.iter().zip(&logins)) {
             let (clinic, doctor) = (first_clinic + n, first_doctor + n * options.doctors);
             for statement in [
@@ -127,12 +140,12 @@ impl Clinics {
             sqlx::raw_sql(*after).execute(&mut db).await.expect(after);
         }
         let tokens = folder.join("tokens");
-        let line = |(n, founder): (i64, &Value)| {
+        let line = |(n, founder): (i64, &String)| {
             let (doctor, patient) = (first_doctor + n * options.doctors, first_patient + n * options.patients);
             let (staff, login) = (&staff[n as usize].1, &logins[n as usize].1);
-            format!("{} {doctor} {patient} {staff} {login}\n", founder["access"].as_str().expect("a token"))
+            format!("{founder} {doctor} {patient} {staff} {login}\n")
         };
-        let lines: String = (0..).zip(&founders).map(line).collect();
+        let lines: String = (0..).zip(&tokens_of_founders).map(line).collect();
         std::fs::write(&tokens, lines).expect("the tokens");
         Self {
             count,
@@ -145,7 +158,9 @@ impl Clinics {
             first_staff: staff[0].0,
             booked_from: (clinicd::clock::now().timestamp() / 86400 + 3) * 86400,
             tokens,
-            founders: founders.iter().map(|founder| founder["access"].as_str().expect("a token").to_owned()).collect(),
+            founders: tokens_of_founders,
+            staff: staff[0].1.clone(),
+            doctor_login: logins[0].1.clone(),
             email: "founder0@bench.example".to_owned(),
             start: (clinicd::clock::now().timestamp() / 86400 + 3 + booked / 20 + 1) * 86400,
         }

@@ -3,6 +3,7 @@
 //! One machine does all of it (server, PostgreSQL, load generators), so that only the ratios mean anything.
 
 mod clinics;
+mod lists;
 mod report;
 mod sides;
 
@@ -188,6 +189,9 @@ struct Options {
     /// Only these operations, separated by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Instead of these, every list of every role in the first clinic.
+    #[arg(long)]
+    lists: bool,
     /// Where the report is written; nowhere unless said.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -208,18 +212,31 @@ fn main() {
         report
     });
     let _ = std::fs::remove_dir_all(&folder);
-    // Said already, by the panic.
-    let Ok(report) = report else { std::process::exit(1) };
-    println!("{}", report.table());
-    if let Some(path) = &options.report {
-        report.write(path);
+    match report {
+        Ok(Some(report)) => {
+            println!("{}", report.table());
+            if let Some(path) = &options.report {
+                report.write(path);
+            }
+        }
+        Ok(None) => {}
+        // Said already, by the panic.
+        Err(_) => std::process::exit(1),
     }
 }
 
-async fn measure(options: &Options, database: &Database, folder: &std::path::Path) -> Report {
+async fn measure(options: &Options, database: &Database, folder: &std::path::Path) -> Option<Report> {
     let server = Server::start(database, folder).await;
     let clinics = Clinics::make(options, database, &server, folder).await;
     let sides = Sides { clinics: &clinics, database, folder, seconds: options.seconds };
+    if options.lists {
+        let table = lists::measure(sides, &server, database).await;
+        server.stop().await;
+        if let Some(path) = &options.report {
+            std::fs::write(path, table).expect("the report");
+        }
+        return None;
+    }
     let mut report = Report::new(options, &server, &sides).await;
     sides.activate(&server, clinics.all_doctors()).await;
     let is_asked = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
@@ -252,7 +269,7 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
         report.activation = Some((doctors.len(), sides.activate(&server, doctors).await));
         server.stop().await;
     }
-    report
+    Some(report)
 }
 
 /// Measures one operation, in turn with bare SQL.

@@ -117,6 +117,14 @@ impl Load {
     }
 }
 
+/// What a script of wrk says at its end.
+fn load(output: &std::process::Output) -> Load {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find(|line| line.starts_with('{'));
+    let line = line.unwrap_or_else(|| panic!("wrk said {text} {}", String::from_utf8_lossy(&output.stderr)));
+    serde_json::from_str(line).expect("what the script prints")
+}
+
 /// What both sides work on.
 #[derive(Clone, Copy)]
 pub struct Sides<'a> {
@@ -157,10 +165,19 @@ impl Sides<'_> {
             .output()
             .await
             .expect("wrk (Debian package wrk)");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let line = text.lines().find(|line| line.starts_with('{'));
-        let line = line.unwrap_or_else(|| panic!("wrk said {text} {}", String::from_utf8_lossy(&output.stderr)));
-        serde_json::from_str(line).expect("what load.lua prints")
+        load(&output)
+    }
+
+    /// The load of so many clients that ask for one path again and again.
+    pub async fn wrk_path(&self, url: &str, token: &str, clients: usize) -> Load {
+        let output = Command::new("wrk")
+            .args(["-t1".to_owned(), format!("-c{clients}"), format!("-d{}s", self.seconds)])
+            .args(["--timeout", "20s", "-s", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/path.lua")])
+            .args([url, "--", token])
+            .output()
+            .await
+            .expect("wrk (Debian package wrk)");
+        load(&output)
     }
 
     /// Transactions a second.
