@@ -1,24 +1,33 @@
 //! What every operation works with, and who is calling.
 
-use std::{future::Future, ops::Deref, sync::Arc};
+use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
 
 use poem::Request;
 use poem_openapi::{SecurityScheme, Tags, auth::Bearer};
+use serde::de::DeserializeOwned;
 
-use super::{
-    outside::current_request,
-    problem::{self, Problem},
-};
 use crate::{
-    actors::{repository::Repository, schedule::Schedules},
+    actors::{
+        repository::{Claim, Conflict, Error, Repository},
+        schedule::Schedules,
+    },
+    api::http::{
+        idempotency::Once,
+        problem::{self, Problem},
+        request_id::{current_request, within_request},
+    },
     authn::Authn,
     authz::Gate,
     domain::{
         Caller, Visibility,
-        access::{Action, Resource},
+        access::{Action, Resource, Retry},
         fields::FieldErrors,
     },
 };
+
+/// How long the outcome of a request is waited for that was sent with the same key: the pauses between looks, in
+/// milliseconds, some five seconds in all.
+const PAUSES: [u64; 14] = [10, 20, 40, 80, 150, 250, 300, 400, 500, 500, 600, 700, 700, 750];
 
 /// The services behind the operations; cheap to clone, which is done for each request.
 #[derive(Clone)]
@@ -56,24 +65,14 @@ pub struct Parts {
 
 impl Services {
     /// The rows within which the caller may do this.
-    pub(super) async fn admit(
-        &self,
-        caller: &Caller,
-        action: Action,
-        resource: Resource,
-    ) -> Result<Visibility, Problem> {
+    pub async fn admit(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Visibility, Problem> {
         Ok(self.gate.admit(caller, action, resource).await?)
     }
 }
 
 impl Services {
     /// Admits the caller to rows that have no owner and no doctor: only the whole clinic's scope reaches them.
-    pub(super) async fn admit_whole_clinic(
-        &self,
-        caller: &Caller,
-        action: Action,
-        resource: Resource,
-    ) -> Result<(), Problem> {
+    pub async fn admit_whole_clinic(&self, caller: &Caller, action: Action, resource: Resource) -> Result<(), Problem> {
         if self.admit(caller, action, resource).await?.whole_clinic {
             Ok(())
         } else {
@@ -83,7 +82,7 @@ impl Services {
     }
 
     /// Checks that the policy has a role of that name.
-    pub(super) fn check_role(&self, role: &str) -> Result<(), FieldErrors> {
+    pub fn check_role(&self, role: &str) -> Result<(), FieldErrors> {
         let roles = self.gate.policy().roles();
         if roles.iter().any(|known| known == role) {
             Ok(())
@@ -93,13 +92,87 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Does work that creates something; where the caller sent a key, once for that key, on all nodes together.
+    ///
+    /// Whoever sends a key again while its outcome is open waits for that outcome. An attempt that is refused gives its key
+    /// up before that is told: so a refusal is never told of a key for which something was, or may yet be, done.
+    ///
+    /// # Errors
+    /// What the work meets; 409 where the outcome stays open; 422 where the key was used for another request.
+    pub async fn once<T, W>(
+        &self,
+        caller: Caller,
+        retry: Option<Retry>,
+        work: impl FnOnce(Caller) -> W + Send + 'static,
+    ) -> Result<Once<T>, Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+        W: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        let Some(retry) = retry else {
+            return Ok(Once::new(work(caller).await?));
+        };
+        let services = self.clone();
+        // The key is held with the work: a client that goes away does not end it.
+        to_the_end(async move {
+            if let Some(kept) = services.claim(&caller, &retry).await? {
+                return Ok(kept);
+            }
+            let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..caller.clone() };
+            match work(keyed).await {
+                Ok(outcome) => Ok(Once::new(outcome)),
+                // The key stays claimed: who sends it again waits until the outcome is known.
+                Err(problem) if problem.leaves_outcome_open() => Err(problem),
+                Err(problem) => match services.repository.give_up_key(&caller, &retry).await {
+                    Ok(true) => Err(problem),
+                    // Another attempt has taken it over: what that brings about is the answer.
+                    Ok(false) => match services.claim(&caller, &retry).await? {
+                        Some(kept) => Ok(kept),
+                        // Nobody works for it, and this attempt is over.
+                        None => {
+                            let _ = services.repository.give_up_key(&caller, &retry).await;
+                            Err(key_in_use())
+                        }
+                    },
+                    // Nothing was done, and it cannot be said that nothing will be.
+                    Err(_) => Err(Error::OutcomeUnknown.into()),
+                },
+            }
+        })
+        .await
+    }
+
+    /// Claims a key, or answers what it brought about. Waits for an attempt that is under way.
+    async fn claim<T>(&self, caller: &Caller, retry: &Retry) -> Result<Option<Once<T>>, Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            match self.repository.claim_key(caller, retry).await? {
+                Claim::Taken => return Ok(None),
+                Claim::Kept(outcome) => return Ok(Some(Once::again(outcome))),
+                Claim::UnderWay => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
+                    None => return Err(key_in_use()),
+                },
+            }
+        }
+    }
+}
+
+fn key_in_use() -> Problem {
+    Error::Conflict(Conflict::KeyUsed).into()
+}
+
 /// Runs work to its end also where the client goes away in the middle, so that what follows a change in
 /// the database (telling schedules and memories of it) is never left out.
-pub(super) async fn to_the_end<T: Send + 'static>(
+pub async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
     let request = current_request();
-    match tokio::spawn(super::outside::within_request(request, work)).await {
+    match tokio::spawn(within_request(request, work)).await {
         Ok(done) => done,
         Err(error) => {
             tracing::error!(%error, "a change panicked");

@@ -1,33 +1,10 @@
-//! HTTP in and out: one file a resource, and around them what holds for all.
+//! HTTP in and out, on three floors: `operations` use `views`, and both use `http`. `tests/layers.rs` holds the arrows.
 
-mod appointments;
-mod auth;
-mod body;
-mod clinic;
-mod closures;
 mod context;
-mod cors;
-mod doctors;
-mod etag;
-mod health;
-mod invitations;
-mod kinds;
-mod mappings;
-mod negotiation;
-mod outside;
-mod page;
-mod patients;
-mod problem;
-mod refusal;
-mod retry;
-mod rows;
-mod schedules;
-mod series;
-mod slots;
+mod http;
+mod operations;
 mod spec;
-mod users;
-mod waitlist;
-mod zone;
+mod views;
 
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Route,
@@ -40,8 +17,16 @@ use poem_openapi::OpenApiService;
 use tokio::sync::watch;
 
 pub use context::{Parts, Services};
-use negotiation::Methods;
-use problem::Problem;
+use http::{
+    cors,
+    negotiation::Methods,
+    outside,
+    problem::{self, Problem},
+};
+use operations::{
+    appointments, auth, clinic, closures, doctors, health, invitations, mappings, patients, schedules, series, slots,
+    steps, users, waitlist,
+};
 
 type Operations = (
     auth::Auth,
@@ -55,13 +40,13 @@ type Operations = (
     slots::Slots,
     mappings::Mappings,
     appointments::Appointments,
-    appointments::AppointmentSteps,
+    steps::AppointmentSteps,
     series::AppointmentSeries,
     waitlist::Waitlist,
     health::Health,
 );
 
-fn operations() -> OpenApiService<Operations, ()> {
+fn service() -> OpenApiService<Operations, ()> {
     let operations = (
         auth::Auth,
         clinic::ClinicApi,
@@ -74,7 +59,7 @@ fn operations() -> OpenApiService<Operations, ()> {
         slots::Slots,
         mappings::Mappings,
         appointments::Appointments,
-        appointments::AppointmentSteps,
+        steps::AppointmentSteps,
         series::AppointmentSeries,
         waitlist::Waitlist,
         health::Health,
@@ -95,7 +80,7 @@ fn operations() -> OpenApiService<Operations, ()> {
 /// # Errors
 /// Where the framework's document is not JSON.
 pub fn contract() -> Result<String, serde_json::Error> {
-    spec::complete(&operations().spec())
+    spec::complete(&service().spec())
 }
 
 /// All that the program serves. What has not been answered when it is the last call is answered then, without its outcome.
@@ -107,7 +92,7 @@ pub fn endpoint(
     cors_origins: &[String],
     is_last_call: watch::Receiver<bool>,
 ) -> Result<impl Endpoint + use<>, serde_json::Error> {
-    let operations = operations();
+    let operations = service();
     let raw = operations.spec();
     let contract = contract()?;
     // Both pages hold the whole contract; served from here, with nothing from another host.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::problem::{KINDS, Kind};
+use crate::api::http::problem::{KINDS, Kind};
 
 /// What a field or parameter of that name looks like.
 fn example(name: &str) -> Option<Value> {

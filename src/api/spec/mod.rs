@@ -6,9 +6,12 @@ mod links;
 use poem_openapi::{registry::Registry, types::Type};
 use serde_json::{Value, json};
 
-use super::{
-    problem::{KINDS, Kind, *},
-    retry,
+use crate::api::{
+    http::{
+        idempotency,
+        problem::{KINDS, Kind, *},
+    },
+    views::refusal::InsteadView,
 };
 
 /// Operations that can meet a state that stands against them, and what they answer then.
@@ -113,7 +116,7 @@ fn complete_operation(is_get: bool, operation: &mut Value) {
     if has_header("If-Match") {
         kinds.push(STALE);
     }
-    if has_header(retry::HEADER) {
+    if has_header(idempotency::HEADER) {
         kinds.extend([KEY_IN_USE, KEY_OF_ANOTHER]);
     }
     if operation.get("requestBody").is_some() {
@@ -194,8 +197,17 @@ fn close_bodies(spec: &mut Value) {
 fn add_problem_schemas(spec: &mut Value) -> Result<(), serde_json::Error> {
     let mut registry = Registry::new();
     ProblemBody::register(&mut registry);
+    InsteadView::register(&mut registry);
+    let schemas = &mut spec["components"]["schemas"];
     for (name, schema) in &registry.schemas {
-        spec["components"]["schemas"][name] = serde_json::to_value(schema)?;
+        schemas[name] = serde_json::to_value(schema)?;
+    }
+    // What only some kinds of problems tell is a part of the one problem.
+    let instead = schemas.as_object_mut().and_then(|schemas| schemas.shift_remove("Instead"));
+    if let (Some(Value::Object(more)), Some(problem)) =
+        (instead.map(|mut instead| instead["properties"].take()), schemas["Problem"]["properties"].as_object_mut())
+    {
+        problem.extend(more);
     }
     Ok(())
 }

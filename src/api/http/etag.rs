@@ -1,0 +1,130 @@
+//! Entity tags (RFC 9110 §8.8.3): a row's version, by which `If-Match` knows it, and a digest of the answer. An answer may
+//! show more than its row: an age, a name that another row has, what is offered now.
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use poem_openapi::{ApiResponse, payload::Json, types::ToJSON};
+
+use crate::api::http::{
+    json::{One, Row},
+    problem::{self, Problem},
+};
+
+/// The tag of a row of that version as it is shown.
+pub fn etag<T: Row>(version: i64, shown: &One<T>) -> String {
+    let digest = digest::digest(&digest::SHA256, shown.as_bytes());
+    format!("\"{version}.{}\"", URL_SAFE_NO_PAD.encode(&digest.as_ref()[..6]))
+}
+
+/// The version that `If-Match` asks for; `None` where it is absent or `*`. What else the tag says does not matter: a
+/// change stands against another of the same row, not against that of a name it shows.
+///
+/// # Errors
+/// 412 where it is no tag of ours: it can match no version.
+pub fn expected_version(if_match: Option<&String>) -> Result<Option<i64>, Problem> {
+    let Some(text) = if_match.map(|text| text.trim()) else {
+        return Ok(None);
+    };
+    if text == "*" {
+        return Ok(None);
+    }
+    // A weak tag never matches here (RFC 9110 §13.1.1).
+    let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let version = tag.map(|tag| tag.split_once('.').map_or(tag, |(version, _)| version));
+    match version.and_then(|version| version.parse().ok()) {
+        Some(version) => Ok(Some(version)),
+        None => Err(Problem::new(problem::STALE, "`If-Match` has no tag that this row ever had; read the row again.")),
+    }
+}
+
+/// One row, with its tag.
+#[derive(ApiResponse)]
+pub enum Fetched<T: Row> {
+    /// The row as it is.
+    #[oai(status = 200)]
+    Ok(
+        One<T>,
+        /// The row's tag, for `If-Match` and `If-None-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+impl<T: Row> Fetched<T> {
+    /// A row of that version.
+    pub fn of(version: i64, row: impl Into<T>) -> Self {
+        let row = One::of(row);
+        let tag = etag(version, &row);
+        Self::Ok(row, tag)
+    }
+}
+
+/// A new row, with its tag and where it is.
+#[derive(ApiResponse)]
+pub enum Created<T: Row> {
+    /// The row that was made.
+    #[oai(status = 201)]
+    Created(
+        One<T>,
+        /// Where the row is.
+        #[oai(header = "Location")]
+        String,
+        /// The row's tag, for `If-Match` and `If-None-Match`.
+        #[oai(header = "ETag")]
+        String,
+        /// `true` where the row was made by an earlier request with the same `Idempotency-Key`.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
+    ),
+}
+
+/// A new row that is never changed, so that it has no tag, and where it is listed.
+#[derive(ApiResponse)]
+pub enum Entered<T: Row> {
+    /// The row that was made.
+    #[oai(status = 201)]
+    Created(
+        One<T>,
+        /// Where the row is.
+        #[oai(header = "Location")]
+        String,
+        /// `true` where the row was made by an earlier request with the same `Idempotency-Key`.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
+    ),
+}
+
+/// What was asked for.
+#[derive(ApiResponse)]
+pub enum Found<T: ToJSON> {
+    /// What was asked for.
+    #[oai(status = 200)]
+    Ok(Json<T>),
+}
+
+/// Done, with nothing to say.
+#[derive(ApiResponse)]
+pub enum NoContent {
+    /// Done.
+    #[oai(status = 204)]
+    Done,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_read_back_as_the_version_it_was_made_of() {
+        for version in [7, -17] {
+            let tag = etag(version, &One::<i64>::of(41));
+            assert_eq!(expected_version(Some(&tag)).unwrap(), Some(version), "{tag}");
+            assert_ne!(tag, etag(version, &One::<i64>::of(42)), "the same version, shown otherwise");
+        }
+        assert_eq!(expected_version(None).unwrap(), None);
+        assert_eq!(expected_version(Some(&"*".to_owned())).unwrap(), None);
+        for wrong in ["7", "W/\"7\"", "\"seven\"", "\".7\"", ""] {
+            assert!(expected_version(Some(&wrong.to_owned())).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! HTTP itself: what holds for every operation, whatever it is about.
+
+pub mod body;
+pub mod cors;
+pub mod etag;
+pub mod idempotency;
+pub mod json;
+pub mod kinds;
+pub mod negotiation;
+pub mod outside;
+pub mod page;
+pub mod problem;
+pub mod request_id;

@@ -1,0 +1,196 @@
+//! The outermost layer: request ids, the framework's own errors as problems, headers, and one line of
+//! log a request.
+
+use std::time::Duration;
+
+use poem::{
+    Endpoint, IntoResponse, Request, Response,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+};
+use poem_openapi::{
+    OperationId,
+    error::{ContentTypeError, ParseParamError, ParsePathError},
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    api::http::{
+        negotiation::{self, Coding, Methods},
+        problem::{self, Problem},
+        request_id::within_request,
+    },
+    domain::fields::FieldErrors,
+};
+
+/// How long a request may take altogether before its client is told that its outcome is not known.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Answers every request, whatever happens inside.
+pub struct Outside<E> {
+    inner: E,
+    methods: Methods,
+    /// True when the program stops and waits no longer.
+    is_last_call: watch::Receiver<bool>,
+}
+
+impl<E> Outside<E> {
+    /// Wraps all of the program's endpoints, whose paths have these methods.
+    pub fn new(inner: E, methods: Methods, is_last_call: watch::Receiver<bool>) -> Self {
+        Self { inner, methods, is_last_call }
+    }
+}
+
+impl<E: Endpoint> Endpoint for Outside<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let id = Uuid::now_v7();
+        within_request(id, self.answer(request, id)).await
+    }
+}
+
+impl<E: Endpoint> Outside<E> {
+    async fn answer(&self, request: Request, id: Uuid) -> poem::Result<Response> {
+        let began = crate::clock::instant();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let is_api = path.starts_with("/api");
+        let answers_json = is_api || matches!(path.trim_end_matches('/'), "/healthz" | "/readyz");
+        let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+        let coding = Coding::of(request.headers());
+        let mut operation = None;
+        let mut response = if method == Method::OPTIONS {
+            self.methods.options(&path)
+        } else if answers_json && !negotiation::takes_json(request.headers()) {
+            Problem::new(problem::NOT_ACCEPTABLE, "`Accept` must take application/json.").into_response()
+        } else {
+            self.answered(request, &mut operation).await
+        };
+        operation = operation.or_else(|| response.data::<OperationId>().map(|operation| operation.0));
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(allowed) = self.methods.allowed(&path)
+        {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        response = negotiation::unless_known(&method, known.as_ref(), response);
+        let encoded = negotiation::encoded(coding, response).await;
+        response = encoded.unwrap_or_else(|error| Problem::internal(&error).into_response());
+        set_headers(&mut response, id, is_api);
+        // The operation's name, not the path: a path may hold what a log must not.
+        tracing::info!(
+            request = %id,
+            %method,
+            operation = operation.unwrap_or("-"),
+            status = response.status().as_u16(),
+            milliseconds = began.elapsed().as_secs_f64() * 1000.0,
+            "answered"
+        );
+        Ok(response)
+    }
+
+    async fn answered(&self, request: Request, operation: &mut Option<&'static str>) -> Response {
+        let changes_nothing = request.method().is_safe();
+        let mut is_last_call = self.is_last_call.clone();
+        let answered = tokio::select! {
+            biased;
+            answered = self.inner.call(request) => answered,
+            Ok(_) = is_last_call.wait_for(|is_last_call| *is_last_call) => {
+                return match changes_nothing {
+                    true => Problem::new(problem::UNAVAILABLE, "The server is stopping; nothing was done."),
+                    false => Problem::new(
+                        problem::OUTCOME_UNKNOWN,
+                        "The server is stopping: the request may have been done or not. Read before you try again.",
+                    ),
+                }
+                .into_response();
+            }
+            () = tokio::time::sleep(PATIENCE) => {
+                return Problem::new(
+                    problem::OUTCOME_UNKNOWN,
+                    "The request took too long: it may have been done or not. Read before you try again.",
+                )
+                .into_response();
+            }
+        };
+        match answered {
+            Ok(output) => output.into_response(),
+            Err(error) => {
+                *operation = error.data::<OperationId>().map(|operation| operation.0);
+                problem_of(error)
+            }
+        }
+    }
+}
+
+/// The framework's errors, as problems; our own are problems already.
+fn problem_of(error: poem::Error) -> Response {
+    if let Some(bad) = error.downcast_ref::<ParseParamError>() {
+        return bad_parameter(bad).into_response();
+    }
+    // A path parameter that is no id names nothing.
+    if error.downcast_ref::<ParsePathError>().is_some() {
+        return Problem::new(problem::NOT_FOUND, "There is no such row, or you may not know of it.").into_response();
+    }
+    if let Some(bad) = error.downcast_ref::<ContentTypeError>() {
+        let detail = match bad {
+            ContentTypeError::NotSupported { .. } => "The body's Content-Type is not application/json.",
+            ContentTypeError::ExpectContentType => "Send a body with Content-Type: application/json.",
+        };
+        return Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, detail).into_response();
+    }
+    if error.is_from_response() {
+        return error.into_response();
+    }
+    match error.status() {
+        StatusCode::NOT_FOUND => Problem::new(problem::NOT_FOUND, "There is no such path."),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::new(problem::METHOD_NOT_ALLOWED, "This path does not know this method.")
+        }
+        StatusCode::UNAUTHORIZED => {
+            Problem::new(problem::UNAUTHENTICATED, "Send an access token: `Authorization: Bearer <access>`.")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(problem::TOO_LARGE, "The body is larger than 1 MiB."),
+        status if status.is_client_error() => Problem::new(problem::MALFORMED, "The request cannot be read."),
+        _ => Problem::internal(&error),
+    }
+    .into_response()
+}
+
+/// A query or header parameter is told what it may be.
+fn bad_parameter(bad: &ParseParamError) -> Problem {
+    // The framework's reason repeats the value unless it is a broken limit.
+    let message = match bad.reason.split_once("verification failed. ") {
+        Some((_, limit)) => format!("Out of its limits: {limit}."),
+        None => "Not a valid value; the contract at /openapi.json says what it may be.".to_owned(),
+    };
+    Problem::invalid(FieldErrors::one(bad.name, message))
+}
+
+fn set_headers(response: &mut Response, id: Uuid, is_api: bool) {
+    let mut set = |name: HeaderName, value: &'static str| {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::REFERRER_POLICY, "no-referrer");
+    // Swagger UI and ReDoc are one page each, with their scripts and styles inside.
+    let policy = if is_api {
+        "default-src 'none'; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
+         img-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; frame-ancestors 'none'"
+    };
+    set(header::CONTENT_SECURITY_POLICY, policy);
+    if is_api {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+}
+
+/// A panic is logged by the hook that prints it, and answered like any other error of ours.
+pub fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    Problem::internal(&"a request panicked").into_response()
+}

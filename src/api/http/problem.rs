@@ -1,0 +1,276 @@
+//! The one problem type (RFC 9457): every refusal that a client meets has this shape.
+
+use poem::{
+    IntoResponse, Response,
+    http::{StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Object,
+    registry::{MetaResponses, Registry},
+    types::ToJSON,
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    actors::repository::{Conflict, Error as RepositoryError},
+    api::http::request_id::current_request,
+    authn::{AuthnError, PasswordError},
+    authz::Denied,
+    domain::{
+        calendar::Violation,
+        fields::{FieldErrors, NON_FIELD},
+        lifecycle::Status,
+    },
+};
+
+pub use crate::api::http::kinds::*;
+
+/// A refusal on its way to a client.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    kind: &'static Kind,
+    detail: String,
+    errors: FieldErrors,
+    /// What this kind tells beside what all kinds tell (RFC 9457 §3.2).
+    more: Option<Box<Map<String, Value>>>,
+}
+
+/// Why a request was refused (RFC 9457).
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Problem", skip_serializing_if_is_none)]
+pub struct ProblemBody {
+    /// Names the kind of problem; the page at this path explains it.
+    #[oai(rename = "type")]
+    ty: String,
+    /// What kind of problem it is, in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong this time, and what would work.
+    detail: String,
+    /// The request's id, as in `X-Request-Id`.
+    instance: String,
+    /// What is wrong with which field; `non_field_errors` for what concerns none.
+    errors: Option<std::collections::HashMap<String, Vec<String>>>,
+}
+
+impl Problem {
+    /// A problem of that kind.
+    pub fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: FieldErrors::default(), more: None }
+    }
+
+    /// Fields that are not valid.
+    pub fn invalid(errors: FieldErrors) -> Self {
+        let fields: Vec<_> = errors.0.keys().map(String::as_str).collect();
+        let detail = match fields.as_slice() {
+            [NON_FIELD] => errors.0.values().flatten().cloned().collect::<Vec<_>>().join(" "),
+            fields => format!("Not valid: {}.", fields.join(", ")),
+        };
+        Self { errors, ..Self::new(INVALID, detail) }
+    }
+
+    /// A step that the lifecycle does not have.
+    pub fn invalid_transition(from: Status, to: Status) -> Self {
+        let allowed: Vec<_> = from.next().iter().map(|status| status.name()).collect();
+        let allowed = match allowed.as_slice() {
+            [] => "none, it is final".to_owned(),
+            allowed => allowed.join(", "),
+        };
+        let detail = format!("An appointment that is {from} cannot become {to}; allowed next: {allowed}.");
+        Self::new(INVALID_TRANSITION, detail.clone()).with_error("status", detail)
+    }
+
+    /// Adds a message for a field.
+    pub fn with_error(mut self, field: &str, message: impl Into<String>) -> Self {
+        self.errors.add(field, message);
+        self
+    }
+
+    /// Whether what was asked may have been done, or may yet be.
+    pub fn leaves_outcome_open(&self) -> bool {
+        [OUTCOME_UNKNOWN, INTERNAL].contains(&self.kind)
+    }
+
+    /// An error that its client can do nothing about; it is logged.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "internal error");
+        Self::new(INTERNAL, "The server met an error of its own; it has been logged under this request's id.")
+    }
+
+    /// What kind it is.
+    pub fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
+    /// Adds what this kind tells beside what all kinds tell.
+    pub fn with_more(mut self, more: &impl ToJSON) -> Self {
+        if let Some(Value::Object(more)) = more.to_json() {
+            self.more = Some(Box::new(more));
+        }
+        self
+    }
+
+    fn body(self) -> String {
+        let common = ProblemBody {
+            ty: format!("/problems/{}", self.kind.name),
+            title: self.kind.title.to_owned(),
+            status: self.kind.status.as_u16(),
+            detail: self.detail,
+            instance: format!("urn:uuid:{}", current_request()),
+            errors: (!self.errors.is_empty()).then(|| self.errors.0.into_iter().collect()),
+        };
+        let mut body = common.to_json().unwrap_or_default();
+        if let (Some(more), Value::Object(body)) = (self.more, &mut body) {
+            body.extend(*more);
+        }
+        body.to_string()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status;
+        let mut response =
+            Response::builder().status(status).content_type("application/problem+json").body(self.body());
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        Self::from_response(problem.into_response())
+    }
+}
+
+/// Which problems an operation can answer is said once for all operations, in `api/spec`.
+impl ApiResponse for Problem {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: Vec::new() }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl From<FieldErrors> for Problem {
+    fn from(errors: FieldErrors) -> Self {
+        Self::invalid(errors)
+    }
+}
+
+impl From<RepositoryError> for Problem {
+    fn from(error: RepositoryError) -> Self {
+        match error {
+            RepositoryError::NotFound => Self::new(NOT_FOUND, "There is no such row, or you may not know of it."),
+            RepositoryError::Stale => {
+                Self::new(STALE, "The row has another version than `If-Match` expects; read it again.")
+            }
+            RepositoryError::Invalid(errors) => Self::invalid(errors),
+            RepositoryError::Conflict(conflict) => conflict.into(),
+            RepositoryError::Unavailable => {
+                Self::new(UNAVAILABLE, "The database cannot be reached just now; nothing was done.")
+            }
+            RepositoryError::Unable => Self::new(
+                UNAVAILABLE,
+                "The database cannot save or answer this just now: it is read-only or full. Nothing was done.",
+            ),
+            RepositoryError::TryAgain => Self::new(UNAVAILABLE, "Another change was in the way; nothing was done."),
+            RepositoryError::Overloaded => {
+                Self::new(UNAVAILABLE, "Too many requests are waiting already; nothing was done.")
+            }
+            RepositoryError::OutcomeUnknown => Self::new(
+                OUTCOME_UNKNOWN,
+                "The connection to the database was lost while the change was being saved: it may have been made or not. Read before you try again.",
+            ),
+            error @ (RepositoryError::Corrupt(_) | RepositoryError::Database(_)) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Conflict> for Problem {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::Taken { field, message } => Self::new(TAKEN, message).with_error(field, message),
+            Conflict::DoctorBusy => Violation::SlotTaken.into(),
+            Conflict::PatientBusy => Violation::PatientBusy.into(),
+            Conflict::KeyUsed => {
+                Self::new(KEY_IN_USE, "The request with this Idempotency-Key is under way; send it again in a moment.")
+            }
+            Conflict::KeyOfAnother => {
+                Self::new(KEY_OF_ANOTHER, "This Idempotency-Key was used for another request within a day.")
+            }
+            Conflict::NoOffer => Self::new(
+                NO_OFFER,
+                "Nothing is held for this entry now: no time was freed yet, or the offer has expired.",
+            ),
+            Conflict::OfferAccepted => {
+                Self::new(OFFER_ACCEPTED, "This entry has its appointment; cancel the appointment instead.")
+            }
+            Conflict::HasFutureAppointments => Self::new(
+                HAS_FUTURE_APPOINTMENTS,
+                "There are active appointments to come; cancel them, or send cancel_appointments=true.",
+            ),
+            Conflict::LastAdministrator => Self::new(
+                LAST_ADMINISTRATOR,
+                "This is the clinic's last active administrator; give another user that role first.",
+            ),
+            Conflict::AlreadyAccepted => {
+                Self::new(ALREADY_ACCEPTED, "This invitation has been accepted; change the user instead.")
+            }
+        }
+    }
+}
+
+impl From<Violation> for Problem {
+    fn from(violation: Violation) -> Self {
+        let told = told(violation);
+        Self::new(told.kind, told.detail).with_error(told.field, told.detail)
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Role { .. } => Self::new(FORBIDDEN, format!("{}.", capitalised(&denied.to_string()))),
+            Denied::Unrecorded(error) => error.into(),
+        }
+    }
+}
+
+impl From<AuthnError> for Problem {
+    fn from(error: AuthnError) -> Self {
+        match error {
+            AuthnError::WrongCredentials => Self::new(UNAUTHENTICATED, "No account has this login with this password."),
+            AuthnError::InvalidToken => {
+                Self::new(UNAUTHENTICATED, "The token is not valid, or not any more; log in or refresh.")
+            }
+            AuthnError::NoMembership => Self::new(FORBIDDEN, "This account has no active membership there."),
+            AuthnError::Password(error) => error.into(),
+            AuthnError::Repository(error) => error.into(),
+            AuthnError::Internal(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => {
+                Self::new(UNAVAILABLE, "Too many passwords are being checked just now; nothing was done.")
+            }
+            PasswordError::Hashing(error) => Self::internal(&error),
+        }
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

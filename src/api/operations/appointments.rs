@@ -1,0 +1,255 @@
+//! `/api/appointments`: parse and validate; the schedule of the doctor decides.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use poem::{Request, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+    payload::Json,
+};
+
+use crate::{
+    actors::{repository::Error, schedule::ScheduleError},
+    api::{
+        context::{Authenticated, Chapter, Services},
+        http::{
+            body::Body,
+            etag::{Created, Fetched, Found, NoContent, expected_version},
+            page::{Listed, Paging},
+            problem::Problem,
+        },
+        views::appointments::{AppointmentInput, AppointmentPatch, AppointmentView, CheckView, StatusView},
+    },
+    domain::{
+        AppointmentId, Caller, DoctorId, PatientId, Visibility,
+        access::{Action, Resource},
+        appointments::{Appointment, AppointmentFilter, BookingRequest},
+        fields::tidy,
+        lifecycle::Status,
+    },
+};
+
+/// How often a change that asks for no version is made again from the version that overtook it.
+const ATTEMPTS: usize = 5;
+
+/// Operations on appointments.
+pub struct Appointments;
+
+#[OpenApi(prefix_path = "/api/appointments", tag = "Chapter::Appointments")]
+impl Appointments {
+    /// List appointments
+    ///
+    /// The appointments that the caller may see, newest booking first.
+    #[oai(path = "/", method = "get", operation_id = "listAppointments")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// Only this doctor's.
+        doctor: Query<Option<i64>>,
+        /// Only this patient's.
+        patient: Query<Option<i64>>,
+        /// Only in this status.
+        status: Query<Option<StatusView>>,
+        /// Only those that end after this instant (RFC 3339).
+        from: Query<Option<DateTime<Utc>>>,
+        /// Only those that start before this instant (RFC 3339).
+        to: Query<Option<DateTime<Utc>>>,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<AppointmentView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let filter = AppointmentFilter {
+            doctor: doctor.0.map(DoctorId),
+            patient: patient.0.map(PatientId),
+            status: status.0.map(Status::from),
+            from: from.0,
+            to: to.0,
+        };
+        let rows = services.repository.list_appointments(&caller.0, seen, filter, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, AppointmentView::from))
+    }
+
+    /// Book an appointment
+    ///
+    /// Of several clients that want one free time, exactly one gets it; the others get 409 with
+    /// `next_slots`, the next times that can be booked.
+    #[oai(path = "/", method = "post", operation_id = "createAppointment")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<AppointmentInput>,
+    ) -> Result<Created<AppointmentView>, Problem> {
+        let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
+        let schedules = services.schedules.clone();
+        let booked = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<Appointment, Problem>(schedules.book(request(caller, bookable, body.0)).await?)
+        });
+        Ok(booked.await?.created("/api/appointments", |row| (row.id.0, row.version)))
+    }
+
+    /// Try a booking
+    ///
+    /// What a booking with this body would meet: every rule that it breaks, and the next times that
+    /// suit the doctor and the patient. Nothing is written.
+    #[oai(path = "/check", method = "post", operation_id = "checkBooking")]
+    async fn check(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        body: Body<AppointmentInput>,
+    ) -> Result<Found<CheckView>, Problem> {
+        let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
+        let found = services.schedules.check(&request(caller.0, bookable, body.0)).await?;
+        Ok(Found::Ok(Json(found.into())))
+    }
+
+    /// Read an appointment
+    #[oai(path = "/:id", method = "get", operation_id = "getAppointment")]
+    async fn get(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The appointment's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<AppointmentView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
+        let appointment = services.repository.find_appointment(&caller.0, AppointmentId(id.0), seen).await?;
+        Ok(fetched(appointment))
+    }
+
+    /// Change an appointment
+    ///
+    /// Its status along the lifecycle, its reason, or its time. The old time is freed and the new one
+    /// taken in one step, or neither.
+    #[oai(path = "/:id", method = "patch", operation_id = "updateAppointment")]
+    async fn update(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The appointment's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<AppointmentPatch>,
+    ) -> Result<Fetched<AppointmentView>, Problem> {
+        let patch = body.0;
+        let mut reach = None;
+        if patch.status.is_some() {
+            reach = Some(services.admit(&caller.0, Action::Transition, Resource::Appointments).await?);
+        }
+        // A body that changes nothing needs the right to change all the same.
+        if patch.moves() || patch.reason.is_some() || patch.status.is_none() {
+            let updatable = services.admit(&caller.0, Action::Update, Resource::Appointments).await?;
+            reach = Some(reach.map_or(updatable, |transitionable| narrower(transitionable, updatable)));
+        }
+        let expected = expected_version(if_match.0.as_ref())?;
+        let reach = reach.unwrap_or_default();
+        let amended = amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Change).await?;
+        Ok(fetched(amended))
+    }
+
+    /// Cancel an appointment
+    ///
+    /// The row stays, with status CANCELLED, and its time is free.
+    #[oai(path = "/:id", method = "delete", operation_id = "cancelAppointment")]
+    async fn cancel(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The appointment's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<NoContent, Problem> {
+        let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let patch = AppointmentPatch { status: Some(StatusView::Cancelled), ..AppointmentPatch::default() };
+        amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Change).await?;
+        Ok(NoContent::Done)
+    }
+}
+
+fn request(caller: Caller, bookable: Visibility, wanted: AppointmentInput) -> BookingRequest {
+    BookingRequest {
+        caller,
+        bookable,
+        doctor: DoctorId(wanted.doctor),
+        patient: PatientId(wanted.patient),
+        start: wanted.appointment_datetime,
+        length: wanted.duration_minutes.map(TimeDelta::minutes),
+        reason: tidy(&wanted.reason.unwrap_or_default()),
+        hold: None,
+    }
+}
+
+/// The rows within which both may be done. Grants of one role are alike in practice; where they differ,
+/// what only one of them reaches is out of reach.
+fn narrower(one: Visibility, other: Visibility) -> Visibility {
+    if one.whole_clinic {
+        return other;
+    }
+    if other.whole_clinic {
+        return one;
+    }
+    Visibility {
+        whole_clinic: false,
+        owner: one.owner.filter(|_| other.owner.is_some()),
+        doctor: one.doctor.filter(|_| other.doctor.is_some()),
+    }
+}
+
+/// Whether a change must take a step, or may find things as it wants them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Change,
+    Step,
+}
+
+/// Reads the appointment, works out what it shall be, and has its doctor's schedule decide. Somebody
+/// else's change in between is met by doing it again, unless the caller asked for a version.
+pub(super) async fn amend(
+    services: &Services,
+    caller: &Caller,
+    id: AppointmentId,
+    reach: Visibility,
+    expected: Option<i64>,
+    patch: &AppointmentPatch,
+    kind: Kind,
+) -> Result<Appointment, Problem> {
+    for _ in 0..ATTEMPTS {
+        let current = services.repository.find_appointment(caller, id, reach).await?;
+        if expected.is_some_and(|expected| expected != current.version) {
+            return Err(Error::Stale.into());
+        }
+        if let (Kind::Step, Some(status)) = (kind, patch.status.map(Status::from))
+            && status == current.status
+        {
+            return Err(Problem::invalid_transition(status, status));
+        }
+        let amendment = patch.amend(caller, current)?;
+        match services.schedules.amend(amendment).await {
+            Err(ScheduleError::Repository(Error::Stale)) if expected.is_none() => {}
+            amended => return Ok(amended?),
+        }
+    }
+    Err(Error::TryAgain.into())
+}
+
+pub(super) fn fetched(appointment: Appointment) -> Fetched<AppointmentView> {
+    Fetched::of(appointment.version, appointment)
+}

@@ -1,0 +1,176 @@
+//! `/api/auth` and `/api/token`: signing up, in, on and out.
+
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Header, payload::Json, types::Email};
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services},
+        http::{
+            body::Body,
+            etag::{Fetched, NoContent, expected_version},
+            problem::Problem,
+            request_id::current_request,
+        },
+        views::auth::{
+            LoginInput, Me, MePatch, MembershipView, Permission, Permissions, RefreshInput, RegisterInput, Registered,
+            SwitchInput, TokenPair,
+        },
+    },
+    domain::{
+        Caller, ClinicId,
+        fields::{FieldErrors, login_name, tidy, tidy_optional},
+        users::Account,
+    },
+};
+
+/// Operations on accounts and sessions.
+pub struct Auth;
+
+#[OpenApi(prefix_path = "/api", tag = "Chapter::Auth")]
+impl Auth {
+    /// Sign up
+    ///
+    /// Without an invitation this founds a clinic, with the account as its administrator. With one it
+    /// joins the clinic that invited, with the role of the invitation.
+    #[oai(path = "/auth/register", method = "post", operation_id = "register")]
+    async fn register(&self, services: Data<&Services>, body: Body<RegisterInput>) -> Result<Registered, Problem> {
+        let signed_in = services.authn.register(body.0.checked()?, current_request()).await?;
+        Ok(Registered::Created(Json(signed_in.into())))
+    }
+
+    /// Log in
+    ///
+    /// Signs in to the clinic of the oldest membership; `POST /api/auth/switch` changes it.
+    #[oai(path = "/auth/login", method = "post", operation_id = "login")]
+    async fn login(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
+        login(&services, body.0).await
+    }
+
+    /// Log in, by another path
+    ///
+    /// The same as `POST /api/auth/login`.
+    #[oai(path = "/token", method = "post", operation_id = "createToken")]
+    async fn token(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
+        login(&services, body.0).await
+    }
+
+    /// Refresh the tokens
+    ///
+    /// A refresh token is good once; using it again ends its session.
+    #[oai(path = "/auth/token/refresh", method = "post", operation_id = "refreshToken")]
+    async fn refresh(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
+        refresh(&services, body.0).await
+    }
+
+    /// Refresh the tokens, by another path
+    ///
+    /// The same as `POST /api/auth/token/refresh`.
+    #[oai(path = "/token/refresh", method = "post", operation_id = "renewToken")]
+    async fn renew(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
+        refresh(&services, body.0).await
+    }
+
+    /// Log out
+    ///
+    /// Ends the session of the refresh token. The access token stays good until it expires.
+    #[oai(path = "/auth/logout", method = "post", operation_id = "logout")]
+    async fn logout(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        body: Body<RefreshInput>,
+    ) -> Result<NoContent, Problem> {
+        services.authn.logout(&caller.0, &body.0.refresh).await?;
+        Ok(NoContent::Done)
+    }
+
+    /// Who am I
+    #[oai(path = "/auth/me", method = "get", operation_id = "getMe")]
+    async fn me(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<Me>, Problem> {
+        let account = services.repository.find_account(caller.0.account).await?;
+        me(&services, &caller.0, account).await
+    }
+
+    /// Change my names
+    #[oai(path = "/auth/me", method = "patch", operation_id = "updateMe")]
+    async fn update_me(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<MePatch>,
+    ) -> Result<Fetched<Me>, Problem> {
+        let expected = expected_version(if_match.0.as_ref())?;
+        let tidied = |name: Option<String>| name.map(|name| tidy(&name));
+        let (first_name, last_name) = (tidied(body.0.first_name), tidied(body.0.last_name));
+        let account = services.repository.rename_account(&caller.0, expected, first_name, last_name).await?;
+        me(&services, &caller.0, account).await
+    }
+
+    /// Switch to another clinic
+    ///
+    /// Answers tokens for another clinic of the account.
+    #[oai(path = "/auth/switch", method = "post", operation_id = "switchClinic")]
+    async fn switch(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        body: Body<SwitchInput>,
+    ) -> Result<Json<TokenPair>, Problem> {
+        let signed_in = services.authn.switch(&caller.0, ClinicId(body.0.clinic)).await?;
+        Ok(Json(signed_in.into()))
+    }
+
+    /// What may I do
+    ///
+    /// Everything that the role of the token may do, by resource and action, with its scopes.
+    #[oai(path = "/auth/permissions", method = "get", operation_id = "listPermissions")]
+    async fn permissions(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+    ) -> Result<Json<Permissions>, Problem> {
+        let granted = services.gate.policy().grants_of(&caller.0.role);
+        let permissions = granted.map(|(resource, action, scopes)| Permission {
+            resource: resource.name().into(),
+            action: action.name().into(),
+            scopes: scopes.iter().map(|scope| scope.name().into()).collect(),
+        });
+        let permissions = permissions.collect();
+        Ok(Json(Permissions { role: caller.0.role, permissions }))
+    }
+}
+
+async fn login(services: &Services, input: LoginInput) -> Result<Json<TokenPair>, Problem> {
+    let name = tidy_optional(input.email).or(tidy_optional(input.username));
+    let name = name.ok_or_else(|| FieldErrors::one("email", "Send email or username."))?;
+    let signed_in = services.authn.login(login_name(&name), input.password.0, current_request()).await?;
+    Ok(Json(signed_in.into()))
+}
+
+async fn refresh(services: &Services, input: RefreshInput) -> Result<Json<TokenPair>, Problem> {
+    let signed_in = services.authn.refresh(&input.refresh, current_request()).await?;
+    Ok(Json(signed_in.into()))
+}
+
+async fn me(services: &Services, caller: &Caller, account: Account) -> Result<Fetched<Me>, Problem> {
+    let memberships = services.repository.list_memberships(account.id).await?;
+    let version = account.version;
+    let me = Me {
+        id: account.id.0,
+        email: Email(account.email),
+        username: account.username,
+        first_name: account.first_name,
+        last_name: account.last_name,
+        role: caller.role.clone(),
+        clinic: caller.clinic.0,
+        doctor: caller.doctor.map(|id| id.0),
+        clinics: memberships.into_iter().map(MembershipView::from).collect(),
+        created_at: account.created_at,
+        updated_at: account.updated_at,
+    };
+    Ok(Fetched::of(version, me))
+}

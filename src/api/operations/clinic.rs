@@ -1,0 +1,83 @@
+//! `/api/clinic`
+
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Header};
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services, to_the_end},
+        http::{
+            body::Body,
+            etag::{Fetched, expected_version},
+            problem::Problem,
+        },
+        views::{
+            appointments::OutsideView,
+            clinic::{ChangedClinicView, ClinicPatch, ClinicView},
+            patch::parse_zone,
+        },
+    },
+    domain::{
+        access::{Action, Resource},
+        clinics::{Clinic, ClinicDetails},
+        fields::tidy,
+    },
+};
+
+/// Operations on the clinic.
+pub struct ClinicApi;
+
+#[OpenApi(prefix_path = "/api/clinic", tag = "Chapter::Clinic")]
+impl ClinicApi {
+    /// Read the clinic
+    #[oai(path = "/", method = "get", operation_id = "getClinic")]
+    async fn get(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<ClinicView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Clinic).await?;
+        Ok(fetched(services.repository.find_clinic(&caller.0).await?))
+    }
+
+    /// Change the clinic
+    #[oai(path = "/", method = "patch", operation_id = "updateClinic")]
+    async fn update(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<ClinicPatch>,
+    ) -> Result<Fetched<ChangedClinicView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Clinic).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let patch = body.0;
+        let services = services.clone();
+        to_the_end(async move {
+            let (row, is_another_zone) = services
+                .repository
+                .update_clinic(&caller.0, expected, move |stored| {
+                    Ok(ClinicDetails {
+                        name: patch.name.map_or(stored.name, |name| tidy(&name)),
+                        time_zone: match patch.time_zone {
+                            Some(zone) => parse_zone("time_zone", &zone)?,
+                            None => stored.time_zone,
+                        },
+                    })
+                })
+                .await?;
+            // Its doctors' days are read in its zone. After the change, so that nobody who books waits for it.
+            let outside = match is_another_zone {
+                true => services.repository.outside_of_clinic(row.id, None).await?,
+                false => Vec::new(),
+            };
+            let version = row.version;
+            let appointments_outside = outside.into_iter().map(OutsideView::from).collect();
+            let view = ChangedClinicView { clinic: row.into(), appointments_outside };
+            Ok(Fetched::of(version, view))
+        })
+        .await
+    }
+}
+
+fn fetched(clinic: Clinic) -> Fetched<ClinicView> {
+    Fetched::of(clinic.version, clinic)
+}

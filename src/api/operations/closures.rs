@@ -1,0 +1,109 @@
+//! `/api/clinic/closures`: days on which the whole clinic is closed.
+
+use poem::{Request, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services, to_the_end},
+        http::{
+            body::Body,
+            etag::{Entered, NoContent},
+            page::{Listed, Paging},
+            problem::Problem,
+        },
+        views::closures::{ClosureInput, ClosureView, EnteredClosureView},
+    },
+    domain::{
+        ClosureId,
+        access::{Action, Resource},
+        calendar::ClosedDays,
+        fields::{FieldErrors, kept_day, tidy},
+        schedules::Changed,
+    },
+};
+
+/// The most days of one closure.
+const LONGEST: i64 = 366;
+
+/// Operations on closures.
+pub struct Closures;
+
+#[OpenApi(prefix_path = "/api/clinic/closures", tag = "Chapter::Schedules")]
+impl Closures {
+    /// List the clinic's closures
+    ///
+    /// Newest entry first.
+    #[oai(path = "/", method = "get", operation_id = "listClosures")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<ClosureView>, Problem> {
+        services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let rows = services.repository.list_closures(&caller.0, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, ClosureView::from))
+    }
+
+    /// Close the clinic
+    ///
+    /// Nobody can be booked on these days, each doctor's in the doctor's time zone. Appointments that are
+    /// there already stay, and are listed in the answer.
+    #[oai(path = "/", method = "post", operation_id = "createClosure")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<ClosureInput>,
+    ) -> Result<Entered<EnteredClosureView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
+        let (first, last) = (body.0.first_day, body.0.last_day.unwrap_or(body.0.first_day));
+        kept_day("first_day", first)?;
+        if last < first || (last - first).num_days() >= LONGEST {
+            let message = format!("Must not be before first_day, nor more than {LONGEST} days in all.");
+            return Err(FieldErrors::one("last_day", message).into());
+        }
+        let reason = tidy(&body.0.reason.unwrap_or_default());
+        let (changing, clinic, days) = (services.clone(), caller.0.clinic, ClosedDays { first, last });
+        let made = services.once(caller.0, body.1, move |caller| {
+            to_the_end(async move { Ok(changing.repository.create_closure(&caller, days, reason).await?) })
+        });
+        let made = made.await?;
+        // After the change, so that nobody who books waits for it.
+        let outside = services.repository.outside_of_clinic(clinic, Some(days)).await?;
+        Ok(made.map(|row| Changed { row, outside }).entered("/api/clinic/closures", |made| made.row.id.0))
+    }
+
+    /// Take a closure back
+    #[oai(path = "/:id", method = "delete", operation_id = "deleteClosure")]
+    async fn delete(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The closure's id.
+        id: Path<i64>,
+    ) -> Result<NoContent, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
+        let services = services.clone();
+        to_the_end(async move {
+            services.repository.delete_closure(&caller.0, ClosureId(id.0)).await?;
+            Ok(NoContent::Done)
+        })
+        .await
+    }
+}

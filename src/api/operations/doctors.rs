@@ -1,0 +1,237 @@
+//! `/api/doctors`
+
+use poem::{Request, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services, to_the_end},
+        http::{
+            body::Body,
+            etag::{Created, Fetched, NoContent, expected_version},
+            page::{Listed, Paging},
+            problem::Problem,
+        },
+        views::{
+            doctors::{ChangedDoctorView, DoctorInput, DoctorPatch, DoctorView},
+            patients::PatientView,
+        },
+    },
+    domain::{
+        DoctorId,
+        access::{Action, Resource},
+        doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
+        fields::{FieldErrors, filter_text},
+        patients::{Patient, PatientFilter},
+    },
+};
+
+/// Operations on doctors.
+pub struct Doctors;
+
+#[OpenApi(prefix_path = "/api/doctors", tag = "Chapter::Doctors")]
+impl Doctors {
+    /// List doctors
+    ///
+    /// The doctors that the caller may see, newest first.
+    #[oai(path = "/", method = "get", operation_id = "listDoctors")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// A part of the name, e-mail address or specialization.
+        #[oai(validator(max_length = 200))]
+        search: Query<Option<String>>,
+        /// Only of this field of medicine.
+        #[oai(validator(max_length = 100))]
+        specialization: Query<Option<String>>,
+        /// Only those who take bookings, or only those who do not.
+        is_active: Query<Option<bool>>,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<DoctorView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let filter = DoctorFilter {
+            search: filter_text("search", search.0)?,
+            specialization: filter_text("specialization", specialization.0)?,
+            is_active: is_active.0,
+            patient: None,
+        };
+        let rows = services.repository.list_doctors(&caller.0, seen, filter, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, DoctorView::from))
+    }
+
+    /// Enter a doctor
+    #[oai(path = "/", method = "post", operation_id = "createDoctor")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<DoctorInput>,
+    ) -> Result<Created<DoctorView>, Problem> {
+        services.admit(&caller.0, Action::Create, Resource::Doctors).await?;
+        let details = body.0.details(Scheduling::default())?;
+        let changing = services.clone();
+        let made = services.once(caller.0, body.1, |caller| {
+            to_the_end(async move {
+                let doctor = changing.repository.create_doctor(&caller, details).await?;
+                changing.authn.memberships_changed(caller.clinic);
+                Ok(doctor)
+            })
+        });
+        Ok(made.await?.created("/api/doctors", |row| (row.id.0, row.version)))
+    }
+
+    /// Read a doctor
+    #[oai(path = "/:id", method = "get", operation_id = "getDoctor")]
+    async fn get(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<DoctorView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
+        let doctor = services.repository.find_doctor(&caller.0, DoctorId(id.0), seen).await?;
+        Ok(fetched(doctor))
+    }
+
+    /// Replace a doctor
+    ///
+    /// What the body leaves out is cleared. Appointments to come that the doctor's rules would not allow
+    /// any more stay, and are listed in the answer.
+    #[oai(path = "/:id", method = "put", operation_id = "replaceDoctor")]
+    async fn replace(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<DoctorInput>,
+    ) -> Result<Fetched<ChangedDoctorView>, Problem> {
+        change(caller, &services, DoctorId(id.0), if_match.0, move |stored| body.0.details(stored.scheduling)).await
+    }
+
+    /// Change a doctor
+    ///
+    /// What is absent stays; what is null is cleared.
+    #[oai(path = "/:id", method = "patch", operation_id = "updateDoctor")]
+    async fn update(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<DoctorPatch>,
+    ) -> Result<Fetched<ChangedDoctorView>, Problem> {
+        change(caller, &services, DoctorId(id.0), if_match.0, move |stored| body.0.apply(stored)).await
+    }
+
+    /// Delete a doctor
+    ///
+    /// The doctor's history stays. Active appointments in the future stand against it, unless
+    /// `cancel_appointments` is true: then they are cancelled in the same step.
+    #[oai(path = "/:id", method = "delete", operation_id = "deleteDoctor")]
+    async fn delete(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// Whether to cancel the doctor's active appointments in the future.
+        cancel_appointments: Query<Option<bool>>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<NoContent, Problem> {
+        let seen = services.admit(&caller.0, Action::Delete, Resource::Doctors).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let services = services.clone();
+        to_the_end(async move {
+            let doctor = DoctorId(id.0);
+            let cancel = cancel_appointments.0.unwrap_or(false);
+            services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await?;
+            services.authn.memberships_changed(caller.0.clinic);
+            Ok(NoContent::Done)
+        })
+        .await
+    }
+
+    /// List a doctor's patients
+    ///
+    /// The patients to whom the doctor is assigned now, newest first.
+    #[oai(path = "/:id/patients", method = "get", operation_id = "listDoctorPatients")]
+    async fn patients(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<PatientView>, Problem> {
+        let doctors_seen = services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
+        let mappings_seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
+        let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
+        let doctor = DoctorId(id.0);
+        services.repository.find_doctor(&caller.0, doctor, doctors_seen).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        // A doctor sees who is assigned to themselves, not who is assigned to a colleague.
+        let is_hidden =
+            !mappings_seen.whole_clinic && mappings_seen.owner.is_none() && mappings_seen.doctor != Some(doctor);
+        if is_hidden {
+            return Ok(paging.listed(Vec::new(), |row: &Patient| row.id.0, PatientView::from));
+        }
+        let filter = PatientFilter { doctor: Some(doctor), ..PatientFilter::default() };
+        let rows = services.repository.list_patients(&caller.0, patients_seen, filter, paging.fetch()).await?;
+        Ok(paging.shared(&rows, |row| row.id.0, PatientView::from))
+    }
+}
+
+/// Changes a doctor, and lets its login know.
+async fn change(
+    caller: Authenticated,
+    services: &Services,
+    id: DoctorId,
+    if_match: Option<String>,
+    change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors> + Send + 'static,
+) -> Result<Fetched<ChangedDoctorView>, Problem> {
+    let seen = services.admit(&caller.0, Action::Update, Resource::Doctors).await?;
+    let expected = expected_version(if_match.as_ref())?;
+    let services = services.clone();
+    to_the_end(async move {
+        let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
+        services.authn.memberships_changed(caller.0.clinic);
+        Ok(Fetched::of(changed.row.version, changed))
+    })
+    .await
+}
+
+fn fetched(doctor: Doctor) -> Fetched<DoctorView> {
+    Fetched::of(doctor.version, doctor)
+}

@@ -1,0 +1,50 @@
+//! `/healthz` and `/readyz`
+
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi, payload::Json};
+
+use crate::api::{
+    context::{Chapter, Services},
+    http::problem::{self, Problem},
+};
+
+/// Operations on the program itself.
+pub struct Health;
+
+/// The program is well.
+#[derive(Debug, Clone, Object)]
+struct Well {
+    /// Always `ok`.
+    status: String,
+}
+
+impl Well {
+    fn ok() -> Json<Self> {
+        Json(Self { status: "ok".into() })
+    }
+}
+
+#[OpenApi(tag = "Chapter::Health")]
+impl Health {
+    /// Is the program alive
+    ///
+    /// Answers without the database.
+    #[oai(path = "/healthz", method = "get", operation_id = "getHealth")]
+    async fn alive(&self) -> Json<Well> {
+        Well::ok()
+    }
+
+    /// Can the program work
+    ///
+    /// Whether the database answers, takes changes, and has this program's migrations.
+    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
+    async fn ready(&self, services: Data<&Services>) -> Result<Json<Well>, Problem> {
+        if services.repository.schema_version().await? < services.schema_version {
+            return Err(Problem::new(
+                problem::UNAVAILABLE,
+                "The database does not have this program's migrations; run `clinicd migrate`.",
+            ));
+        }
+        Ok(Well::ok())
+    }
+}

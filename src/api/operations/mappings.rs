@@ -1,0 +1,213 @@
+//! `/api/mappings`
+
+use poem::{Request, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+    payload::Json,
+};
+
+use crate::{
+    actors::repository::Page,
+    api::{
+        context::{Authenticated, Chapter, Services},
+        http::{
+            body::Body,
+            etag::{Created, Fetched, NoContent, expected_version},
+            page::{Listed, Paging},
+            problem::Problem,
+        },
+        views::{
+            mappings::{MappingInput, MappingPatch, MappingView, PatientDoctors},
+            patch::patched,
+        },
+    },
+    domain::{
+        DoctorId, MappingId, PatientId,
+        access::{Action, Resource},
+        fields::tidy_optional,
+        mappings::{Mapping, MappingDetails, MappingFilter, NewMapping},
+    },
+};
+
+/// The most doctors that a patient's mappings are listed with at once.
+const MOST: i64 = 200;
+
+/// Operations on mappings.
+pub struct Mappings;
+
+#[OpenApi(prefix_path = "/api/mappings", tag = "Chapter::Mappings")]
+impl Mappings {
+    /// List mappings
+    ///
+    /// The mappings that the caller may see, newest first, each with its patient and doctor.
+    #[oai(path = "/", method = "get", operation_id = "listMappings")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// Only this patient's.
+        patient: Query<Option<i64>>,
+        /// Only this doctor's.
+        doctor: Query<Option<i64>>,
+        /// Only the active, or only the ended.
+        is_active: Query<Option<bool>>,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<MappingView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let filter =
+            MappingFilter { patient: patient.0.map(PatientId), doctor: doctor.0.map(DoctorId), is_active: is_active.0 };
+        let rows = services.repository.list_mappings(&caller.0, seen, filter, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, MappingView::from))
+    }
+
+    /// Assign a doctor to a patient
+    #[oai(path = "/", method = "post", operation_id = "createMapping")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<MappingInput>,
+    ) -> Result<Created<MappingView>, Problem> {
+        let mappable = services.admit(&caller.0, Action::Create, Resource::Mappings).await?;
+        let new = NewMapping {
+            patient: PatientId(body.0.patient),
+            doctor: DoctorId(body.0.doctor),
+            details: MappingDetails {
+                reason_for_visit: tidy_optional(body.0.reason_for_visit),
+                notes: tidy_optional(body.0.notes),
+                is_active: body.0.is_active.unwrap_or(true),
+            },
+        };
+        let repository = services.repository.clone();
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<Mapping, Problem>(repository.create_mapping(&caller, mappable, new).await?)
+        });
+        Ok(made.await?.created("/api/mappings", |row| (row.id.0, row.version)))
+    }
+
+    /// Read a mapping
+    #[oai(path = "/:id", method = "get", operation_id = "getMapping")]
+    async fn get(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The mapping's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<MappingView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
+        let mapping = services.repository.find_mapping(&caller.0, MappingId(id.0), seen).await?;
+        Ok(fetched(mapping))
+    }
+
+    /// Change a mapping
+    ///
+    /// What is absent stays; what is null is cleared.
+    #[oai(path = "/:id", method = "patch", operation_id = "updateMapping")]
+    async fn update(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The mapping's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<MappingPatch>,
+    ) -> Result<Fetched<MappingView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Update, Resource::Mappings).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let patch = body.0;
+        let mapping = services
+            .repository
+            .update_mapping(&caller.0, MappingId(id.0), seen, expected, move |stored| {
+                Ok(MappingDetails {
+                    reason_for_visit: patched(patch.reason_for_visit, stored.reason_for_visit),
+                    notes: patched(patch.notes, stored.notes),
+                    is_active: patch.is_active.unwrap_or(stored.is_active),
+                })
+            })
+            .await?;
+        Ok(fetched(mapping))
+    }
+
+    /// Delete a mapping
+    #[oai(path = "/:id", method = "delete", operation_id = "deleteMapping")]
+    async fn delete(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The mapping's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<NoContent, Problem> {
+        let seen = services.admit(&caller.0, Action::Delete, Resource::Mappings).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        services.repository.delete_mapping(&caller.0, MappingId(id.0), seen, expected).await?;
+        Ok(NoContent::Done)
+    }
+
+    /// A patient's doctors
+    ///
+    /// The patient's name and their mappings, newest first.
+    #[oai(path = "/by-patient/:patient_id", method = "get", operation_id = "getMappingsByPatient")]
+    async fn by_patient(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The patient's id.
+        patient_id: Path<i64>,
+    ) -> Result<Json<PatientDoctors>, Problem> {
+        of_patient(caller, &services, PatientId(patient_id.0)).await
+    }
+
+    /// A patient's doctors, by another path
+    ///
+    /// The same as `/api/mappings/by-patient/{patient_id}`.
+    #[oai(path = "/patient/:patient_id", method = "get", operation_id = "getMappingsOfPatient")]
+    async fn patient(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The patient's id.
+        patient_id: Path<i64>,
+    ) -> Result<Json<PatientDoctors>, Problem> {
+        of_patient(caller, &services, PatientId(patient_id.0)).await
+    }
+}
+
+async fn of_patient(
+    caller: Authenticated,
+    services: &Services,
+    id: PatientId,
+) -> Result<Json<PatientDoctors>, Problem> {
+    let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
+    let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
+    let patient = services.repository.find_patient(&caller.0, id, patients_seen).await?;
+    let filter = MappingFilter { patient: Some(id), ..MappingFilter::default() };
+    let page = Page { before: None, limit: MOST };
+    let mappings = services.repository.list_mappings(&caller.0, seen, filter, page).await?;
+    Ok(Json(PatientDoctors {
+        patient: id.0,
+        patient_name: format!("{} {}", patient.details.first_name, patient.details.last_name),
+        doctors: mappings.into_iter().map(MappingView::from).collect(),
+    }))
+}
+
+fn fetched(mapping: Mapping) -> Fetched<MappingView> {
+    Fetched::of(mapping.version, mapping)
+}

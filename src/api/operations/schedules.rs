@@ -1,0 +1,207 @@
+//! `/api/doctors/{id}/working-hours`, `/time-off` and `/scheduling`: what a doctor's appointments keep to.
+
+use chrono::TimeDelta;
+use poem::{Request, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services, to_the_end},
+        http::{
+            body::Body,
+            etag::{Entered, Fetched, NoContent, expected_version},
+            page::{Listed, Paging},
+            problem::Problem,
+        },
+        views::schedules::{
+            ChangedHoursView, ChangedSchedulingView, EnteredTimeOffView, HoursInput, HoursView, SchedulingPatch,
+            SchedulingView, TimeOffInput, TimeOffView,
+        },
+    },
+    domain::{
+        DoctorId, Interval, TimeOffId,
+        access::{Action, Resource},
+        doctors::DoctorDetails,
+        fields::{FieldErrors, tidy},
+    },
+};
+
+/// The longest time off, in days.
+const LONGEST_TIME_OFF: i64 = 366;
+
+/// Operations on what a doctor's appointments keep to.
+pub struct DoctorSchedules;
+
+#[OpenApi(prefix_path = "/api/doctors", tag = "Chapter::Schedules")]
+impl DoctorSchedules {
+    /// Read a doctor's working hours
+    ///
+    /// The weekly windows in the doctor's time zone, those in force and those planned. Without any, the
+    /// doctor can be booked at any time.
+    #[oai(path = "/:id/working-hours", method = "get", operation_id = "getWorkingHours")]
+    async fn hours(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<HoursView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let hours = services.repository.find_hours(&caller.0, DoctorId(id.0), seen).await?;
+        Ok(Fetched::of(hours.revision, hours))
+    }
+
+    /// Set a doctor's working hours
+    ///
+    /// The whole week, from today or from `effective_from` on; hours that were set for a later day stay
+    /// planned. `windows` null unsets the hours, an empty list means that the doctor does not work.
+    /// Appointments outside the new hours stay, and are listed in the answer.
+    #[oai(path = "/:id/working-hours", method = "put", operation_id = "setWorkingHours")]
+    async fn set_hours(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The ETag that the hours must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<HoursInput>,
+    ) -> Result<Fetched<ChangedHoursView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let (doctor, new) = (DoctorId(id.0), body.0.hours()?);
+        let services = services.clone();
+        to_the_end(async move {
+            let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await?;
+            Ok(Fetched::of(changed.row.revision, changed))
+        })
+        .await
+    }
+
+    /// List a doctor's time off
+    ///
+    /// Newest entry first.
+    #[oai(path = "/:id/time-off", method = "get", operation_id = "listTimeOff")]
+    async fn time_off(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<TimeOffView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let rows = services.repository.list_time_off(&caller.0, DoctorId(id.0), seen, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, TimeOffView::from))
+    }
+
+    /// Enter time off
+    ///
+    /// The doctor cannot be booked then. Appointments that are there already stay, and are listed in the
+    /// answer.
+    #[oai(path = "/:id/time-off", method = "post", operation_id = "createTimeOff")]
+    async fn enter_time_off(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<TimeOffInput>,
+    ) -> Result<Entered<EnteredTimeOffView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let during = Interval::between(body.0.starts_at, body.0.ends_at)
+            .filter(|during| during.length() <= TimeDelta::days(LONGEST_TIME_OFF));
+        let during = during.ok_or_else(|| {
+            let message = format!("Must be after starts_at, by at most {LONGEST_TIME_OFF} days.");
+            FieldErrors::one("ends_at", message)
+        })?;
+        let reason = tidy(&body.0.reason.unwrap_or_default());
+        let (changing, doctor) = (services.clone(), DoctorId(id.0));
+        let made = services.once(caller.0, body.1, move |caller| {
+            to_the_end(
+                async move { Ok(changing.repository.create_time_off(&caller, doctor, seen, during, reason).await?) },
+            )
+        });
+        Ok(made.await?.entered(&format!("/api/doctors/{doctor}/time-off"), |made| made.row.id.0))
+    }
+
+    /// Take time off back
+    #[oai(path = "/:id/time-off/:time_off_id", method = "delete", operation_id = "deleteTimeOff")]
+    async fn delete_time_off(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The time off's id.
+        time_off_id: Path<i64>,
+    ) -> Result<NoContent, Problem> {
+        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let (services, doctor) = (services.clone(), DoctorId(id.0));
+        to_the_end(async move {
+            let id = TimeOffId(time_off_id.0);
+            services.repository.delete_time_off(&caller.0, doctor, seen, id).await?;
+            Ok(NoContent::Done)
+        })
+        .await
+    }
+
+    /// Read what a doctor's appointments keep to
+    #[oai(path = "/:id/scheduling", method = "get", operation_id = "getScheduling")]
+    async fn scheduling(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<SchedulingView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let doctor = services.repository.find_doctor(&caller.0, DoctorId(id.0), seen).await?;
+        Ok(Fetched::of(doctor.version, doctor))
+    }
+
+    /// Change what a doctor's appointments keep to
+    ///
+    /// What is absent stays. Appointments keep their instants, also where the time zone changes; those
+    /// that the rules would not allow any more are listed in the answer.
+    #[oai(path = "/:id/scheduling", method = "patch", operation_id = "updateScheduling")]
+    async fn set_scheduling(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The ETag that the doctor must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<SchedulingPatch>,
+    ) -> Result<Fetched<ChangedSchedulingView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let (services, doctor) = (services.clone(), DoctorId(id.0));
+        to_the_end(async move {
+            let change = move |mut stored: DoctorDetails| {
+                stored.scheduling = body.0.apply(stored.scheduling)?;
+                Ok(stored)
+            };
+            let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await?;
+            Ok(Fetched::of(changed.row.version, changed))
+        })
+        .await
+    }
+}

@@ -1,0 +1,84 @@
+//! `/api/appointment-series`: repeats of appointments at the doctor's wall-clock time.
+
+use chrono::TimeDelta;
+use poem::web::Data;
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path},
+    payload::Json,
+};
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services},
+        http::{
+            body::Body,
+            etag::{Entered, Found},
+            problem::Problem,
+        },
+        views::series::{BookedSeriesView, SeriesInput, SeriesView},
+    },
+    domain::{
+        DoctorId, PatientId, SeriesId,
+        access::{Action, Resource},
+        fields::tidy,
+        series::{BookedSeries, Repeat, SeriesRequest},
+    },
+};
+
+/// Operations on series.
+pub struct AppointmentSeries;
+
+#[OpenApi(prefix_path = "/api/appointment-series", tag = "Chapter::Series")]
+impl AppointmentSeries {
+    /// Book a series of appointments
+    ///
+    /// All of them or none, with each time that cannot be booked listed; with `skip_conflicts` those that
+    /// can be. To cancel some, cancel one with `scope=this_and_following`.
+    #[oai(path = "/", method = "post", operation_id = "createAppointmentSeries")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<SeriesInput>,
+    ) -> Result<Entered<BookedSeriesView>, Problem> {
+        let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
+        let wanted = body.0;
+        let request = SeriesRequest {
+            caller: caller.0.clone(),
+            bookable,
+            doctor: DoctorId(wanted.doctor),
+            patient: PatientId(wanted.patient),
+            first: wanted.appointment_datetime,
+            repeat: Repeat::parse(&wanted.rrule)?,
+            length: wanted.duration_minutes.map(TimeDelta::minutes),
+            reason: tidy(&wanted.reason.unwrap_or_default()),
+            skip_conflicts: wanted.skip_conflicts.unwrap_or(false),
+        };
+        let schedules = services.schedules.clone();
+        let booked = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<BookedSeries, Problem>(schedules.book_series(SeriesRequest { caller, ..request }).await?)
+        });
+        Ok(booked.await?.entered("/api/appointment-series", |booked| booked.series.id.0))
+    }
+
+    /// Read a series
+    ///
+    /// With all its appointments, by start.
+    #[oai(path = "/:id", method = "get", operation_id = "getAppointmentSeries")]
+    async fn get(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The series' id.
+        id: Path<i64>,
+    ) -> Result<Found<SeriesView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
+        let series = services.repository.find_series(&caller.0, SeriesId(id.0), seen).await?;
+        Ok(Found::Ok(Json(series.into())))
+    }
+}

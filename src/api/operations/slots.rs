@@ -1,0 +1,200 @@
+//! Free times: of one doctor, of many, and why a time is not one. Answered from the schedule actors.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use poem::web::Data;
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+
+use crate::{
+    actors::{
+        repository::{Error, Page},
+        schedule::ScheduleError,
+    },
+    api::{
+        context::{Authenticated, Chapter, Services},
+        http::{
+            etag::Found,
+            problem::{Problem, told},
+        },
+        views::{
+            refusal::SlotView,
+            slots::{AvailableSlot, RuleVerdict, SlotExplanation},
+        },
+    },
+    domain::{
+        DoctorId, Interval,
+        access::{Action, Resource},
+        calendar::{Search, Violation},
+        doctors::DoctorFilter,
+        fields::{FieldErrors, filter_text},
+        interval::YEARS,
+    },
+};
+
+/// The longest span that is searched.
+const LONGEST: TimeDelta = TimeDelta::days(31);
+/// The span that is searched unless said.
+const USUAL: TimeDelta = TimeDelta::days(7);
+/// How many doctors a search of many looks at.
+const MOST_DOCTORS: i64 = 200;
+/// How many times a search of many answers unless said.
+const USUAL_SLOTS: usize = 50;
+
+/// Operations on free times.
+pub struct Slots;
+
+#[OpenApi(prefix_path = "/api", tag = "Chapter::Slots")]
+impl Slots {
+    /// Find a doctor's free times
+    ///
+    /// Every start of the doctor's slot grid, from `from` on and before `to`, that can be booked, in order.
+    #[oai(path = "/doctors/:id/slots", method = "get", operation_id = "listDoctorSlots")]
+    async fn of_doctor(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The earliest start (RFC 3339); now unless said.
+        from: Query<Option<DateTime<Utc>>>,
+        /// No start at or after this (RFC 3339); seven days after `from` unless said, at most 31.
+        to: Query<Option<DateTime<Utc>>>,
+        /// For how long, in minutes; the doctor's slot length unless said.
+        #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
+        duration_minutes: Query<Option<i64>>,
+    ) -> Result<Found<Vec<AvailableSlot>>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let doctor = DoctorId(id.0);
+        let now = crate::clock::now();
+        let (from, to) = span(from.0, to.0, now)?;
+        if !seen.whole_clinic {
+            services.repository.find_doctor(&caller.0, doctor, seen).await?;
+        }
+        let calendar = services.schedules.calendar(caller.0.clinic, doctor).await.map_err(not_found)?;
+        let length = duration_minutes.0.map_or(calendar.rules().slot, TimeDelta::minutes);
+        let search = Search { from, to, length, also_busy: &[], ignored: None, now };
+        Ok(Found::Ok(Json(calendar.free(search).map(|slot| AvailableSlot::of(doctor, &calendar, slot)).collect())))
+    }
+
+    /// Explain a time
+    ///
+    /// Each rule of the doctor's schedule, and whether it allows an appointment that starts then.
+    #[oai(path = "/doctors/:id/slots/explain", method = "get", operation_id = "explainDoctorSlot")]
+    async fn explain(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The doctor's id.
+        id: Path<i64>,
+        /// The start to explain (RFC 3339).
+        at: Query<DateTime<Utc>>,
+        /// For how long, in minutes; the doctor's slot length unless said.
+        #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
+        duration_minutes: Query<Option<i64>>,
+    ) -> Result<Found<SlotExplanation>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let doctor = DoctorId(id.0);
+        if !seen.whole_clinic {
+            services.repository.find_doctor(&caller.0, doctor, seen).await?;
+        }
+        let calendar = services.schedules.calendar(caller.0.clinic, doctor).await.map_err(not_found)?;
+        let length = duration_minutes.0.map_or(calendar.rules().slot, TimeDelta::minutes);
+        let during = Interval::starting(at.0, length).ok_or_else(|| out_of_years("at"))?;
+        let now = crate::clock::now();
+        let broken = calendar.violations(&during, None, now);
+        let on_slot_grid = calendar.is_on_grid(at.0);
+        let rules = Violation::OF_CALENDAR.into_iter().map(|rule| {
+            let allowed = !broken.contains(&rule);
+            RuleVerdict { rule: rule.into(), allowed, detail: (!allowed).then(|| told(rule).detail.to_owned()) }
+        });
+        Ok(Found::Ok(Json(SlotExplanation {
+            slot: AvailableSlot::of(doctor, &calendar, during),
+            bookable: broken.is_empty(),
+            offered: broken.is_empty() && on_slot_grid,
+            on_slot_grid,
+            rules: rules.collect(),
+            conflicts: calendar.conflicts(&during, None, now).into_iter().map(SlotView::from).collect(),
+        })))
+    }
+
+    /// Find free times of many doctors
+    ///
+    /// Of the doctors who take bookings, the earliest times first; at most 200 doctors are looked at, the
+    /// newest first.
+    #[oai(path = "/slots", method = "get", operation_id = "listSlots")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn of_many(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// Only doctors of this field of medicine.
+        #[oai(validator(max_length = 100))]
+        specialization: Query<Option<String>>,
+        /// The earliest start (RFC 3339); now unless said.
+        from: Query<Option<DateTime<Utc>>>,
+        /// No start at or after this (RFC 3339); seven days after `from` unless said, at most 31.
+        to: Query<Option<DateTime<Utc>>>,
+        /// For how long, in minutes; each doctor's slot length unless said.
+        #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
+        duration_minutes: Query<Option<i64>>,
+        /// How many times at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+    ) -> Result<Found<Vec<AvailableSlot>>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let now = crate::clock::now();
+        let (from, to) = span(from.0, to.0, now)?;
+        let limit = limit.0.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL_SLOTS);
+        let specialization = filter_text("specialization", specialization.0)?;
+        let filter = DoctorFilter { specialization, is_active: Some(true), ..DoctorFilter::default() };
+        let page = Page { before: None, limit: MOST_DOCTORS };
+        let mut found = Vec::new();
+        for doctor in services.repository.list_doctors(&caller.0, seen, filter, page).await? {
+            let calendar = match services.schedules.calendar(caller.0.clinic, doctor.id).await {
+                Ok(calendar) => calendar,
+                // Deleted since.
+                Err(ScheduleError::Refused(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let length = duration_minutes.0.map_or(calendar.rules().slot, TimeDelta::minutes);
+            let search = Search { from, to, length, also_busy: &[], ignored: None, now };
+            found.extend(calendar.free(search).take(limit).map(|slot| AvailableSlot::of(doctor.id, &calendar, slot)));
+        }
+        found.sort_by_key(|slot| (slot.start, slot.doctor));
+        found.truncate(limit);
+        Ok(Found::Ok(Json(found)))
+    }
+}
+
+/// The span that is searched.
+fn span(
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), FieldErrors> {
+    let from = from.unwrap_or(now);
+    let is_kept = |at: DateTime<Utc>| YEARS.contains(&chrono::Datelike::year(&at));
+    if !is_kept(from) {
+        return Err(out_of_years("from"));
+    }
+    let to = to.unwrap_or(from + USUAL);
+    if to < from || to - from > LONGEST {
+        return Err(FieldErrors::one("to", "Must not be before from, nor more than 31 days after it."));
+    }
+    Ok((from, to))
+}
+
+fn out_of_years(field: &str) -> FieldErrors {
+    FieldErrors::one(field, "Must lie in the years 1900 to 2200.")
+}
+
+/// A doctor whom the schedules do not know is one whom the caller may not know of.
+fn not_found(error: ScheduleError) -> Problem {
+    match error {
+        ScheduleError::Refused(_) => Error::NotFound.into(),
+        error => error.into(),
+    }
+}

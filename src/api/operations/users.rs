@@ -1,0 +1,168 @@
+//! `/api/users`: the clinic's users and their roles.
+
+use poem::{Request, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services, to_the_end},
+        http::{
+            body::Body,
+            etag::{Created, Fetched, NoContent, expected_version},
+            page::{Listed, Paging},
+            problem::Problem,
+        },
+        views::users::{UserInput, UserPatch, UserView},
+    },
+    authn::weakness,
+    domain::{
+        AccountId,
+        access::{Action, Resource},
+        fields::{FieldErrors, login_name, tidy_optional},
+        users::{NewAccount, User, UserChange},
+    },
+};
+
+/// Operations on users.
+pub struct Users;
+
+#[OpenApi(prefix_path = "/api/users", tag = "Chapter::Users")]
+impl Users {
+    /// List users
+    ///
+    /// The clinic's users, newest account first.
+    #[oai(path = "/", method = "get", operation_id = "listUsers")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Users).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let rows = services.repository.list_users(&caller.0, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, UserView::from))
+    }
+
+    /// Make a user
+    ///
+    /// Makes an account with a role in the clinic.
+    #[oai(path = "/", method = "post", operation_id = "createUser")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<UserInput>,
+    ) -> Result<Created<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Create, Resource::Users).await?;
+        let input = body.0;
+        let email = login_name(&input.email);
+        let username = tidy_optional(input.username).map_or_else(|| email.clone(), |name| login_name(&name));
+        let first_name = tidy_optional(input.first_name).unwrap_or_default();
+        let last_name = tidy_optional(input.last_name).unwrap_or_default();
+        let mut errors = FieldErrors::default();
+        if let Some(weakness) = weakness(&input.password, &email, &[&username, &first_name, &last_name]) {
+            errors.add("password", weakness);
+        }
+        if username != email && username.contains('@') {
+            errors.add("username", "A user name that is an e-mail address must be the user's own.");
+        }
+        errors.0.extend(services.check_role(&input.role).err().unwrap_or_default().0);
+        errors.into_result()?;
+        let making = services.clone();
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            let password_hash = making.authn.passwords().hash(input.password.0).await?;
+            let new = NewAccount { password_hash, email, username, first_name, last_name };
+            Ok::<User, Problem>(making.repository.create_user(&caller, new, input.role).await?)
+        });
+        Ok(made.await?.created("/api/users", |row| (row.id.0, row.version)))
+    }
+
+    /// Read a user
+    #[oai(path = "/:id", method = "get", operation_id = "getUser")]
+    async fn get(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The user's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Users).await?;
+        Ok(fetched(services.repository.find_user(&caller.0, AccountId(id.0)).await?))
+    }
+
+    /// Change a user
+    ///
+    /// Changes the role, or whether the user may act in the clinic. The last active administrator stays.
+    #[oai(path = "/:id", method = "patch", operation_id = "updateUser")]
+    async fn update(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The user's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<UserPatch>,
+    ) -> Result<Fetched<UserView>, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Users).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        if let Some(role) = &body.0.role {
+            services.check_role(role)?;
+        }
+        let change = UserChange { role: body.0.role, is_active: body.0.is_active };
+        let administering = services.gate.policy().administering_roles();
+        let services = services.clone();
+        to_the_end(async move {
+            let id = AccountId(id.0);
+            let user = services.repository.update_user(&caller.0, id, expected, change, administering).await?;
+            services.authn.memberships_changed(caller.0.clinic);
+            Ok(fetched(user))
+        })
+        .await
+    }
+
+    /// Remove a user
+    ///
+    /// Ends the membership; what the user created stays. The last active administrator stays.
+    #[oai(path = "/:id", method = "delete", operation_id = "deleteUser")]
+    async fn delete(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The user's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<NoContent, Problem> {
+        services.admit_whole_clinic(&caller.0, Action::Delete, Resource::Users).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let administering = services.gate.policy().administering_roles();
+        let services = services.clone();
+        to_the_end(async move {
+            services.repository.delete_user(&caller.0, AccountId(id.0), expected, administering).await?;
+            services.authn.memberships_changed(caller.0.clinic);
+            Ok(NoContent::Done)
+        })
+        .await
+    }
+}
+
+fn fetched(user: User) -> Fetched<UserView> {
+    Fetched::of(user.version, user)
+}

@@ -1,0 +1,151 @@
+//! `/api/waitlist`: those who wait for a time, and what is held for them.
+
+use poem::{Request, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+use serde_json::Map;
+
+use crate::{
+    api::{
+        context::{Authenticated, Chapter, Services, to_the_end},
+        http::{
+            body::Body,
+            etag::{Created, Fetched, NoContent, expected_version},
+            idempotency,
+            page::{Listed, Paging},
+            problem::Problem,
+        },
+        views::{
+            appointments::AppointmentView,
+            waitlist::{EntryInput, EntryView},
+        },
+    },
+    domain::{
+        WaitlistEntryId,
+        access::{Action, Resource},
+        appointments::Appointment,
+        waitlist::{Acceptance, Entry},
+    },
+};
+
+/// Operations on the waitlist.
+pub struct Waitlist;
+
+#[OpenApi(prefix_path = "/api/waitlist", tag = "Chapter::Waitlist")]
+impl Waitlist {
+    /// List those who wait
+    ///
+    /// The entries that the caller may see, newest first.
+    #[oai(path = "/", method = "get", operation_id = "listWaitlist")]
+    async fn list(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        request: &Request,
+        /// How many at most; 50 unless said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<i64>>,
+        /// Where to go on, from the `Link` header of the page before.
+        #[oai(validator(max_length = 200))]
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<EntryView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Waitlist).await?;
+        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let rows = services.repository.list_waitlist(&caller.0, seen, paging.fetch()).await?;
+        Ok(paging.listed(rows, |row| row.id.0, EntryView::from))
+    }
+
+    /// Wait for a time
+    ///
+    /// When a fitting time of the doctor, or of a doctor of the specialization, becomes free, it is held
+    /// for the entry that has waited longest; `offer` says until when.
+    #[oai(path = "/", method = "post", operation_id = "createWaitlistEntry")]
+    async fn create(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        body: Body<EntryInput>,
+    ) -> Result<Created<EntryView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Create, Resource::Waitlist).await?;
+        let (new, repository) = (body.0.entry()?, services.repository.clone());
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            Ok::<Entry, Problem>(repository.create_waitlist_entry(&caller, seen, new).await?)
+        });
+        Ok(made.await?.created("/api/waitlist", |row| (row.id.0, row.version)))
+    }
+
+    /// Read an entry
+    #[oai(path = "/:id", method = "get", operation_id = "getWaitlistEntry")]
+    async fn get(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The entry's id.
+        id: Path<i64>,
+    ) -> Result<Fetched<EntryView>, Problem> {
+        let seen = services.admit(&caller.0, Action::Read, Resource::Waitlist).await?;
+        let entry = services.repository.find_waitlist_entry(&caller.0, WaitlistEntryId(id.0), seen).await?;
+        Ok(Fetched::of(entry.version, entry))
+    }
+
+    /// Take the time that is held
+    ///
+    /// It becomes an appointment of the entry's patient, if no rule stands against it by now.
+    #[oai(path = "/:id/accept", method = "post", operation_id = "acceptWaitlistOffer")]
+    async fn accept(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The entry's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        /// The client's name for this request: sent again with the same name within a day, it is not done
+        /// again but answered as before.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
+        _key: Header<Option<String>>,
+        request: &Request,
+    ) -> Result<Created<AppointmentView>, Problem> {
+        let reach = services.admit(&caller.0, Action::Update, Resource::Waitlist).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let retry = idempotency::named(request, &Map::new())?;
+        let (entry, accepting) = (WaitlistEntryId(id.0), services.clone());
+        let accepted = services.once(caller.0, retry, move |caller| async move {
+            let doctor = accepting.repository.find_offer(&caller, entry, reach).await?.doctor;
+            let acceptance = Acceptance { caller, entry, doctor, reach, expected };
+            Ok::<Appointment, Problem>(accepting.schedules.accept(acceptance).await?)
+        });
+        Ok(accepted.await?.created("/api/appointments", |row| (row.id.0, row.version)))
+    }
+
+    /// Wait no longer
+    ///
+    /// The entry stays, as withdrawn; a time that is held for it is free for the next.
+    #[oai(path = "/:id", method = "delete", operation_id = "deleteWaitlistEntry")]
+    async fn delete(
+        &self,
+        caller: Authenticated,
+        services: Data<&Services>,
+        /// The entry's id.
+        id: Path<i64>,
+        /// The ETag that the row must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<NoContent, Problem> {
+        let reach = services.admit(&caller.0, Action::Delete, Resource::Waitlist).await?;
+        let expected = expected_version(if_match.0.as_ref())?;
+        let (services, id) = (services.clone(), WaitlistEntryId(id.0));
+        to_the_end(async move {
+            services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await?;
+            Ok(NoContent::Done)
+        })
+        .await
+    }
+}

@@ -1,0 +1,292 @@
+//! Doctors as the contract shows them.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{
+    Object,
+    types::{Email, Example, MaybeUndefined},
+};
+
+use crate::{
+    api::{
+        http::json::Row,
+        views::{
+            appointments::OutsideView,
+            patch::{parse_zone, patched, patched_number},
+            patients::GenderView,
+            schedules::SchedulingPatch,
+        },
+    },
+    domain::{
+        AccountId,
+        doctors::{DEFAULT_SLOT_MINUTES, Doctor, DoctorDetails, Scheduling},
+        fields::{FieldErrors, login_name, tidy, tidy_optional},
+        patients::Gender,
+        schedules::Changed,
+    },
+};
+
+/// A doctor of the clinic.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Doctor")]
+pub struct DoctorView {
+    /// The doctor's id.
+    id: i64,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The field of medicine.
+    specialization: String,
+    /// The licence to practise.
+    license_number: String,
+    /// E-mail address.
+    email: Email,
+    /// Phone number.
+    #[oai(nullable)]
+    phone_number: Option<String>,
+    /// Gender.
+    gender: GenderView,
+    /// Full years in practice.
+    #[oai(nullable)]
+    years_of_experience: Option<i32>,
+    /// Where the doctor sees patients.
+    #[oai(nullable)]
+    office_address: Option<String>,
+    /// The most appointments that start on one of the doctor's days; null for no limit.
+    #[oai(nullable)]
+    max_appointments_per_day: Option<i32>,
+    /// The length of a booking that does not say its own, in minutes.
+    slot_minutes: i32,
+    /// The doctor's time zone (IANA); null for the clinic's.
+    #[oai(nullable)]
+    time_zone: Option<String>,
+    /// Whether the doctor takes bookings.
+    is_active: bool,
+    /// The id of the linked user.
+    #[oai(nullable)]
+    user: Option<i64>,
+    /// When the doctor was entered.
+    created_at: DateTime<Utc>,
+    /// When the record was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl Row for DoctorView {}
+
+impl From<Doctor> for DoctorView {
+    fn from(doctor: Doctor) -> Self {
+        let details = doctor.details;
+        Self {
+            id: doctor.id.0,
+            first_name: details.first_name,
+            last_name: details.last_name,
+            specialization: details.specialization,
+            license_number: details.license_number,
+            email: Email(details.email),
+            phone_number: details.phone_number,
+            gender: details.gender.into(),
+            years_of_experience: details.years_of_experience,
+            office_address: details.office_address,
+            max_appointments_per_day: details.scheduling.max_appointments_per_day,
+            slot_minutes: details.scheduling.slot_minutes,
+            time_zone: details.scheduling.time_zone.map(|zone| zone.name().to_owned()),
+            is_active: details.is_active,
+            user: details.user.map(|id| id.0),
+            created_at: doctor.created_at,
+            updated_at: doctor.updated_at,
+        }
+    }
+}
+
+/// A doctor who was changed, and the appointments to come that the change left outside the rules.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "ChangedDoctor")]
+pub struct ChangedDoctorView {
+    #[oai(flatten)]
+    doctor: DoctorView,
+    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    appointments_outside: Vec<OutsideView>,
+}
+
+impl Row for ChangedDoctorView {}
+
+impl From<Changed<Doctor>> for ChangedDoctorView {
+    fn from(changed: Changed<Doctor>) -> Self {
+        Self {
+            doctor: changed.row.into(),
+            appointments_outside: changed.outside.into_iter().map(OutsideView::from).collect(),
+        }
+    }
+}
+
+/// A doctor to enter, or what a doctor shall be.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct DoctorInput {
+    /// Given name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    first_name: String,
+    /// Family name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    last_name: String,
+    /// The field of medicine.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    specialization: String,
+    /// The licence to practise, unique in the clinic.
+    #[oai(validator(min_length = 1, max_length = 60))]
+    license_number: String,
+    /// E-mail address, unique in the clinic.
+    #[oai(validator(max_length = 254))]
+    email: Email,
+    /// Phone number, as people write it.
+    #[oai(nullable, validator(max_length = 40))]
+    phone_number: Option<String>,
+    /// Gender; unknown unless said.
+    #[oai(nullable)]
+    gender: Option<GenderView>,
+    /// Full years in practice.
+    #[oai(nullable, validator(minimum(value = "0"), maximum(value = "80")))]
+    years_of_experience: Option<i32>,
+    /// Where the doctor sees patients.
+    #[oai(nullable, validator(max_length = 500))]
+    office_address: Option<String>,
+    /// The most appointments that start on one of the doctor's days; no limit unless said.
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000")))]
+    max_appointments_per_day: Option<i32>,
+    /// The length of a booking that does not say its own, in minutes; 30 unless said.
+    #[oai(nullable, validator(minimum(value = "5"), maximum(value = "1440")))]
+    slot_minutes: Option<i32>,
+    /// The doctor's time zone (IANA); the clinic's unless said.
+    #[oai(nullable, validator(max_length = 60))]
+    time_zone: Option<String>,
+    /// Whether the doctor takes bookings; true unless said.
+    #[oai(nullable)]
+    is_active: Option<bool>,
+    /// The id of the user who is this doctor.
+    #[oai(nullable, validator(minimum(value = "1")))]
+    user: Option<i64>,
+}
+
+impl Example for DoctorInput {
+    fn example() -> Self {
+        Self {
+            first_name: "Elena".into(),
+            last_name: "Marsh".into(),
+            specialization: "Cardiology".into(),
+            license_number: "MD-20417".into(),
+            email: Email("elena.marsh@example.com".into()),
+            phone_number: Some("+1 555 0160".into()),
+            gender: Some(GenderView::F),
+            years_of_experience: Some(14),
+            office_address: Some("Room 210".into()),
+            max_appointments_per_day: Some(16),
+            slot_minutes: Some(30),
+            time_zone: Some("America/New_York".into()),
+            is_active: Some(true),
+            user: None,
+        }
+    }
+}
+
+impl DoctorInput {
+    /// `stored` is what the doctor's appointments keep to; what is no part of this body stays.
+    pub fn details(self, stored: Scheduling) -> Result<DoctorDetails, FieldErrors> {
+        let zone = tidy_optional(self.time_zone);
+        Ok(DoctorDetails {
+            first_name: tidy(&self.first_name),
+            last_name: tidy(&self.last_name),
+            specialization: tidy(&self.specialization),
+            license_number: tidy(&self.license_number),
+            email: login_name(&self.email),
+            phone_number: tidy_optional(self.phone_number),
+            gender: self.gender.map(Gender::from).unwrap_or_default(),
+            years_of_experience: self.years_of_experience,
+            office_address: tidy_optional(self.office_address),
+            scheduling: Scheduling {
+                max_appointments_per_day: self.max_appointments_per_day,
+                slot_minutes: self.slot_minutes.unwrap_or(DEFAULT_SLOT_MINUTES),
+                time_zone: zone.map(|zone| parse_zone("time_zone", &zone)).transpose()?,
+                ..stored
+            },
+            is_active: self.is_active.unwrap_or(true),
+            user: self.user.map(AccountId),
+        })
+    }
+}
+
+/// What to change of a doctor: what is absent stays, what is null is cleared.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+pub struct DoctorPatch {
+    /// Given name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    first_name: Option<String>,
+    /// Family name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    last_name: Option<String>,
+    /// The field of medicine.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    specialization: Option<String>,
+    /// The licence to practise, unique in the clinic.
+    #[oai(validator(min_length = 1, max_length = 60))]
+    license_number: Option<String>,
+    /// E-mail address, unique in the clinic.
+    #[oai(validator(max_length = 254))]
+    email: Option<Email>,
+    /// Phone number.
+    #[oai(nullable, validator(max_length = 40))]
+    phone_number: MaybeUndefined<String>,
+    /// Gender.
+    gender: Option<GenderView>,
+    /// Full years in practice.
+    #[oai(nullable, validator(minimum(value = "0"), maximum(value = "80")))]
+    years_of_experience: MaybeUndefined<i32>,
+    /// Where the doctor sees patients.
+    #[oai(nullable, validator(max_length = 500))]
+    office_address: MaybeUndefined<String>,
+    /// The most appointments that start on one of the doctor's days; null for no limit.
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000")))]
+    max_appointments_per_day: MaybeUndefined<i32>,
+    /// The length of a booking that does not say its own, in minutes.
+    #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
+    slot_minutes: Option<i32>,
+    /// The doctor's time zone (IANA); null for the clinic's.
+    #[oai(nullable, validator(max_length = 60))]
+    time_zone: MaybeUndefined<String>,
+    /// Whether the doctor takes bookings.
+    is_active: Option<bool>,
+    /// The id of the user who is this doctor; null for none.
+    #[oai(nullable, validator(minimum(value = "1")))]
+    user: MaybeUndefined<i64>,
+}
+
+impl DoctorPatch {
+    pub fn apply(self, details: DoctorDetails) -> Result<DoctorDetails, FieldErrors> {
+        let text = |patch: Option<String>, stored| patch.map_or(stored, |text| tidy(&text));
+        let years = patched_number(self.years_of_experience, details.years_of_experience);
+        Ok(DoctorDetails {
+            first_name: text(self.first_name, details.first_name),
+            last_name: text(self.last_name, details.last_name),
+            specialization: text(self.specialization, details.specialization),
+            license_number: text(self.license_number, details.license_number),
+            email: self.email.map_or(details.email, |email| login_name(&email)),
+            phone_number: patched(self.phone_number, details.phone_number),
+            gender: self.gender.map_or(details.gender, Gender::from),
+            years_of_experience: years,
+            office_address: patched(self.office_address, details.office_address),
+            scheduling: SchedulingPatch {
+                max_appointments_per_day: self.max_appointments_per_day,
+                slot_minutes: self.slot_minutes,
+                time_zone: self.time_zone,
+                ..SchedulingPatch::default()
+            }
+            .apply(details.scheduling)?,
+            is_active: self.is_active.unwrap_or(details.is_active),
+            user: match self.user {
+                MaybeUndefined::Undefined => details.user,
+                MaybeUndefined::Null => None,
+                MaybeUndefined::Value(id) => Some(AccountId(id)),
+            },
+        })
+    }
+}

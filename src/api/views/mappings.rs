@@ -1,0 +1,194 @@
+//! Mappings as the contract shows them.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{
+    Object,
+    types::{Example, MaybeUndefined},
+};
+use serde::Serialize;
+
+use crate::{
+    api::http::json::{Row, by_serde, instant},
+    domain::mappings::Mapping,
+};
+
+/// A patient, in brief.
+#[derive(Debug, Clone, Object, Serialize)]
+pub struct PatientBrief {
+    /// The patient's id.
+    id: i64,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+}
+
+/// A doctor, in brief.
+#[derive(Debug, Clone, Object, Serialize)]
+pub struct DoctorBrief {
+    /// The doctor's id.
+    id: i64,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The field of medicine.
+    specialization: String,
+}
+
+/// The assignment of a doctor to a patient.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "Mapping")]
+pub struct MappingView {
+    /// The mapping's id.
+    id: i64,
+    /// The patient.
+    patient: PatientBrief,
+    /// The doctor.
+    doctor: DoctorBrief,
+    /// Why the patient sees the doctor.
+    #[oai(nullable)]
+    reason_for_visit: Option<String>,
+    /// Anything else.
+    #[oai(nullable)]
+    notes: Option<String>,
+    /// Whether the doctor looks after the patient now.
+    is_active: bool,
+    /// The id of the user who made the assignment.
+    assigned_by: i64,
+    /// When it was made.
+    #[serde(serialize_with = "instant")]
+    assigned_at: DateTime<Utc>,
+    /// When it was made.
+    #[serde(serialize_with = "instant")]
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    #[serde(serialize_with = "instant")]
+    updated_at: DateTime<Utc>,
+}
+
+impl Row for MappingView {
+    fn write(&self, out: &mut Vec<u8>) {
+        by_serde(self, out);
+    }
+}
+
+impl From<Mapping> for MappingView {
+    fn from(mapping: Mapping) -> Self {
+        Self {
+            id: mapping.id.0,
+            patient: PatientBrief {
+                id: mapping.patient.id.0,
+                first_name: mapping.patient.first_name,
+                last_name: mapping.patient.last_name,
+            },
+            doctor: DoctorBrief {
+                id: mapping.doctor.id.0,
+                first_name: mapping.doctor.first_name,
+                last_name: mapping.doctor.last_name,
+                specialization: mapping.doctor.specialization,
+            },
+            reason_for_visit: mapping.details.reason_for_visit,
+            notes: mapping.details.notes,
+            is_active: mapping.details.is_active,
+            assigned_by: mapping.assigned_by.0,
+            assigned_at: mapping.assigned_at,
+            created_at: mapping.assigned_at,
+            updated_at: mapping.updated_at,
+        }
+    }
+}
+
+/// A doctor to assign to a patient.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct MappingInput {
+    /// The patient's id.
+    #[oai(validator(minimum(value = "1")))]
+    pub patient: i64,
+    /// The doctor's id.
+    #[oai(validator(minimum(value = "1")))]
+    pub doctor: i64,
+    /// Why the patient sees the doctor.
+    #[oai(nullable, validator(max_length = 1000))]
+    pub reason_for_visit: Option<String>,
+    /// Anything else.
+    #[oai(nullable, validator(max_length = 5000))]
+    pub notes: Option<String>,
+    /// Whether the doctor looks after the patient now; true unless said.
+    #[oai(nullable)]
+    pub is_active: Option<bool>,
+}
+
+impl Example for MappingInput {
+    fn example() -> Self {
+        Self {
+            patient: 1,
+            doctor: 1,
+            reason_for_visit: Some("Annual check-up".into()),
+            notes: None,
+            is_active: Some(true),
+        }
+    }
+}
+
+/// What to change of a mapping: what is absent stays, what is null is cleared.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+pub struct MappingPatch {
+    /// Why the patient sees the doctor.
+    #[oai(nullable, validator(max_length = 1000))]
+    pub reason_for_visit: MaybeUndefined<String>,
+    /// Anything else.
+    #[oai(nullable, validator(max_length = 5000))]
+    pub notes: MaybeUndefined<String>,
+    /// Whether the doctor looks after the patient now.
+    pub is_active: Option<bool>,
+}
+
+/// A patient's name and their doctors.
+#[derive(Debug, Clone, Object)]
+pub struct PatientDoctors {
+    /// The patient's id.
+    pub patient: i64,
+    /// The patient's full name.
+    pub patient_name: String,
+    /// The patient's mappings, newest first, each with its doctor.
+    pub doctors: Vec<MappingView>,
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+    use crate::{
+        api::http::json::assert_written_alike,
+        domain::{
+            AccountId, DoctorId, MappingId, PatientId,
+            mappings::{MappedDoctor, MappedPatient, MappingDetails},
+        },
+    };
+
+    #[test]
+    fn serde_writes_mappings_as_the_contract_shows_them() {
+        let at = Utc.with_ymd_and_hms(2030, 1, 31, 9, 30, 0).unwrap();
+        for notes in [None, Some("Prefers \"mornings\"".to_owned())] {
+            assert_written_alike(&MappingView::from(Mapping {
+                id: MappingId(7),
+                patient: MappedPatient { id: PatientId(1), first_name: "Maya".into(), last_name: "Økafor".into() },
+                doctor: MappedDoctor {
+                    id: DoctorId(2),
+                    first_name: "Ada".into(),
+                    last_name: "Lind".into(),
+                    specialization: "Cardiology".into(),
+                },
+                details: MappingDetails { reason_for_visit: notes.clone(), notes, is_active: true },
+                assigned_by: AccountId(3),
+                assigned_at: at,
+                updated_at: at + chrono::TimeDelta::microseconds(12_345),
+                version: 2,
+            }));
+        }
+    }
+}

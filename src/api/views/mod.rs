@@ -1,0 +1,17 @@
+//! What the contract shows and takes: one file a resource, each made of the domain's types or into them.
+
+pub mod appointments;
+pub mod auth;
+pub mod clinic;
+pub mod closures;
+pub mod doctors;
+pub mod invitations;
+pub mod mappings;
+pub mod patch;
+pub mod patients;
+pub mod refusal;
+pub mod schedules;
+pub mod series;
+pub mod slots;
+pub mod users;
+pub mod waitlist;

@@ -1,0 +1,331 @@
+//! Patients as the contract shows them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use poem_openapi::{
+    Enum, Object,
+    types::{Email, Example, MaybeUndefined},
+};
+use serde::Serialize;
+
+use crate::{
+    api::{
+        http::json::{Row, by_serde, instant, text},
+        views::patch::patched,
+    },
+    domain::{
+        fields::{FieldErrors, login_name, tidy, tidy_optional},
+        patients::{BirthDate, Gender, Patient, PatientDetails},
+    },
+};
+
+/// Gender: male, female, other, unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename = "Gender")]
+pub enum GenderView {
+    /// Male
+    M,
+    /// Female
+    F,
+    /// Other
+    O,
+    /// Unknown
+    U,
+}
+
+impl From<GenderView> for Gender {
+    fn from(view: GenderView) -> Self {
+        match view {
+            GenderView::M => Self::Male,
+            GenderView::F => Self::Female,
+            GenderView::O => Self::Other,
+            GenderView::U => Self::Unknown,
+        }
+    }
+}
+
+impl From<Gender> for GenderView {
+    fn from(gender: Gender) -> Self {
+        match gender {
+            Gender::Male => Self::M,
+            Gender::Female => Self::F,
+            Gender::Other => Self::O,
+            Gender::Unknown => Self::U,
+        }
+    }
+}
+
+/// A patient of the clinic.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "Patient")]
+pub struct PatientView {
+    /// The patient's id.
+    id: i64,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// Date of birth; 1 January of the estimated year where only the age was known.
+    #[oai(nullable)]
+    date_of_birth: Option<NaiveDate>,
+    /// Whether the date of birth is an estimate from an age.
+    date_of_birth_estimated: bool,
+    /// Age in full years today.
+    #[oai(nullable)]
+    age: Option<i32>,
+    /// Gender.
+    gender: GenderView,
+    /// Phone number.
+    #[oai(nullable)]
+    phone_number: Option<String>,
+    /// E-mail address.
+    #[oai(nullable)]
+    #[serde(serialize_with = "text")]
+    email: Option<Email>,
+    /// Postal address.
+    #[oai(nullable)]
+    address: Option<String>,
+    /// What is known of earlier illness.
+    #[oai(nullable)]
+    medical_history: Option<String>,
+    /// Whom to call.
+    #[oai(nullable)]
+    emergency_contact_name: Option<String>,
+    /// Where to call them.
+    #[oai(nullable)]
+    emergency_contact_phone: Option<String>,
+    /// The owner: the user who registered the patient, or to whom they were transferred.
+    created_by: i64,
+    /// When the patient was registered.
+    #[serde(serialize_with = "instant")]
+    created_at: DateTime<Utc>,
+    /// When the record was last changed.
+    #[serde(serialize_with = "instant")]
+    updated_at: DateTime<Utc>,
+}
+
+impl Row for PatientView {
+    fn write(&self, out: &mut Vec<u8>) {
+        by_serde(self, out);
+    }
+}
+
+impl From<Patient> for PatientView {
+    fn from(patient: Patient) -> Self {
+        let details = patient.details;
+        Self {
+            id: patient.id.0,
+            first_name: details.first_name,
+            last_name: details.last_name,
+            date_of_birth: details.birth.map(|birth| birth.date),
+            date_of_birth_estimated: details.birth.is_some_and(|birth| birth.estimated),
+            age: details.birth.map(|birth| birth.age_on(crate::clock::now().date_naive())),
+            gender: details.gender.into(),
+            phone_number: details.phone_number,
+            email: details.email.map(Email),
+            address: details.address,
+            medical_history: details.medical_history,
+            emergency_contact_name: details.emergency_contact_name,
+            emergency_contact_phone: details.emergency_contact_phone,
+            created_by: patient.created_by.0,
+            created_at: patient.created_at,
+            updated_at: patient.updated_at,
+        }
+    }
+}
+
+/// A patient to register, or what a patient shall be.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct PatientInput {
+    /// Given name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    first_name: String,
+    /// Family name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    last_name: String,
+    /// Date of birth.
+    #[oai(nullable)]
+    date_of_birth: Option<NaiveDate>,
+    /// Age in full years, where the date of birth is not known.
+    #[oai(nullable, validator(minimum(value = "0"), maximum(value = "150")))]
+    age: Option<i32>,
+    /// Gender; unknown unless said.
+    #[oai(nullable)]
+    gender: Option<GenderView>,
+    /// Phone number, as people write it.
+    #[oai(nullable, validator(max_length = 40))]
+    phone_number: Option<String>,
+    /// E-mail address, unique in the clinic unless `allow_duplicate` is true.
+    #[oai(nullable, validator(max_length = 254))]
+    email: Option<Email>,
+    /// Whether the e-mail address may be another patient's too (a family's).
+    #[oai(nullable)]
+    allow_duplicate: Option<bool>,
+    /// Postal address.
+    #[oai(nullable, validator(max_length = 500))]
+    address: Option<String>,
+    /// What is known of earlier illness.
+    #[oai(nullable, validator(max_length = 20000))]
+    medical_history: Option<String>,
+    /// Whom to call.
+    #[oai(nullable, validator(max_length = 200))]
+    emergency_contact_name: Option<String>,
+    /// Where to call them.
+    #[oai(nullable, validator(max_length = 40))]
+    emergency_contact_phone: Option<String>,
+}
+
+impl Example for PatientInput {
+    fn example() -> Self {
+        Self {
+            first_name: "Maya".into(),
+            last_name: "Okafor".into(),
+            date_of_birth: NaiveDate::from_ymd_opt(1988, 4, 12),
+            age: None,
+            gender: Some(GenderView::F),
+            phone_number: Some("+1 555 0134".into()),
+            email: Some(Email("maya.okafor@example.com".into())),
+            allow_duplicate: Some(false),
+            address: Some("12 Harbour Street".into()),
+            medical_history: Some("Penicillin allergy.".into()),
+            emergency_contact_name: Some("Tobi Okafor".into()),
+            emergency_contact_phone: Some("+1 555 0135".into()),
+        }
+    }
+}
+
+impl PatientInput {
+    pub fn details(self) -> Result<PatientDetails, FieldErrors> {
+        Ok(PatientDetails {
+            first_name: tidy(&self.first_name),
+            last_name: tidy(&self.last_name),
+            birth: BirthDate::told(self.date_of_birth, self.age, crate::clock::now().date_naive())?,
+            gender: self.gender.map(Gender::from).unwrap_or_default(),
+            phone_number: tidy_optional(self.phone_number),
+            email: self.email.map(|email| login_name(&email)),
+            email_shared: self.allow_duplicate.unwrap_or(false),
+            address: tidy_optional(self.address),
+            medical_history: tidy_optional(self.medical_history),
+            emergency_contact_name: tidy_optional(self.emergency_contact_name),
+            emergency_contact_phone: tidy_optional(self.emergency_contact_phone),
+        })
+    }
+}
+
+/// What to change of a patient: what is absent stays, what is null is cleared.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+pub struct PatientPatch {
+    /// Given name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    first_name: Option<String>,
+    /// Family name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    last_name: Option<String>,
+    /// Date of birth.
+    #[oai(nullable)]
+    date_of_birth: MaybeUndefined<NaiveDate>,
+    /// Age in full years, where the date of birth is not known.
+    #[oai(nullable, validator(minimum(value = "0"), maximum(value = "150")))]
+    age: MaybeUndefined<i32>,
+    /// Gender.
+    gender: Option<GenderView>,
+    /// Phone number.
+    #[oai(nullable, validator(max_length = 40))]
+    phone_number: MaybeUndefined<String>,
+    /// E-mail address, unique in the clinic unless `allow_duplicate` is true.
+    #[oai(nullable, validator(max_length = 254))]
+    email: MaybeUndefined<Email>,
+    /// Whether the e-mail address may be another patient's too.
+    allow_duplicate: Option<bool>,
+    /// Postal address.
+    #[oai(nullable, validator(max_length = 500))]
+    address: MaybeUndefined<String>,
+    /// What is known of earlier illness.
+    #[oai(nullable, validator(max_length = 20000))]
+    medical_history: MaybeUndefined<String>,
+    /// Whom to call.
+    #[oai(nullable, validator(max_length = 200))]
+    emergency_contact_name: MaybeUndefined<String>,
+    /// Where to call them.
+    #[oai(nullable, validator(max_length = 40))]
+    emergency_contact_phone: MaybeUndefined<String>,
+}
+
+impl PatientPatch {
+    pub fn apply(self, details: PatientDetails) -> Result<PatientDetails, FieldErrors> {
+        let date = self.date_of_birth.take();
+        let age = self.age.take();
+        let birth = match (self.date_of_birth.is_undefined(), self.age.is_undefined()) {
+            (true, true) => details.birth,
+            _ => BirthDate::told(date, age, crate::clock::now().date_naive())?,
+        };
+        Ok(PatientDetails {
+            first_name: self.first_name.map_or(details.first_name, |name| tidy(&name)),
+            last_name: self.last_name.map_or(details.last_name, |name| tidy(&name)),
+            birth,
+            gender: self.gender.map_or(details.gender, Gender::from),
+            phone_number: patched(self.phone_number, details.phone_number),
+            email: match self.email {
+                MaybeUndefined::Undefined => details.email,
+                MaybeUndefined::Null => None,
+                MaybeUndefined::Value(email) => Some(login_name(&email)),
+            },
+            email_shared: self.allow_duplicate.unwrap_or(details.email_shared),
+            address: patched(self.address, details.address),
+            medical_history: patched(self.medical_history, details.medical_history),
+            emergency_contact_name: patched(self.emergency_contact_name, details.emergency_contact_name),
+            emergency_contact_phone: patched(self.emergency_contact_phone, details.emergency_contact_phone),
+        })
+    }
+}
+
+/// Who shall own a patient.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct PatientTransfer {
+    /// The id of the user who shall own the patient.
+    #[oai(validator(minimum(value = "1")))]
+    pub user: i64,
+}
+
+impl Example for PatientTransfer {
+    fn example() -> Self {
+        Self { user: 2 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+    use crate::{
+        api::http::json::assert_written_alike,
+        domain::{AccountId, PatientId},
+    };
+
+    #[test]
+    fn serde_writes_patients_as_the_contract_shows_them() {
+        let at = Utc.with_ymd_and_hms(2030, 1, 31, 9, 30, 0).unwrap();
+        let mut patient = Patient {
+            id: PatientId(7),
+            details: PatientDetails::default(),
+            created_by: AccountId(3),
+            created_at: at,
+            updated_at: at + chrono::TimeDelta::microseconds(12_345),
+            version: 2,
+        };
+        assert_written_alike(&PatientView::from(patient.clone()));
+        patient.details = PatientDetails {
+            first_name: "Maya \"Q\"\n".into(),
+            last_name: "Økafor".into(),
+            birth: Some(BirthDate { date: "1988-04-12".parse().unwrap(), estimated: true }),
+            gender: Gender::Other,
+            phone_number: Some("+351".into()),
+            email: Some("maya@example.com".into()),
+            ..PatientDetails::default()
+        };
+        assert_written_alike(&PatientView::from(patient));
+    }
+}

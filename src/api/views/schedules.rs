@@ -1,0 +1,400 @@
+//! Hours, time off and limits as the contract shows them.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc, Weekday};
+use poem_openapi::{
+    Enum, Object,
+    types::{Example, MaybeUndefined},
+};
+
+use crate::{
+    api::{
+        http::json::Row,
+        views::{
+            appointments::OutsideView,
+            patch::{parse_zone, patched_number, time_of_day},
+        },
+    },
+    domain::{
+        calendar::{Hours, Window},
+        doctors::{Doctor, Scheduling},
+        fields::{FieldErrors, kept_day},
+        schedules::{Changed, NewHours, TimeOff, WorkingHours},
+    },
+};
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename = "Weekday", rename_all = "lowercase")]
+pub enum WeekdayView {
+    /// Monday.
+    Monday,
+    /// Tuesday.
+    Tuesday,
+    /// Wednesday.
+    Wednesday,
+    /// Thursday.
+    Thursday,
+    /// Friday.
+    Friday,
+    /// Saturday.
+    Saturday,
+    /// Sunday.
+    Sunday,
+}
+
+impl From<WeekdayView> for Weekday {
+    fn from(view: WeekdayView) -> Self {
+        match view {
+            WeekdayView::Monday => Self::Mon,
+            WeekdayView::Tuesday => Self::Tue,
+            WeekdayView::Wednesday => Self::Wed,
+            WeekdayView::Thursday => Self::Thu,
+            WeekdayView::Friday => Self::Fri,
+            WeekdayView::Saturday => Self::Sat,
+            WeekdayView::Sunday => Self::Sun,
+        }
+    }
+}
+
+impl From<Weekday> for WeekdayView {
+    fn from(weekday: Weekday) -> Self {
+        match weekday {
+            Weekday::Mon => Self::Monday,
+            Weekday::Tue => Self::Tuesday,
+            Weekday::Wed => Self::Wednesday,
+            Weekday::Thu => Self::Thursday,
+            Weekday::Fri => Self::Friday,
+            Weekday::Sat => Self::Saturday,
+            Weekday::Sun => Self::Sunday,
+        }
+    }
+}
+
+/// A weekly window of work, in the doctor's time zone.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "WorkingWindow", deny_unknown_fields)]
+pub struct WindowView {
+    /// The day on which it starts.
+    weekday: WeekdayView,
+    /// When it starts: hours and minutes.
+    #[oai(validator(max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    start: String,
+    /// When it ends: hours and minutes; not after `start` means on the next day.
+    #[oai(validator(max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    end: String,
+}
+
+impl From<Window> for WindowView {
+    fn from(window: Window) -> Self {
+        let text = |time: NaiveTime| time.format("%H:%M").to_string();
+        Self { weekday: window.weekday.into(), start: text(window.start), end: text(window.end) }
+    }
+}
+
+/// Hours that are planned for later.
+#[derive(Debug, Clone, Object)]
+pub struct PlannedHours {
+    /// The first day that they hold for.
+    effective_from: NaiveDate,
+    /// The week's windows; null where no hours are set from then on.
+    #[oai(nullable)]
+    windows: Option<Vec<WindowView>>,
+}
+
+impl From<Hours> for PlannedHours {
+    fn from(hours: Hours) -> Self {
+        let windows = hours.windows.map(|windows| windows.into_iter().map(WindowView::from).collect());
+        Self { effective_from: hours.effective_from, windows }
+    }
+}
+
+/// A doctor's working hours.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "WorkingHours")]
+pub struct HoursView {
+    /// The doctor's id.
+    doctor: i64,
+    /// The time zone (IANA) that the hours are read in.
+    time_zone: String,
+    /// The first day of the hours in force; null where none were ever set.
+    #[oai(nullable)]
+    effective_from: Option<NaiveDate>,
+    /// The week's windows in force; null where no hours are set and any time can be booked.
+    #[oai(nullable)]
+    windows: Option<Vec<WindowView>>,
+    /// What is planned for later, by day.
+    planned: Vec<PlannedHours>,
+}
+
+impl Row for HoursView {}
+
+impl From<WorkingHours> for HoursView {
+    fn from(working: WorkingHours) -> Self {
+        let today = crate::clock::now().with_timezone(&working.zone).date_naive();
+        let (past, planned): (Vec<_>, Vec<_>) =
+            working.hours.into_iter().partition(|hours| hours.effective_from <= today);
+        let in_force = past.into_iter().next_back().map(PlannedHours::from);
+        Self {
+            doctor: working.doctor.0,
+            time_zone: working.zone.name().to_owned(),
+            effective_from: in_force.as_ref().map(|hours| hours.effective_from),
+            windows: in_force.and_then(|hours| hours.windows),
+            planned: planned.into_iter().map(PlannedHours::from).collect(),
+        }
+    }
+}
+
+/// Working hours that were set, and the appointments to come that this left outside.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "ChangedWorkingHours")]
+pub struct ChangedHoursView {
+    #[oai(flatten)]
+    hours: HoursView,
+    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    appointments_outside: Vec<OutsideView>,
+}
+
+impl Row for ChangedHoursView {}
+
+impl From<Changed<WorkingHours>> for ChangedHoursView {
+    fn from(changed: Changed<WorkingHours>) -> Self {
+        Self {
+            hours: changed.row.into(),
+            appointments_outside: changed.outside.into_iter().map(OutsideView::from).collect(),
+        }
+    }
+}
+
+/// Working hours to set.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct HoursInput {
+    /// The first day that they hold for; today in the doctor's time zone unless said.
+    #[oai(nullable)]
+    effective_from: Option<NaiveDate>,
+    /// The week's windows; null unsets the hours, so that any time can be booked.
+    #[oai(nullable, validator(max_items = 100))]
+    windows: MaybeUndefined<Vec<WindowView>>,
+}
+
+impl Example for HoursInput {
+    fn example() -> Self {
+        let window = |weekday, start: &str, end: &str| WindowView { weekday, start: start.into(), end: end.into() };
+        let windows = vec![
+            window(WeekdayView::Monday, "09:00", "12:30"),
+            window(WeekdayView::Monday, "13:30", "17:00"),
+            window(WeekdayView::Wednesday, "09:00", "13:00"),
+        ];
+        Self { effective_from: None, windows: MaybeUndefined::Value(windows) }
+    }
+}
+
+impl HoursInput {
+    pub fn hours(self) -> Result<NewHours, FieldErrors> {
+        let windows = match self.windows {
+            MaybeUndefined::Undefined => return Err(FieldErrors::one("windows", "This field is required.")),
+            MaybeUndefined::Null => None,
+            MaybeUndefined::Value(windows) => {
+                let parsed = windows.into_iter().map(|window| {
+                    Ok(Window {
+                        weekday: window.weekday.into(),
+                        start: time_of_day("windows", &window.start)?,
+                        end: time_of_day("windows", &window.end)?,
+                    })
+                });
+                Some(parsed.collect::<Result<_, FieldErrors>>()?)
+            }
+        };
+        self.effective_from.map_or(Ok(()), |day| kept_day("effective_from", day))?;
+        Ok(NewHours { effective_from: self.effective_from, windows })
+    }
+}
+
+/// A span in which a doctor is away.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "TimeOff")]
+pub struct TimeOffView {
+    /// The time off's id.
+    id: i64,
+    /// The doctor's id.
+    doctor: i64,
+    /// The first instant of it.
+    starts_at: DateTime<Utc>,
+    /// The first instant after it.
+    ends_at: DateTime<Utc>,
+    /// Why.
+    reason: String,
+    /// The id of the user who entered it.
+    created_by: i64,
+    /// When it was entered.
+    created_at: DateTime<Utc>,
+}
+
+impl Row for TimeOffView {}
+
+impl From<TimeOff> for TimeOffView {
+    fn from(time_off: TimeOff) -> Self {
+        Self {
+            id: time_off.id.0,
+            doctor: time_off.doctor.0,
+            starts_at: time_off.during.start(),
+            ends_at: time_off.during.end(),
+            reason: time_off.reason,
+            created_by: time_off.created_by.0,
+            created_at: time_off.created_at,
+        }
+    }
+}
+
+/// Time off that was entered, and the appointments to come that it lies over.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "EnteredTimeOff")]
+pub struct EnteredTimeOffView {
+    #[oai(flatten)]
+    time_off: TimeOffView,
+    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    appointments_outside: Vec<OutsideView>,
+}
+
+impl Row for EnteredTimeOffView {}
+
+impl From<Changed<TimeOff>> for EnteredTimeOffView {
+    fn from(changed: Changed<TimeOff>) -> Self {
+        Self {
+            time_off: changed.row.into(),
+            appointments_outside: changed.outside.into_iter().map(OutsideView::from).collect(),
+        }
+    }
+}
+
+/// Time off to enter.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct TimeOffInput {
+    /// The first instant of it, with its offset (RFC 3339).
+    pub starts_at: DateTime<Utc>,
+    /// The first instant after it, with its offset (RFC 3339); at most 366 days later.
+    pub ends_at: DateTime<Utc>,
+    /// Why.
+    #[oai(nullable, validator(max_length = 500))]
+    pub reason: Option<String>,
+}
+
+impl Example for TimeOffInput {
+    fn example() -> Self {
+        Self {
+            starts_at: DateTime::from_timestamp(1_893_715_200, 0).unwrap_or_default(),
+            ends_at: DateTime::from_timestamp(1_893_801_600, 0).unwrap_or_default(),
+            reason: Some("Conference".into()),
+        }
+    }
+}
+
+/// What a doctor's appointments keep to.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Scheduling")]
+pub struct SchedulingView {
+    /// The doctor's id.
+    doctor: i64,
+    /// The doctor's time zone (IANA); null for the clinic's.
+    #[oai(nullable)]
+    time_zone: Option<String>,
+    /// The length of a booking that does not say its own, and the step of the slot grid, in minutes.
+    slot_minutes: i32,
+    /// What is kept free before an appointment, in minutes.
+    buffer_before_minutes: i32,
+    /// What is kept free after an appointment, in minutes.
+    buffer_after_minutes: i32,
+    /// The most appointments that start on one of the doctor's days; null for no limit.
+    #[oai(nullable)]
+    max_appointments_per_day: Option<i32>,
+    /// How long before its start an appointment must be booked, in minutes.
+    min_notice_minutes: i32,
+    /// How many of the doctor's days ahead an appointment can be booked; null for no limit.
+    #[oai(nullable)]
+    max_horizon_days: Option<i32>,
+}
+
+impl Row for SchedulingView {}
+
+impl From<Doctor> for SchedulingView {
+    fn from(doctor: Doctor) -> Self {
+        let scheduling = doctor.details.scheduling;
+        Self {
+            doctor: doctor.id.0,
+            time_zone: scheduling.time_zone.map(|zone| zone.name().to_owned()),
+            slot_minutes: scheduling.slot_minutes,
+            buffer_before_minutes: scheduling.buffer_before_minutes,
+            buffer_after_minutes: scheduling.buffer_after_minutes,
+            max_appointments_per_day: scheduling.max_appointments_per_day,
+            min_notice_minutes: scheduling.min_notice_minutes,
+            max_horizon_days: scheduling.max_horizon_days,
+        }
+    }
+}
+
+/// What a doctor's appointments keep to now, and the appointments to come that this left outside.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "ChangedScheduling")]
+pub struct ChangedSchedulingView {
+    #[oai(flatten)]
+    scheduling: SchedulingView,
+    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    appointments_outside: Vec<OutsideView>,
+}
+
+impl Row for ChangedSchedulingView {}
+
+impl From<Changed<Doctor>> for ChangedSchedulingView {
+    fn from(changed: Changed<Doctor>) -> Self {
+        Self {
+            scheduling: changed.row.into(),
+            appointments_outside: changed.outside.into_iter().map(OutsideView::from).collect(),
+        }
+    }
+}
+
+/// What to change of it; what is absent stays, what is null is cleared.
+#[derive(Debug, Clone, Default, Object)]
+#[oai(deny_unknown_fields)]
+pub struct SchedulingPatch {
+    /// The doctor's time zone (IANA); null for the clinic's.
+    #[oai(nullable, validator(max_length = 60))]
+    pub time_zone: MaybeUndefined<String>,
+    /// The length of a booking that does not say its own, and the step of the slot grid, in minutes.
+    #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
+    pub slot_minutes: Option<i32>,
+    /// What is kept free before an appointment, in minutes.
+    #[oai(validator(minimum(value = "0"), maximum(value = "240")))]
+    pub buffer_before_minutes: Option<i32>,
+    /// What is kept free after an appointment, in minutes.
+    #[oai(validator(minimum(value = "0"), maximum(value = "240")))]
+    pub buffer_after_minutes: Option<i32>,
+    /// The most appointments that start on one of the doctor's days; null for no limit.
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000")))]
+    pub max_appointments_per_day: MaybeUndefined<i32>,
+    /// How long before its start an appointment must be booked, in minutes.
+    #[oai(validator(minimum(value = "0"), maximum(value = "525600")))]
+    pub min_notice_minutes: Option<i32>,
+    /// How many of the doctor's days ahead an appointment can be booked; null for no limit.
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "3650")))]
+    pub max_horizon_days: MaybeUndefined<i32>,
+}
+
+impl SchedulingPatch {
+    pub fn apply(self, stored: Scheduling) -> Result<Scheduling, FieldErrors> {
+        Ok(Scheduling {
+            time_zone: match self.time_zone {
+                MaybeUndefined::Undefined => stored.time_zone,
+                MaybeUndefined::Null => None,
+                MaybeUndefined::Value(zone) => Some(parse_zone("time_zone", &zone)?),
+            },
+            slot_minutes: self.slot_minutes.unwrap_or(stored.slot_minutes),
+            buffer_before_minutes: self.buffer_before_minutes.unwrap_or(stored.buffer_before_minutes),
+            buffer_after_minutes: self.buffer_after_minutes.unwrap_or(stored.buffer_after_minutes),
+            max_appointments_per_day: patched_number(self.max_appointments_per_day, stored.max_appointments_per_day),
+            min_notice_minutes: self.min_notice_minutes.unwrap_or(stored.min_notice_minutes),
+            max_horizon_days: patched_number(self.max_horizon_days, stored.max_horizon_days),
+        })
+    }
+}

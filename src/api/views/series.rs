@@ -1,0 +1,114 @@
+//! Series as the contract shows them.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{Object, types::Example};
+
+use crate::{
+    api::{
+        http::json::Row,
+        views::{appointments::AppointmentView, refusal::SkippedView},
+    },
+    domain::series::{BookedSeries, Series},
+};
+
+/// A repeat of appointments.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "AppointmentSeries")]
+pub struct SeriesView {
+    /// The series' id.
+    id: i64,
+    /// The doctor's id.
+    doctor: i64,
+    /// The patient's id.
+    patient: i64,
+    /// The rule (RFC 5545 RRULE).
+    rrule: String,
+    /// When the first appointment was to start.
+    appointment_datetime: DateTime<Utc>,
+    /// How long each is, in minutes.
+    duration_minutes: i32,
+    /// Why the patient comes.
+    reason: String,
+    /// The id of the user who booked it.
+    created_by: i64,
+    /// When it was booked.
+    created_at: DateTime<Utc>,
+    /// Its appointments, by start.
+    appointments: Vec<AppointmentView>,
+}
+
+impl From<Series> for SeriesView {
+    fn from(series: Series) -> Self {
+        Self {
+            id: series.id.0,
+            doctor: series.doctor.0,
+            patient: series.patient.0,
+            rrule: series.rrule,
+            appointment_datetime: series.first,
+            duration_minutes: series.duration_minutes,
+            reason: series.reason,
+            created_by: series.created_by.0,
+            created_at: series.created_at,
+            appointments: series.appointments.into_iter().map(AppointmentView::from).collect(),
+        }
+    }
+}
+
+/// A series that was booked, and the times that were skipped.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "BookedSeries")]
+pub struct BookedSeriesView {
+    #[oai(flatten)]
+    series: SeriesView,
+    /// The times that could not be booked, with the rules that they break.
+    skipped: Vec<SkippedView>,
+}
+
+impl Row for BookedSeriesView {}
+
+impl From<BookedSeries> for BookedSeriesView {
+    fn from(booked: BookedSeries) -> Self {
+        let skipped = booked.skipped.into_iter().map(SkippedView::from).collect();
+        Self { series: booked.series.into(), skipped }
+    }
+}
+
+/// A series to book.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct SeriesInput {
+    /// The doctor's id.
+    #[oai(validator(minimum(value = "1")))]
+    pub doctor: i64,
+    /// The patient's id.
+    #[oai(validator(minimum(value = "1")))]
+    pub patient: i64,
+    /// When the first appointment starts (RFC 3339); the others start at its time on the doctor's clock.
+    pub appointment_datetime: DateTime<Utc>,
+    /// Which days follow: an RFC 5545 rule, daily, weekly or monthly, with COUNT or UNTIL; at most 100 times.
+    #[oai(validator(min_length = 1, max_length = 300))]
+    pub rrule: String,
+    /// How long each is, in minutes; the doctor's slot length unless said.
+    #[oai(nullable, validator(minimum(value = "5"), maximum(value = "1440")))]
+    pub duration_minutes: Option<i64>,
+    /// Why the patient comes.
+    #[oai(nullable, validator(max_length = 1000))]
+    pub reason: Option<String>,
+    /// Whether to book what can be booked where some times cannot; otherwise all or nothing.
+    #[oai(nullable)]
+    pub skip_conflicts: Option<bool>,
+}
+
+impl Example for SeriesInput {
+    fn example() -> Self {
+        Self {
+            doctor: 1,
+            patient: 1,
+            appointment_datetime: DateTime::from_timestamp(1_893_661_200, 0).unwrap_or_default(),
+            rrule: "FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10".into(),
+            duration_minutes: Some(30),
+            reason: Some("Physiotherapy".into()),
+            skip_conflicts: Some(false),
+        }
+    }
+}

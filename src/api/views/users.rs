@@ -1,0 +1,99 @@
+//! Users as the contract shows them.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{
+    Object,
+    types::{Email, Example, Password},
+};
+
+use crate::{api::http::json::Row, domain::users::User};
+
+/// A member of the clinic.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "User")]
+pub struct UserView {
+    /// The user's id.
+    id: i64,
+    /// E-mail address.
+    email: Email,
+    /// User name.
+    username: String,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The role in the clinic: a name in the policy.
+    role: String,
+    /// Whether the user may act in the clinic.
+    is_active: bool,
+    /// When the membership began.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl Row for UserView {}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.0,
+            email: Email(user.email),
+            username: user.username,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            role: user.role,
+            is_active: user.is_active,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}
+
+/// A user to make, with an account of their own.
+#[derive(Debug, Clone, Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct UserInput {
+    /// E-mail address; whoever has an account already is invited instead.
+    #[oai(validator(max_length = 254))]
+    pub email: Email,
+    /// 8 to 128 characters, and not a common password.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    pub password: Password,
+    /// The role: a name in the policy.
+    #[oai(validator(min_length = 1, max_length = 40))]
+    pub role: String,
+    /// A name to log in with; the e-mail address unless said.
+    #[oai(nullable, validator(min_length = 3, max_length = 254))]
+    pub username: Option<String>,
+    /// Given name.
+    #[oai(nullable, validator(max_length = 100))]
+    pub first_name: Option<String>,
+    /// Family name.
+    #[oai(nullable, validator(max_length = 100))]
+    pub last_name: Option<String>,
+}
+
+impl Example for UserInput {
+    fn example() -> Self {
+        Self {
+            email: Email("sam@harbourclinic.example".into()),
+            password: Password("seven quiet lanterns".into()),
+            role: "staff".into(),
+            username: None,
+            first_name: Some("Sam".into()),
+            last_name: Some("Reyes".into()),
+        }
+    }
+}
+
+/// What to change of a user; what is absent stays.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+pub struct UserPatch {
+    /// The role: a name in the policy.
+    #[oai(validator(min_length = 1, max_length = 40))]
+    pub role: Option<String>,
+    /// Whether the user may act in the clinic.
+    pub is_active: Option<bool>,
+}
