@@ -178,7 +178,7 @@ pub async fn to_the_end<T: Send + 'static>(
             tracing::error!(%error, "a change panicked");
             Err(Problem::new(
                 problem::OUTCOME_UNKNOWN,
-                "The change may have been made or not. Read before you try again.",
+                "The change may or may not have been made. Read the data before you try again.",
             ))
         }
     }
@@ -200,9 +200,9 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
 /// The chapters of the contract.
 #[derive(Tags)]
 pub enum Chapter {
-    /// Signing up, in, on and out.
+    /// Sign up, log in, switch clinics, log out.
     Auth,
-    /// The clinic of the token.
+    /// The caller's clinic.
     Clinic,
     /// The clinic's users and their roles.
     Users,
@@ -212,18 +212,18 @@ pub enum Chapter {
     Patients,
     /// Doctors.
     Doctors,
-    /// Which doctor is assigned to which patient.
+    /// Assignments of doctors to patients.
     Mappings,
-    /// When doctors work, and what their appointments keep to.
+    /// Working hours, time off, closures and scheduling settings.
     Schedules,
-    /// Free times, and why a time is not one.
+    /// Free slots, and why a time is not free.
     Slots,
     /// Appointments of patients with doctors.
     Appointments,
-    /// Repeats of appointments.
+    /// Recurring appointments.
     Series,
-    /// Those who wait for a time.
+    /// Patients who wait for a slot.
     Waitlist,
-    /// Whether the program is well.
+    /// Liveness and readiness of the server.
     Health,
 }

@@ -139,10 +139,10 @@ fn of_constraint(name: &str) -> Option<Error> {
     match name {
         "accounts_email_unique" => taken("email", "An account with this e-mail address already exists."),
         "accounts_username_unique" => taken("username", "This user name is taken."),
-        "memberships_pkey" => taken("email", "This person is a member of the clinic already."),
+        "memberships_pkey" => taken("email", "This person is already a member of the clinic."),
         "doctors_email_unique" => taken("email", "A doctor with this e-mail address already exists."),
         "doctors_license_unique" => taken("license_number", "A doctor with this license number already exists."),
-        "doctors_account_unique" => taken("user", "This user is linked to another doctor already."),
+        "doctors_account_unique" => taken("user", "This user is already linked to another doctor."),
         "doctors_account_is_member" => Some(Error::invalid("user", "There is no such user in this clinic.")),
         "patients_email_unique" => {
             taken("email", "A patient with this e-mail address already exists; send allow_duplicate=true to share it.")

@@ -198,7 +198,7 @@ async fn a_refusal_lists_the_patients_side_beside_the_doctors() {
     book_long(&admin, elsewhere, patient, "16:00", 30).await;
     let refused = admin.post("/api/appointments", booking(doctor, patient, "16:00")).await;
     let refused = refused.expect_problem(409, "time-off");
-    assert_eq!(refused.errors("appointment_datetime"), ["Doctor is away at this time."], "{}", refused.text);
+    assert_eq!(refused.errors("appointment_datetime"), ["Doctor has time off at this time."], "{}", refused.text);
     assert_eq!(refused.errors("non_field_errors"), [PATIENT_BUSY], "{}", refused.text);
 }
 

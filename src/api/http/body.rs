@@ -75,7 +75,8 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
             Err(error) => {
                 // The schema let something pass that the type does not: ours to mend, harmless to the client.
                 tracing::warn!(error = error.message(), "a body fits its schema but not its type");
-                Err(Problem::invalid(FieldErrors::one(NON_FIELD, "The body does not have the documented form.")).into())
+                Err(Problem::invalid(FieldErrors::one(NON_FIELD, "The body does not match the documented schema."))
+                    .into())
             }
         }
     }

@@ -40,7 +40,7 @@ pub fn expected_version(if_match: Option<&String>) -> Result<Option<i64>, Proble
 /// One row, with its tag.
 #[derive(ApiResponse)]
 pub enum Fetched<T: Row> {
-    /// The row as it is.
+    /// The row.
     #[oai(status = 200)]
     Ok(
         One<T>,
@@ -62,17 +62,17 @@ impl<T: Row> Fetched<T> {
 /// A new row, with its tag and where it is.
 #[derive(ApiResponse)]
 pub enum Created<T: Row> {
-    /// The row that was made.
+    /// The new row.
     #[oai(status = 201)]
     Created(
         One<T>,
-        /// Where the row is.
+        /// The path of the new row.
         #[oai(header = "Location")]
         String,
         /// The row's tag, for `If-Match` and `If-None-Match`.
         #[oai(header = "ETag")]
         String,
-        /// `true` where the row was made by an earlier request with the same `Idempotency-Key`.
+        /// `true` if an earlier request with the same `Idempotency-Key` created the row.
         #[oai(header = "Idempotency-Replayed")]
         Option<String>,
     ),
@@ -81,23 +81,23 @@ pub enum Created<T: Row> {
 /// A new row that is never changed, so that it has no tag, and where it is listed.
 #[derive(ApiResponse)]
 pub enum Entered<T: Row> {
-    /// The row that was made.
+    /// The new row.
     #[oai(status = 201)]
     Created(
         One<T>,
-        /// Where the row is.
+        /// The path of the new row.
         #[oai(header = "Location")]
         String,
-        /// `true` where the row was made by an earlier request with the same `Idempotency-Key`.
+        /// `true` if an earlier request with the same `Idempotency-Key` created the row.
         #[oai(header = "Idempotency-Replayed")]
         Option<String>,
     ),
 }
 
-/// What was asked for.
+/// The result.
 #[derive(ApiResponse)]
 pub enum Found<T: ToJSON> {
-    /// What was asked for.
+    /// The result.
     #[oai(status = 200)]
     Ok(Json<T>),
 }

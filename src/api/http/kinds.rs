@@ -37,76 +37,76 @@ macro_rules! kinds {
 kinds! {
     MALFORMED = "malformed", BAD_REQUEST, "The request cannot be read",
         "Send a body that is JSON in UTF-8, nested at most 64 deep, with numbers that a double can hold.";
-    UNAUTHENTICATED = "unauthenticated", UNAUTHORIZED, "Who is calling is not known",
+    UNAUTHENTICATED = "unauthenticated", UNAUTHORIZED, "The request has no valid access token",
         "Send `Authorization: Bearer` with an access token that has not expired; log in or refresh to get one.";
     FORBIDDEN = "forbidden", FORBIDDEN, "The role may not do this",
         "GET /api/auth/permissions lists what the token's role may do.";
-    NOT_FOUND = "not-found", NOT_FOUND, "There is nothing here",
-        "Check the id and the path; rows that the caller may not know of are answered like this too.";
-    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This path does not know the method",
+    NOT_FOUND = "not-found", NOT_FOUND, "Not found",
+        "Check the id and the path. Rows that the caller may not see are also answered with 404.";
+    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The path does not support this method",
         "The contract at /openapi.json lists each path with its methods.";
-    NOT_ACCEPTABLE = "not-acceptable", NOT_ACCEPTABLE, "The answer cannot be had in that form",
+    NOT_ACCEPTABLE = "not-acceptable", NOT_ACCEPTABLE, "The server cannot produce the requested format",
         "Send `Accept: application/json`, `*/*`, or none.";
     TIMEOUT = "timeout", REQUEST_TIMEOUT, "The request took too long to arrive",
         "Send the whole body within ten seconds.";
-    TAKEN = "taken", CONFLICT, "Something else has this value already",
+    TAKEN = "taken", CONFLICT, "Another row already has this value",
         "`errors` names the field; choose another value, or change the row that has it.";
-    SLOT_TAKEN = "slot-taken", CONFLICT, "The doctor is busy at this time",
-        "`conflicts` lists the times in the way and `next_slots` the next times that can be booked.";
+    SLOT_TAKEN = "slot-taken", CONFLICT, "The doctor has another appointment at this time",
+        "`conflicts` lists the overlapping times, and `next_slots` the next bookable slots.";
     PATIENT_BUSY = "patient-busy", CONFLICT, "The patient has another appointment at this time",
-        "`conflicts` lists the times in the way and `next_slots` the next times that can be booked.";
-    DOCTOR_INACTIVE = "doctor-inactive", CONFLICT, "The doctor takes no bookings",
-        "Choose another doctor, or set `is_active` of this one.";
+        "`conflicts` lists the overlapping times, and `next_slots` the next bookable slots.";
+    DOCTOR_INACTIVE = "doctor-inactive", CONFLICT, "The doctor is not active",
+        "Choose another doctor, or set this doctor's `is_active` to true.";
     CLINIC_CLOSED = "clinic-closed", CONFLICT, "The clinic is closed on this day",
-        "`next_slots` lists the next times that can be booked; GET /api/clinic/closures lists the closed days.";
-    TIME_OFF = "time-off", CONFLICT, "The doctor is away at this time",
-        "`next_slots` lists the next times that can be booked.";
+        "`next_slots` lists the next bookable slots; GET /api/clinic/closures lists the closed days.";
+    TIME_OFF = "time-off", CONFLICT, "The doctor has time off at this time",
+        "`next_slots` lists the next bookable slots.";
     OUTSIDE_HOURS = "outside-working-hours", CONFLICT, "The doctor does not work at this time",
-        "`next_slots` lists the next times that can be booked; the doctor's working-hours say when they work.";
-    TOO_CLOSE = "too-close", CONFLICT, "It is too close to another appointment of the doctor",
-        "`conflicts` lists the appointments that are too near and `next_slots` the next times that can be booked.";
-    DAY_FULL = "day-full", CONFLICT, "The doctor takes no more appointments on this day",
-        "`next_slots` lists the next times that can be booked.";
+        "`next_slots` lists the next bookable slots; GET /api/doctors/{id}/working-hours returns the doctor's hours.";
+    TOO_CLOSE = "too-close", CONFLICT, "The time is inside the buffer of another appointment",
+        "`conflicts` lists those appointments, and `next_slots` the next bookable slots.";
+    DAY_FULL = "day-full", CONFLICT, "The doctor has no capacity left on this day",
+        "`next_slots` lists the next bookable slots.";
     SERIES_CONFLICT = "series-conflict", CONFLICT, "Some times of the series cannot be booked",
-        "`occurrences` lists them with the rules that they break; change the rule, or send `skip_conflicts`: true.";
-    NO_OFFER = "no-offer", CONFLICT, "Nothing is held for this entry",
-        "An offer is held for a limited time; the entry waits for the next, unless it is withdrawn.";
-    OFFER_ACCEPTED = "offer-accepted", CONFLICT, "The entry has its appointment",
+        "`occurrences` lists them with the rules that they break. Change the rule, or send `skip_conflicts`: true.";
+    NO_OFFER = "no-offer", CONFLICT, "The entry has no offer",
+        "An offer expires after a limited time. The entry keeps waiting for the next one, unless it is withdrawn.";
+    OFFER_ACCEPTED = "offer-accepted", CONFLICT, "The offer has already been accepted",
         "Cancel the appointment instead.";
-    NOT_IN_SERIES = "not-in-series", CONFLICT, "The appointment belongs to no series",
-        "Leave `scope` out to cancel this appointment alone.";
-    KEY_IN_USE = "idempotency-key-in-use", CONFLICT, "The same request is under way",
-        "Send it again in a moment: it is then answered by what it has brought about.";
-    INVALID_TRANSITION = "invalid-transition", CONFLICT, "The appointment cannot take this step",
-        "`detail` names the statuses that may follow the present one.";
-    HAS_FUTURE_APPOINTMENTS = "has-future-appointments", CONFLICT, "There are appointments to come",
-        "Cancel them, or send `cancel_appointments=true` to cancel them in the same step.";
-    LAST_ADMINISTRATOR = "last-administrator", CONFLICT, "A clinic keeps an administrator",
-        "Give another active user an administering role first.";
-    ALREADY_ACCEPTED = "already-accepted", CONFLICT, "The invitation has been accepted",
-        "Change or remove the user instead.";
-    STALE = "stale", PRECONDITION_FAILED, "The row has been changed meanwhile",
-        "Read it again and repeat the change with the new ETag in `If-Match`.";
+    NOT_IN_SERIES = "not-in-series", CONFLICT, "The appointment is not part of a series",
+        "Leave out `scope` to cancel this appointment only.";
+    KEY_IN_USE = "idempotency-key-in-use", CONFLICT, "A request with this key is in progress",
+        "Send it again in a moment. It then gets the first request's response.";
+    INVALID_TRANSITION = "invalid-transition", CONFLICT, "The status does not allow this change",
+        "`detail` lists the allowed next statuses.";
+    HAS_FUTURE_APPOINTMENTS = "has-future-appointments", CONFLICT, "There are upcoming appointments",
+        "Cancel them first, or send `cancel_appointments=true` to cancel them in the same transaction.";
+    LAST_ADMINISTRATOR = "last-administrator", CONFLICT, "The clinic needs an administrator",
+        "Make another active user an administrator first.";
+    ALREADY_ACCEPTED = "already-accepted", CONFLICT, "The invitation has already been accepted",
+        "Update or remove the user instead.";
+    STALE = "stale", PRECONDITION_FAILED, "The row has changed",
+        "Read the row again, and repeat the change with the new ETag in `If-Match`.";
     TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "A body is at most 1 MiB.";
-    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body is not of a kind that is read here",
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body is not JSON",
         "Send `Content-Type: application/json`.";
-    INVALID = "invalid", UNPROCESSABLE_ENTITY, "Some fields are not valid",
-        "`errors` says what is wrong with which field.";
-    KEY_OF_ANOTHER = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
-        "Choose a new `Idempotency-Key` for each request, and keep it only to send the very same one again.";
-    IN_THE_PAST = "in-the-past", UNPROCESSABLE_ENTITY, "The time has passed",
-        "Choose a time in the future; `next_slots` offers some.";
-    TOO_SOON = "too-soon", UNPROCESSABLE_ENTITY, "It is sooner than the doctor's notice allows",
-        "`next_slots` offers times that are not.";
-    TOO_FAR = "too-far", UNPROCESSABLE_ENTITY, "It is further ahead than the doctor can be booked",
-        "`next_slots` offers times that are not.";
-    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
-        "Report the request id in `instance`; it is in the server's log.";
-    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Not possible just now; nothing was done",
-        "Try again after the seconds in `Retry-After`.";
-    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "The outcome is not known",
-        "The change may have been made or not: read before you try again.";
+    INVALID = "invalid", UNPROCESSABLE_ENTITY, "Some fields are invalid",
+        "`errors` lists what is wrong, by field.";
+    KEY_OF_ANOTHER = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for a different request",
+        "Choose a new `Idempotency-Key` for each request. Reuse it only to send the same request again.";
+    IN_THE_PAST = "in-the-past", UNPROCESSABLE_ENTITY, "The time is in the past",
+        "Choose a time in the future. `next_slots` lists the next bookable slots.";
+    TOO_SOON = "too-soon", UNPROCESSABLE_ENTITY, "The time is sooner than the doctor's minimum notice",
+        "`next_slots` lists the next bookable slots.";
+    TOO_FAR = "too-far", UNPROCESSABLE_ENTITY, "The time is beyond the doctor's booking horizon",
+        "`next_slots` lists the next bookable slots.";
+    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Internal error",
+        "Report the request id in `instance`. The server's log has it.";
+    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "The service is temporarily unavailable; nothing was done",
+        "Try again after `Retry-After` seconds.";
+    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "The outcome is unknown",
+        "The change may or may not have been made. Read the data before you try again.";
 }
 
 /// How a broken rule is told.
@@ -123,23 +123,25 @@ pub struct Told {
 pub fn told(violation: Violation) -> Told {
     let (kind, field, detail) = match violation {
         Violation::InThePast => (IN_THE_PAST, "appointment_datetime", "The appointment must start in the future."),
-        Violation::TooSoon => {
-            (TOO_SOON, "appointment_datetime", "The appointment starts sooner than this doctor's notice allows.")
-        }
+        Violation::TooSoon => (
+            TOO_SOON,
+            "appointment_datetime",
+            "The appointment starts sooner than this doctor's minimum notice allows.",
+        ),
         Violation::TooFar => {
-            (TOO_FAR, "appointment_datetime", "The appointment is further ahead than this doctor can be booked.")
+            (TOO_FAR, "appointment_datetime", "The appointment is beyond this doctor's booking horizon.")
         }
-        Violation::DoctorInactive => (DOCTOR_INACTIVE, "doctor", "This doctor takes no bookings at present."),
+        Violation::DoctorInactive => (DOCTOR_INACTIVE, "doctor", "This doctor is not active."),
         Violation::ClinicClosed => (CLINIC_CLOSED, "appointment_datetime", "The clinic is closed on this day."),
-        Violation::TimeOff => (TIME_OFF, "appointment_datetime", "Doctor is away at this time."),
+        Violation::TimeOff => (TIME_OFF, "appointment_datetime", "Doctor has time off at this time."),
         Violation::OutsideHours => {
-            (OUTSIDE_HOURS, "appointment_datetime", "The appointment is not within the doctor's working hours.")
+            (OUTSIDE_HOURS, "appointment_datetime", "The appointment is outside the doctor's working hours.")
         }
         Violation::SlotTaken => (SLOT_TAKEN, NON_FIELD, "Doctor already has an appointment at this time."),
         Violation::TooClose => {
-            (TOO_CLOSE, NON_FIELD, "It leaves less than the doctor's buffer to the appointment before or after.")
+            (TOO_CLOSE, NON_FIELD, "The appointment is inside the buffer of the previous or next one.")
         }
-        Violation::DayFull => (DAY_FULL, NON_FIELD, "Doctor takes no more appointments on this day."),
+        Violation::DayFull => (DAY_FULL, NON_FIELD, "Doctor has no capacity left on this day."),
         Violation::PatientBusy => (PATIENT_BUSY, NON_FIELD, "Patient already has an appointment at this time."),
         Violation::NoSuchDoctor => (INVALID, "doctor", "There is no such doctor."),
         Violation::NoSuchPatient => (INVALID, "patient", "There is no such patient."),

@@ -97,10 +97,10 @@ impl<E: Endpoint> Outside<E> {
             answered = self.inner.call(request) => answered,
             Ok(_) = is_last_call.wait_for(|is_last_call| *is_last_call) => {
                 return match changes_nothing {
-                    true => Problem::new(problem::UNAVAILABLE, "The server is stopping; nothing was done."),
+                    true => Problem::new(problem::UNAVAILABLE, "The server is stopping. Nothing was done."),
                     false => Problem::new(
                         problem::OUTCOME_UNKNOWN,
-                        "The server is stopping: the request may have been done or not. Read before you try again.",
+                        "The server is stopping. The request may or may not have been executed. Read the data before you try again.",
                     ),
                 }
                 .into_response();
@@ -108,7 +108,7 @@ impl<E: Endpoint> Outside<E> {
             () = tokio::time::sleep(PATIENCE) => {
                 return Problem::new(
                     problem::OUTCOME_UNKNOWN,
-                    "The request took too long: it may have been done or not. Read before you try again.",
+                    "The request took too long. It may or may not have been executed. Read the data before you try again.",
                 )
                 .into_response();
             }
@@ -130,7 +130,7 @@ fn problem_of(error: poem::Error) -> Response {
     }
     // A path parameter that is no id names nothing.
     if error.downcast_ref::<ParsePathError>().is_some() {
-        return Problem::new(problem::NOT_FOUND, "There is no such row, or you may not know of it.").into_response();
+        return Problem::new(problem::NOT_FOUND, "There is no such row, or you may not see it.").into_response();
     }
     if let Some(bad) = error.downcast_ref::<ContentTypeError>() {
         let detail = match bad {
@@ -145,7 +145,7 @@ fn problem_of(error: poem::Error) -> Response {
     match error.status() {
         StatusCode::NOT_FOUND => Problem::new(problem::NOT_FOUND, "There is no such path."),
         StatusCode::METHOD_NOT_ALLOWED => {
-            Problem::new(problem::METHOD_NOT_ALLOWED, "This path does not know this method.")
+            Problem::new(problem::METHOD_NOT_ALLOWED, "This path does not support this method.")
         }
         StatusCode::UNAUTHORIZED => {
             Problem::new(problem::UNAUTHENTICATED, "Send an access token: `Authorization: Bearer <access>`.")
@@ -161,8 +161,8 @@ fn problem_of(error: poem::Error) -> Response {
 fn bad_parameter(bad: &ParseParamError) -> Problem {
     // The framework's reason repeats the value unless it is a broken limit.
     let message = match bad.reason.split_once("verification failed. ") {
-        Some((_, limit)) => format!("Out of its limits: {limit}."),
-        None => "Not a valid value; the contract at /openapi.json says what it may be.".to_owned(),
+        Some((_, limit)) => format!("Out of range: {limit}."),
+        None => "Invalid value. The contract at /openapi.json describes what is allowed.".to_owned(),
     };
     Problem::invalid(FieldErrors::one(bad.name, message))
 }

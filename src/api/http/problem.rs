@@ -39,18 +39,18 @@ pub struct Problem {
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Problem", skip_serializing_if_is_none)]
 pub struct ProblemBody {
-    /// Names the kind of problem; the page at this path explains it.
+    /// The problem type. The page at this path explains it.
     #[oai(rename = "type")]
     ty: String,
-    /// What kind of problem it is, in words.
+    /// The problem type in words.
     title: String,
     /// The HTTP status.
     status: u16,
-    /// What went wrong this time, and what would work.
+    /// What went wrong with this request, and what would work.
     detail: String,
     /// The request's id, as in `X-Request-Id`.
     instance: String,
-    /// What is wrong with which field; `non_field_errors` for what concerns none.
+    /// What is wrong, by field. `non_field_errors` is for the request as a whole.
     errors: Option<std::collections::HashMap<String, Vec<String>>>,
 }
 
@@ -95,7 +95,7 @@ impl Problem {
     /// An error that its client can do nothing about; it is logged.
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "internal error");
-        Self::new(INTERNAL, "The server met an error of its own; it has been logged under this request's id.")
+        Self::new(INTERNAL, "Internal error. The server has logged it under this request's id.")
     }
 
     /// What kind it is.
@@ -168,26 +168,23 @@ impl From<FieldErrors> for Problem {
 impl From<RepositoryError> for Problem {
     fn from(error: RepositoryError) -> Self {
         match error {
-            RepositoryError::NotFound => Self::new(NOT_FOUND, "There is no such row, or you may not know of it."),
+            RepositoryError::NotFound => Self::new(NOT_FOUND, "There is no such row, or you may not see it."),
             RepositoryError::Stale => {
-                Self::new(STALE, "The row has another version than `If-Match` expects; read it again.")
+                Self::new(STALE, "The row's version is not the one in `If-Match`. Read the row again.")
             }
             RepositoryError::Invalid(errors) => Self::invalid(errors),
             RepositoryError::Conflict(conflict) => conflict.into(),
-            RepositoryError::Unavailable => {
-                Self::new(UNAVAILABLE, "The database cannot be reached just now; nothing was done.")
+            RepositoryError::Unavailable => Self::new(UNAVAILABLE, "The database cannot be reached. Nothing was done."),
+            RepositoryError::Unable => {
+                Self::new(UNAVAILABLE, "The database is read-only, full or out of memory. Nothing was done.")
             }
-            RepositoryError::Unable => Self::new(
-                UNAVAILABLE,
-                "The database cannot save or answer this just now: it is read-only or full. Nothing was done.",
-            ),
-            RepositoryError::TryAgain => Self::new(UNAVAILABLE, "Another change was in the way; nothing was done."),
-            RepositoryError::Overloaded => {
-                Self::new(UNAVAILABLE, "Too many requests are waiting already; nothing was done.")
+            RepositoryError::TryAgain => {
+                Self::new(UNAVAILABLE, "Another transaction blocked this change. Nothing was done.")
             }
+            RepositoryError::Overloaded => Self::new(UNAVAILABLE, "Too many requests are waiting. Nothing was done."),
             RepositoryError::OutcomeUnknown => Self::new(
                 OUTCOME_UNKNOWN,
-                "The connection to the database was lost while the change was being saved: it may have been made or not. Read before you try again.",
+                "The connection to the database was lost while the change was being saved. The change may or may not have been made. Read the data before you try again.",
             ),
             error @ (RepositoryError::Corrupt(_) | RepositoryError::Database(_)) => Self::internal(&error),
         }
@@ -201,28 +198,27 @@ impl From<Conflict> for Problem {
             Conflict::DoctorBusy => Violation::SlotTaken.into(),
             Conflict::PatientBusy => Violation::PatientBusy.into(),
             Conflict::KeyUsed => {
-                Self::new(KEY_IN_USE, "The request with this Idempotency-Key is under way; send it again in a moment.")
+                Self::new(KEY_IN_USE, "A request with this Idempotency-Key is in progress. Send it again in a moment.")
             }
             Conflict::KeyOfAnother => {
-                Self::new(KEY_OF_ANOTHER, "This Idempotency-Key was used for another request within a day.")
+                Self::new(KEY_OF_ANOTHER, "This Idempotency-Key was used for a different request within the last day.")
             }
-            Conflict::NoOffer => Self::new(
-                NO_OFFER,
-                "Nothing is held for this entry now: no time was freed yet, or the offer has expired.",
-            ),
+            Conflict::NoOffer => {
+                Self::new(NO_OFFER, "This entry has no offer: no slot has become free yet, or the offer has expired.")
+            }
             Conflict::OfferAccepted => {
-                Self::new(OFFER_ACCEPTED, "This entry has its appointment; cancel the appointment instead.")
+                Self::new(OFFER_ACCEPTED, "The offer has been accepted. Cancel the appointment instead.")
             }
             Conflict::HasFutureAppointments => Self::new(
                 HAS_FUTURE_APPOINTMENTS,
-                "There are active appointments to come; cancel them, or send cancel_appointments=true.",
+                "There are upcoming active appointments. Cancel them, or send cancel_appointments=true.",
             ),
             Conflict::LastAdministrator => Self::new(
                 LAST_ADMINISTRATOR,
-                "This is the clinic's last active administrator; give another user that role first.",
+                "This is the clinic's last active administrator. Give another user that role first.",
             ),
             Conflict::AlreadyAccepted => {
-                Self::new(ALREADY_ACCEPTED, "This invitation has been accepted; change the user instead.")
+                Self::new(ALREADY_ACCEPTED, "This invitation has been accepted. Update the user instead.")
             }
         }
     }
@@ -247,11 +243,11 @@ impl From<Denied> for Problem {
 impl From<AuthnError> for Problem {
     fn from(error: AuthnError) -> Self {
         match error {
-            AuthnError::WrongCredentials => Self::new(UNAUTHENTICATED, "No account has this login with this password."),
+            AuthnError::WrongCredentials => Self::new(UNAUTHENTICATED, "The login or the password is wrong."),
             AuthnError::InvalidToken => {
-                Self::new(UNAUTHENTICATED, "The token is not valid, or not any more; log in or refresh.")
+                Self::new(UNAUTHENTICATED, "The token is invalid or expired. Log in or refresh.")
             }
-            AuthnError::NoMembership => Self::new(FORBIDDEN, "This account has no active membership there."),
+            AuthnError::NoMembership => Self::new(FORBIDDEN, "This account has no active membership in that clinic."),
             AuthnError::Password(error) => error.into(),
             AuthnError::Repository(error) => error.into(),
             AuthnError::Internal(error) => Self::internal(&error),
@@ -262,9 +258,7 @@ impl From<AuthnError> for Problem {
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => {
-                Self::new(UNAVAILABLE, "Too many passwords are being checked just now; nothing was done.")
-            }
+            PasswordError::Busy => Self::new(UNAVAILABLE, "Too many passwords are being checked. Nothing was done."),
             PasswordError::Hashing(error) => Self::internal(&error),
         }
     }

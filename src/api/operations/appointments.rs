@@ -39,7 +39,7 @@ pub struct Appointments;
 impl Appointments {
     /// List appointments
     ///
-    /// The appointments that the caller may see, newest booking first.
+    /// Lists the appointments that the caller may see, newest booking first.
     #[oai(path = "/", method = "get", operation_id = "listAppointments")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
@@ -47,20 +47,20 @@ impl Appointments {
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// Only this doctor's.
+        /// Only rows of this doctor.
         doctor: Query<Option<i64>>,
-        /// Only this patient's.
+        /// Only rows of this patient.
         patient: Query<Option<i64>>,
-        /// Only in this status.
+        /// Only appointments with this status.
         status: Query<Option<StatusView>>,
-        /// Only those that end after this instant (RFC 3339).
+        /// Only appointments that end after this instant (RFC 3339).
         from: Query<Option<DateTime<Utc>>>,
-        /// Only those that start before this instant (RFC 3339).
+        /// Only appointments that start before this instant (RFC 3339).
         to: Query<Option<DateTime<Utc>>>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<AppointmentView>, Problem> {
@@ -79,15 +79,15 @@ impl Appointments {
 
     /// Book an appointment
     ///
-    /// Of several clients that want one free time, exactly one gets it; the others get 409 with
-    /// `next_slots`, the next times that can be booked.
+    /// If several clients book the same free slot, exactly one succeeds. The others get 409 with `next_slots`, the next
+    /// bookable slots.
     #[oai(path = "/", method = "post", operation_id = "createAppointment")]
     async fn create(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<AppointmentInput>,
@@ -100,10 +100,10 @@ impl Appointments {
         Ok(booked.await?.created("/api/appointments", |row| (row.id.0, row.version)))
     }
 
-    /// Try a booking
+    /// Check a booking
     ///
-    /// What a booking with this body would meet: every rule that it breaks, and the next times that
-    /// suit the doctor and the patient. Nothing is written.
+    /// Checks a booking without making it. Lists every rule that it breaks, and the next slots at which both the doctor
+    /// and the patient are free.
     #[oai(path = "/check", method = "post", operation_id = "checkBooking")]
     async fn check(
         &self,
@@ -116,7 +116,7 @@ impl Appointments {
         Ok(Found::Ok(Json(found.into())))
     }
 
-    /// Read an appointment
+    /// Get an appointment
     #[oai(path = "/:id", method = "get", operation_id = "getAppointment")]
     async fn get(
         &self,
@@ -130,10 +130,9 @@ impl Appointments {
         Ok(fetched(appointment))
     }
 
-    /// Change an appointment
+    /// Update an appointment
     ///
-    /// Its status along the lifecycle, its reason, or its time. The old time is freed and the new one
-    /// taken in one step, or neither.
+    /// Changes the status, the reason or the time. A new time is taken and the old one freed in one transaction.
     #[oai(path = "/:id", method = "patch", operation_id = "updateAppointment")]
     async fn update(
         &self,
@@ -141,7 +140,7 @@ impl Appointments {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<AppointmentPatch>,
@@ -164,7 +163,7 @@ impl Appointments {
 
     /// Cancel an appointment
     ///
-    /// The row stays, with status CANCELLED, and its time is free.
+    /// Sets the status to CANCELLED and frees the slot. The appointment can still be read.
     #[oai(path = "/:id", method = "delete", operation_id = "cancelAppointment")]
     async fn cancel(
         &self,
@@ -172,7 +171,7 @@ impl Appointments {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<NoContent, Problem> {

@@ -31,8 +31,8 @@ pub struct Auth;
 impl Auth {
     /// Sign up
     ///
-    /// Without an invitation this founds a clinic, with the account as its administrator. With one it
-    /// joins the clinic that invited, with the role of the invitation.
+    /// Without an invitation, this creates a clinic; the new account is its administrator. With an invitation, the
+    /// account joins the inviting clinic with the role that the invitation names.
     #[oai(path = "/auth/register", method = "post", operation_id = "register")]
     async fn register(&self, services: Data<&Services>, body: Body<RegisterInput>) -> Result<Registered, Problem> {
         let signed_in = services.authn.register(body.0.checked()?, current_request()).await?;
@@ -41,13 +41,13 @@ impl Auth {
 
     /// Log in
     ///
-    /// Signs in to the clinic of the oldest membership; `POST /api/auth/switch` changes it.
+    /// The tokens are for the clinic that the account joined first. `POST /api/auth/switch` switches to another one.
     #[oai(path = "/auth/login", method = "post", operation_id = "login")]
     async fn login(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
         login(&services, body.0).await
     }
 
-    /// Log in, by another path
+    /// Log in (alias)
     ///
     /// The same as `POST /api/auth/login`.
     #[oai(path = "/token", method = "post", operation_id = "createToken")]
@@ -55,15 +55,15 @@ impl Auth {
         login(&services, body.0).await
     }
 
-    /// Refresh the tokens
+    /// Refresh tokens
     ///
-    /// A refresh token is good once; using it again ends its session.
+    /// A refresh token works once. If it is used again, its session ends.
     #[oai(path = "/auth/token/refresh", method = "post", operation_id = "refreshToken")]
     async fn refresh(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
         refresh(&services, body.0).await
     }
 
-    /// Refresh the tokens, by another path
+    /// Refresh tokens (alias)
     ///
     /// The same as `POST /api/auth/token/refresh`.
     #[oai(path = "/token/refresh", method = "post", operation_id = "renewToken")]
@@ -73,7 +73,7 @@ impl Auth {
 
     /// Log out
     ///
-    /// Ends the session of the refresh token. The access token stays good until it expires.
+    /// Ends the session of the refresh token. The access token stays valid until it expires.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logout")]
     async fn logout(
         &self,
@@ -85,20 +85,20 @@ impl Auth {
         Ok(NoContent::Done)
     }
 
-    /// Who am I
+    /// Get my account
     #[oai(path = "/auth/me", method = "get", operation_id = "getMe")]
     async fn me(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<Me>, Problem> {
         let account = services.repository.find_account(caller.0.account).await?;
         me(&services, &caller.0, account).await
     }
 
-    /// Change my names
+    /// Update my name
     #[oai(path = "/auth/me", method = "patch", operation_id = "updateMe")]
     async fn update_me(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<MePatch>,
@@ -112,7 +112,7 @@ impl Auth {
 
     /// Switch to another clinic
     ///
-    /// Answers tokens for another clinic of the account.
+    /// Returns tokens for another clinic of the account.
     #[oai(path = "/auth/switch", method = "post", operation_id = "switchClinic")]
     async fn switch(
         &self,
@@ -124,9 +124,9 @@ impl Auth {
         Ok(Json(signed_in.into()))
     }
 
-    /// What may I do
+    /// List my permissions
     ///
-    /// Everything that the role of the token may do, by resource and action, with its scopes.
+    /// Lists what the token's role may do: resource, action and scopes.
     #[oai(path = "/auth/permissions", method = "get", operation_id = "listPermissions")]
     async fn permissions(
         &self,

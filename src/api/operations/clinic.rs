@@ -29,20 +29,20 @@ pub struct ClinicApi;
 
 #[OpenApi(prefix_path = "/api/clinic", tag = "Chapter::Clinic")]
 impl ClinicApi {
-    /// Read the clinic
+    /// Get the clinic
     #[oai(path = "/", method = "get", operation_id = "getClinic")]
     async fn get(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<ClinicView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Read, Resource::Clinic).await?;
         Ok(fetched(services.repository.find_clinic(&caller.0).await?))
     }
 
-    /// Change the clinic
+    /// Update the clinic
     #[oai(path = "/", method = "patch", operation_id = "updateClinic")]
     async fn update(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<ClinicPatch>,

@@ -34,19 +34,19 @@ pub struct Closures;
 
 #[OpenApi(prefix_path = "/api/clinic/closures", tag = "Chapter::Schedules")]
 impl Closures {
-    /// List the clinic's closures
+    /// List closures
     ///
-    /// Newest entry first.
+    /// Newest first.
     #[oai(path = "/", method = "get", operation_id = "listClosures")]
     async fn list(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<ClosureView>, Problem> {
@@ -56,17 +56,17 @@ impl Closures {
         Ok(paging.listed(rows, |row| row.id.0, ClosureView::from))
     }
 
-    /// Close the clinic
+    /// Create a closure
     ///
-    /// Nobody can be booked on these days, each doctor's in the doctor's time zone. Appointments that are
-    /// there already stay, and are listed in the answer.
+    /// No doctor can be booked on these days, each in the doctor's own time zone. Existing appointments stay; the
+    /// response lists them.
     #[oai(path = "/", method = "post", operation_id = "createClosure")]
     async fn create(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<ClosureInput>,
@@ -89,7 +89,7 @@ impl Closures {
         Ok(made.map(|row| Changed { row, outside }).entered("/api/clinic/closures", |made| made.row.id.0))
     }
 
-    /// Take a closure back
+    /// Delete a closure
     #[oai(path = "/:id", method = "delete", operation_id = "deleteClosure")]
     async fn delete(
         &self,

@@ -36,7 +36,7 @@ pub struct Doctors;
 impl Doctors {
     /// List doctors
     ///
-    /// The doctors that the caller may see, newest first.
+    /// Lists the doctors that the caller may see, newest first.
     #[oai(path = "/", method = "get", operation_id = "listDoctors")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
@@ -47,15 +47,15 @@ impl Doctors {
         /// A part of the name, e-mail address or specialization.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
-        /// Only of this field of medicine.
+        /// Only doctors of this specialization.
         #[oai(validator(max_length = 100))]
         specialization: Query<Option<String>>,
-        /// Only those who take bookings, or only those who do not.
+        /// Only active doctors (true), or only inactive ones (false).
         is_active: Query<Option<bool>>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<DoctorView>, Problem> {
@@ -71,14 +71,14 @@ impl Doctors {
         Ok(paging.listed(rows, |row| row.id.0, DoctorView::from))
     }
 
-    /// Enter a doctor
+    /// Create a doctor
     #[oai(path = "/", method = "post", operation_id = "createDoctor")]
     async fn create(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<DoctorInput>,
@@ -96,7 +96,7 @@ impl Doctors {
         Ok(made.await?.created("/api/doctors", |row| (row.id.0, row.version)))
     }
 
-    /// Read a doctor
+    /// Get a doctor
     #[oai(path = "/:id", method = "get", operation_id = "getDoctor")]
     async fn get(
         &self,
@@ -112,8 +112,8 @@ impl Doctors {
 
     /// Replace a doctor
     ///
-    /// What the body leaves out is cleared. Appointments to come that the doctor's rules would not allow
-    /// any more stay, and are listed in the answer.
+    /// Fields that the body leaves out are cleared. Upcoming appointments that break the new rules stay; the response
+    /// lists them.
     #[oai(path = "/:id", method = "put", operation_id = "replaceDoctor")]
     async fn replace(
         &self,
@@ -121,7 +121,7 @@ impl Doctors {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<DoctorInput>,
@@ -129,9 +129,9 @@ impl Doctors {
         change(caller, &services, DoctorId(id.0), if_match.0, move |stored| body.0.details(stored.scheduling)).await
     }
 
-    /// Change a doctor
+    /// Update a doctor
     ///
-    /// What is absent stays; what is null is cleared.
+    /// Absent fields stay unchanged; null clears a field.
     #[oai(path = "/:id", method = "patch", operation_id = "updateDoctor")]
     async fn update(
         &self,
@@ -139,7 +139,7 @@ impl Doctors {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<DoctorPatch>,
@@ -149,8 +149,8 @@ impl Doctors {
 
     /// Delete a doctor
     ///
-    /// The doctor's history stays. Active appointments in the future stand against it, unless
-    /// `cancel_appointments` is true: then they are cancelled in the same step.
+    /// The doctor's history stays. A doctor with future active appointments cannot be deleted, unless
+    /// `cancel_appointments` is true: then those are cancelled in the same transaction.
     #[oai(path = "/:id", method = "delete", operation_id = "deleteDoctor")]
     async fn delete(
         &self,
@@ -158,9 +158,9 @@ impl Doctors {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// Whether to cancel the doctor's active appointments in the future.
+        /// Whether to cancel the doctor's future active appointments.
         cancel_appointments: Query<Option<bool>>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<NoContent, Problem> {
@@ -179,7 +179,7 @@ impl Doctors {
 
     /// List a doctor's patients
     ///
-    /// The patients to whom the doctor is assigned now, newest first.
+    /// Lists the patients who are assigned to the doctor, newest first.
     #[oai(path = "/:id/patients", method = "get", operation_id = "listDoctorPatients")]
     async fn patients(
         &self,
@@ -188,10 +188,10 @@ impl Doctors {
         request: &Request,
         /// The doctor's id.
         id: Path<i64>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<PatientView>, Problem> {

@@ -11,7 +11,7 @@ use crate::api::{
 /// Operations on the program itself.
 pub struct Health;
 
-/// The program is well.
+/// The server is healthy.
 #[derive(Debug, Clone, Object)]
 struct Well {
     /// Always `ok`.
@@ -26,17 +26,17 @@ impl Well {
 
 #[OpenApi(tag = "Chapter::Health")]
 impl Health {
-    /// Is the program alive
+    /// Check liveness
     ///
-    /// Answers without the database.
+    /// Does not ask the database.
     #[oai(path = "/healthz", method = "get", operation_id = "getHealth")]
     async fn alive(&self) -> Json<Well> {
         Well::ok()
     }
 
-    /// Can the program work
+    /// Check readiness
     ///
-    /// Whether the database answers, takes changes, and has this program's migrations.
+    /// Checks that the database answers, accepts writes and has this version's migrations.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, services: Data<&Services>) -> Result<Json<Well>, Problem> {
         if services.repository.schema_version().await? < services.schema_version {

@@ -38,7 +38,7 @@ pub struct Invitations;
 /// A new invitation.
 #[derive(ApiResponse)]
 enum Invited {
-    /// The invitation was made.
+    /// The invitation was created.
     #[oai(status = 201)]
     Created(Json<NewInvitationView>),
 }
@@ -47,17 +47,17 @@ enum Invited {
 impl Invitations {
     /// List invitations
     ///
-    /// Newest first; without their secrets.
+    /// Newest first, without their secrets.
     #[oai(path = "/", method = "get", operation_id = "listInvitations")]
     async fn list(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<InvitationView>, Problem> {
@@ -67,9 +67,9 @@ impl Invitations {
         Ok(paging.listed(rows, |row| row.id.0, InvitationView::from))
     }
 
-    /// Invite somebody
+    /// Create an invitation
     ///
-    /// Good for seven days and one registration.
+    /// An invitation is valid for seven days and one registration.
     #[oai(path = "/", method = "post", operation_id = "createInvitation")]
     async fn create(
         &self,
@@ -80,7 +80,7 @@ impl Invitations {
         services.admit_whole_clinic(&caller.0, Action::Create, Resource::Invitations).await?;
         services.check_role(&body.0.role)?;
         let secret = Secret::generate()
-            .map_err(|_| Problem::new(problem::INTERNAL, "The server has no randomness to make a secret of."))?;
+            .map_err(|_| Problem::new(problem::INTERNAL, "The server could not create a random secret."))?;
         let token = invitation_token(caller.0.clinic, &secret);
         let new = NewInvitation {
             email: body.0.email.map(|email| login_name(&email)),
@@ -98,7 +98,7 @@ impl Invitations {
         })))
     }
 
-    /// Take an invitation back
+    /// Delete an invitation
     #[oai(path = "/:id", method = "delete", operation_id = "deleteInvitation")]
     async fn delete(
         &self,

@@ -40,7 +40,7 @@ pub struct Mappings;
 impl Mappings {
     /// List mappings
     ///
-    /// The mappings that the caller may see, newest first, each with its patient and doctor.
+    /// Lists the mappings that the caller may see, newest first, each with its patient and doctor.
     #[oai(path = "/", method = "get", operation_id = "listMappings")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
@@ -48,16 +48,16 @@ impl Mappings {
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// Only this patient's.
+        /// Only rows of this patient.
         patient: Query<Option<i64>>,
-        /// Only this doctor's.
+        /// Only rows of this doctor.
         doctor: Query<Option<i64>>,
-        /// Only the active, or only the ended.
+        /// Only active mappings (true), or only ended ones (false).
         is_active: Query<Option<bool>>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<MappingView>, Problem> {
@@ -75,8 +75,8 @@ impl Mappings {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<MappingInput>,
@@ -98,7 +98,7 @@ impl Mappings {
         Ok(made.await?.created("/api/mappings", |row| (row.id.0, row.version)))
     }
 
-    /// Read a mapping
+    /// Get a mapping
     #[oai(path = "/:id", method = "get", operation_id = "getMapping")]
     async fn get(
         &self,
@@ -112,9 +112,9 @@ impl Mappings {
         Ok(fetched(mapping))
     }
 
-    /// Change a mapping
+    /// Update a mapping
     ///
-    /// What is absent stays; what is null is cleared.
+    /// Absent fields stay unchanged; null clears a field.
     #[oai(path = "/:id", method = "patch", operation_id = "updateMapping")]
     async fn update(
         &self,
@@ -122,7 +122,7 @@ impl Mappings {
         services: Data<&Services>,
         /// The mapping's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<MappingPatch>,
@@ -151,7 +151,7 @@ impl Mappings {
         services: Data<&Services>,
         /// The mapping's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<NoContent, Problem> {
@@ -161,9 +161,9 @@ impl Mappings {
         Ok(NoContent::Done)
     }
 
-    /// A patient's doctors
+    /// List a patient's mappings
     ///
-    /// The patient's name and their mappings, newest first.
+    /// Returns the patient's name and mappings, newest first.
     #[oai(path = "/by-patient/:patient_id", method = "get", operation_id = "getMappingsByPatient")]
     async fn by_patient(
         &self,
@@ -175,7 +175,7 @@ impl Mappings {
         of_patient(caller, &services, PatientId(patient_id.0)).await
     }
 
-    /// A patient's doctors, by another path
+    /// List a patient's mappings (alias)
     ///
     /// The same as `/api/mappings/by-patient/{patient_id}`.
     #[oai(path = "/patient/:patient_id", method = "get", operation_id = "getMappingsOfPatient")]

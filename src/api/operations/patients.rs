@@ -38,7 +38,7 @@ pub struct Patients;
 impl Patients {
     /// List patients
     ///
-    /// The patients that the caller may see, newest first.
+    /// Lists the patients that the caller may see, newest first.
     #[oai(path = "/", method = "get", operation_id = "listPatients")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
@@ -49,12 +49,12 @@ impl Patients {
         /// A part of the name, e-mail address or phone number.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
-        /// Only patients of this owner.
+        /// Only patients whose owner is this user.
         created_by: Query<Option<i64>>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<PatientView>, Problem> {
@@ -69,7 +69,7 @@ impl Patients {
         Ok(paging.shared(&rows, |row| row.id.0, PatientView::from))
     }
 
-    /// Register a patient
+    /// Create a patient
     ///
     /// The caller becomes the patient's owner.
     #[oai(path = "/", method = "post", operation_id = "createPatient")]
@@ -77,8 +77,8 @@ impl Patients {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<PatientInput>,
@@ -91,7 +91,7 @@ impl Patients {
         Ok(made.await?.created("/api/patients", |row| (row.id.0, row.version)))
     }
 
-    /// Read a patient
+    /// Get a patient
     #[oai(path = "/:id", method = "get", operation_id = "getPatient")]
     async fn get(
         &self,
@@ -107,7 +107,7 @@ impl Patients {
 
     /// Replace a patient
     ///
-    /// What the body leaves out is cleared.
+    /// Fields that the body leaves out are cleared.
     #[oai(path = "/:id", method = "put", operation_id = "replacePatient")]
     async fn replace(
         &self,
@@ -115,7 +115,7 @@ impl Patients {
         services: Data<&Services>,
         /// The patient's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<PatientInput>,
@@ -130,9 +130,9 @@ impl Patients {
         Ok(fetched(patient))
     }
 
-    /// Change a patient
+    /// Update a patient
     ///
-    /// What is absent stays; what is null is cleared.
+    /// Absent fields stay unchanged; null clears a field.
     #[oai(path = "/:id", method = "patch", operation_id = "updatePatient")]
     async fn update(
         &self,
@@ -140,7 +140,7 @@ impl Patients {
         services: Data<&Services>,
         /// The patient's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<PatientPatch>,
@@ -156,8 +156,8 @@ impl Patients {
 
     /// Delete a patient
     ///
-    /// The patient's history stays. Active appointments in the future stand against it, unless
-    /// `cancel_appointments` is true: then they are cancelled in the same step.
+    /// The patient's history stays. A patient with future active appointments cannot be deleted, unless
+    /// `cancel_appointments` is true: then those are cancelled in the same transaction.
     #[oai(path = "/:id", method = "delete", operation_id = "deletePatient")]
     async fn delete(
         &self,
@@ -165,9 +165,9 @@ impl Patients {
         services: Data<&Services>,
         /// The patient's id.
         id: Path<i64>,
-        /// Whether to cancel the patient's active appointments in the future.
+        /// Whether to cancel the patient's future active appointments.
         cancel_appointments: Query<Option<bool>>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<NoContent, Problem> {
@@ -184,7 +184,7 @@ impl Patients {
 
     /// Transfer a patient
     ///
-    /// Gives the patient another owner.
+    /// Changes the patient's owner.
     #[oai(path = "/:id/transfer", method = "post", operation_id = "transferPatient")]
     async fn transfer(
         &self,
@@ -192,7 +192,7 @@ impl Patients {
         services: Data<&Services>,
         /// The patient's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<PatientTransfer>,
@@ -208,7 +208,7 @@ impl Patients {
 
     /// List a patient's doctors
     ///
-    /// The doctors that are assigned to the patient now, newest doctor first.
+    /// Lists the doctors who are assigned to the patient, newest doctor first.
     #[oai(path = "/:id/doctors", method = "get", operation_id = "listPatientDoctors")]
     async fn doctors(
         &self,
@@ -217,10 +217,10 @@ impl Patients {
         request: &Request,
         /// The patient's id.
         id: Path<i64>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<DoctorView>, Problem> {
@@ -247,10 +247,10 @@ impl Patients {
         request: &Request,
         /// The patient's id.
         id: Path<i64>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<AppointmentView>, Problem> {

@@ -37,10 +37,10 @@ pub struct DoctorSchedules;
 
 #[OpenApi(prefix_path = "/api/doctors", tag = "Chapter::Schedules")]
 impl DoctorSchedules {
-    /// Read a doctor's working hours
+    /// Get working hours
     ///
-    /// The weekly windows in the doctor's time zone, those in force and those planned. Without any, the
-    /// doctor can be booked at any time.
+    /// Returns the current and the planned weekly windows, in the doctor's time zone. A doctor without working hours
+    /// can be booked at any time.
     #[oai(path = "/:id/working-hours", method = "get", operation_id = "getWorkingHours")]
     async fn hours(
         &self,
@@ -54,11 +54,11 @@ impl DoctorSchedules {
         Ok(Fetched::of(hours.revision, hours))
     }
 
-    /// Set a doctor's working hours
+    /// Set working hours
     ///
-    /// The whole week, from today or from `effective_from` on; hours that were set for a later day stay
-    /// planned. `windows` null unsets the hours, an empty list means that the doctor does not work.
-    /// Appointments outside the new hours stay, and are listed in the answer.
+    /// Sets the whole week, from today or from `effective_from` on. Hours that are planned for a later day stay
+    /// planned. If `windows` is null, the doctor has no working hours and can be booked at any time; if it is empty,
+    /// the doctor does not work. Upcoming appointments outside the new hours stay; the response lists them.
     #[oai(path = "/:id/working-hours", method = "put", operation_id = "setWorkingHours")]
     async fn set_hours(
         &self,
@@ -66,7 +66,7 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the hours must still have.
+        /// The ETag that the hours must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<HoursInput>,
@@ -82,9 +82,9 @@ impl DoctorSchedules {
         .await
     }
 
-    /// List a doctor's time off
+    /// List time off
     ///
-    /// Newest entry first.
+    /// Newest first.
     #[oai(path = "/:id/time-off", method = "get", operation_id = "listTimeOff")]
     async fn time_off(
         &self,
@@ -93,10 +93,10 @@ impl DoctorSchedules {
         request: &Request,
         /// The doctor's id.
         id: Path<i64>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<TimeOffView>, Problem> {
@@ -106,10 +106,9 @@ impl DoctorSchedules {
         Ok(paging.listed(rows, |row| row.id.0, TimeOffView::from))
     }
 
-    /// Enter time off
+    /// Create time off
     ///
-    /// The doctor cannot be booked then. Appointments that are there already stay, and are listed in the
-    /// answer.
+    /// The doctor cannot be booked during time off. Existing appointments stay; the response lists them.
     #[oai(path = "/:id/time-off", method = "post", operation_id = "createTimeOff")]
     async fn enter_time_off(
         &self,
@@ -117,8 +116,8 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<TimeOffInput>,
@@ -140,7 +139,7 @@ impl DoctorSchedules {
         Ok(made.await?.entered(&format!("/api/doctors/{doctor}/time-off"), |made| made.row.id.0))
     }
 
-    /// Take time off back
+    /// Delete time off
     #[oai(path = "/:id/time-off/:time_off_id", method = "delete", operation_id = "deleteTimeOff")]
     async fn delete_time_off(
         &self,
@@ -161,7 +160,7 @@ impl DoctorSchedules {
         .await
     }
 
-    /// Read what a doctor's appointments keep to
+    /// Get scheduling settings
     #[oai(path = "/:id/scheduling", method = "get", operation_id = "getScheduling")]
     async fn scheduling(
         &self,
@@ -175,10 +174,10 @@ impl DoctorSchedules {
         Ok(Fetched::of(doctor.version, doctor))
     }
 
-    /// Change what a doctor's appointments keep to
+    /// Update scheduling settings
     ///
-    /// What is absent stays. Appointments keep their instants, also where the time zone changes; those
-    /// that the rules would not allow any more are listed in the answer.
+    /// Absent fields stay unchanged. Appointments keep their instants, even if the time zone changes. Upcoming
+    /// appointments that break the new rules stay; the response lists them.
     #[oai(path = "/:id/scheduling", method = "patch", operation_id = "updateScheduling")]
     async fn set_scheduling(
         &self,
@@ -186,7 +185,7 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the doctor must still have.
+        /// The ETag that the doctor's settings must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<SchedulingPatch>,

@@ -33,15 +33,16 @@ pub struct AppointmentSeries;
 impl AppointmentSeries {
     /// Book a series of appointments
     ///
-    /// All of them or none, with each time that cannot be booked listed; with `skip_conflicts` those that
-    /// can be. To cancel some, cancel one with `scope=this_and_following`.
+    /// Books all occurrences or none; a refusal lists each one that cannot be booked. With `skip_conflicts`, books
+    /// those that can be booked. To cancel the rest of a series, cancel one appointment with
+    /// `scope=this_and_following`.
     #[oai(path = "/", method = "post", operation_id = "createAppointmentSeries")]
     async fn create(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<SeriesInput>,
@@ -66,9 +67,9 @@ impl AppointmentSeries {
         Ok(booked.await?.entered("/api/appointment-series", |booked| booked.series.id.0))
     }
 
-    /// Read a series
+    /// Get a series
     ///
-    /// With all its appointments, by start.
+    /// Returns the series with its appointments, by start.
     #[oai(path = "/:id", method = "get", operation_id = "getAppointmentSeries")]
     async fn get(
         &self,

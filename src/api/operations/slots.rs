@@ -48,9 +48,10 @@ pub struct Slots;
 
 #[OpenApi(prefix_path = "/api", tag = "Chapter::Slots")]
 impl Slots {
-    /// Find a doctor's free times
+    /// List a doctor's free slots
     ///
-    /// Every start of the doctor's slot grid, from `from` on and before `to`, that can be booked, in order.
+    /// Lists the bookable slots of the doctor's slot grid that start at or after `from` and before `to`, earliest
+    /// first.
     #[oai(path = "/doctors/:id/slots", method = "get", operation_id = "listDoctorSlots")]
     async fn of_doctor(
         &self,
@@ -58,11 +59,11 @@ impl Slots {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The earliest start (RFC 3339); now unless said.
+        /// Earliest start (RFC 3339); now by default.
         from: Query<Option<DateTime<Utc>>>,
-        /// No start at or after this (RFC 3339); seven days after `from` unless said, at most 31.
+        /// Slots start before this (RFC 3339); seven days after `from` by default, at most 31.
         to: Query<Option<DateTime<Utc>>>,
-        /// For how long, in minutes; the doctor's slot length unless said.
+        /// Duration in minutes; the doctor's `slot_minutes` by default.
         #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
         duration_minutes: Query<Option<i64>>,
     ) -> Result<Found<Vec<AvailableSlot>>, Problem> {
@@ -79,9 +80,9 @@ impl Slots {
         Ok(Found::Ok(Json(calendar.free(search).map(|slot| AvailableSlot::of(doctor, &calendar, slot)).collect())))
     }
 
-    /// Explain a time
+    /// Explain a slot
     ///
-    /// Each rule of the doctor's schedule, and whether it allows an appointment that starts then.
+    /// Lists each scheduling rule, and whether it allows an appointment that starts at `at`.
     #[oai(path = "/doctors/:id/slots/explain", method = "get", operation_id = "explainDoctorSlot")]
     async fn explain(
         &self,
@@ -91,7 +92,7 @@ impl Slots {
         id: Path<i64>,
         /// The start to explain (RFC 3339).
         at: Query<DateTime<Utc>>,
-        /// For how long, in minutes; the doctor's slot length unless said.
+        /// Duration in minutes; the doctor's `slot_minutes` by default.
         #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
         duration_minutes: Query<Option<i64>>,
     ) -> Result<Found<SlotExplanation>, Problem> {
@@ -120,27 +121,26 @@ impl Slots {
         })))
     }
 
-    /// Find free times of many doctors
+    /// List free slots of all doctors
     ///
-    /// Of the doctors who take bookings, the earliest times first; at most 200 doctors are looked at, the
-    /// newest first.
+    /// Lists the free slots of active doctors, earliest first. Searches at most 200 doctors, newest first.
     #[oai(path = "/slots", method = "get", operation_id = "listSlots")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn of_many(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// Only doctors of this field of medicine.
+        /// Only doctors of this specialization.
         #[oai(validator(max_length = 100))]
         specialization: Query<Option<String>>,
-        /// The earliest start (RFC 3339); now unless said.
+        /// Earliest start (RFC 3339); now by default.
         from: Query<Option<DateTime<Utc>>>,
-        /// No start at or after this (RFC 3339); seven days after `from` unless said, at most 31.
+        /// Slots start before this (RFC 3339); seven days after `from` by default, at most 31.
         to: Query<Option<DateTime<Utc>>>,
-        /// For how long, in minutes; each doctor's slot length unless said.
+        /// Duration in minutes; each doctor's `slot_minutes` by default.
         #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
         duration_minutes: Query<Option<i64>>,
-        /// How many times at most; 50 unless said.
+        /// Maximum number of slots; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
     ) -> Result<Found<Vec<AvailableSlot>>, Problem> {

@@ -32,7 +32,7 @@ pub struct AppointmentSteps;
 impl AppointmentSteps {
     /// Confirm an appointment
     ///
-    /// The patient has said that they will come.
+    /// The patient has confirmed that they will come.
     #[oai(path = "/:id/confirm", method = "post", operation_id = "confirmAppointment")]
     async fn confirm(
         &self,
@@ -40,16 +40,16 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
         step(&services, caller, id.0, if_match.0, StatusView::Confirmed).await
     }
 
-    /// Check a patient in
+    /// Check in the patient
     ///
-    /// The patient of the appointment is here.
+    /// The patient has arrived.
     #[oai(path = "/:id/check-in", method = "post", operation_id = "checkInAppointment")]
     async fn check_in(
         &self,
@@ -57,7 +57,7 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
@@ -66,7 +66,7 @@ impl AppointmentSteps {
 
     /// Complete an appointment
     ///
-    /// The visit took place.
+    /// The visit has taken place.
     #[oai(path = "/:id/complete", method = "post", operation_id = "completeAppointment")]
     async fn complete(
         &self,
@@ -74,16 +74,16 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
         step(&services, caller, id.0, if_match.0, StatusView::Completed).await
     }
 
-    /// Mark that the patient did not come
+    /// Mark a no-show
     ///
-    /// The time is free again.
+    /// The patient did not come. The slot is free again.
     #[oai(path = "/:id/no-show", method = "post", operation_id = "markAppointmentNoShow")]
     async fn no_show(
         &self,
@@ -91,17 +91,17 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
         step(&services, caller, id.0, if_match.0, StatusView::NoShow).await
     }
 
-    /// Call an appointment off
+    /// Cancel an appointment or its series
     ///
-    /// The time is free again from the moment of the answer. With `scope=this_and_following` those of its
-    /// series that follow it are cancelled in the same step, as far as they can be; the answer is this one.
+    /// The slot is free again as soon as the response is sent. With `scope=this_and_following`, the later appointments
+    /// of its series that can be cancelled are cancelled in the same transaction. The response is this appointment.
     #[oai(path = "/:id/cancel", method = "post", operation_id = "callOffAppointment")]
     async fn call_off(
         &self,
@@ -109,9 +109,9 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// How much of the appointment's series; this appointment unless said.
+        /// Whether to cancel this appointment only (the default), or also the later ones of its series.
         scope: Query<Option<CancelScope>>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
@@ -124,7 +124,7 @@ impl AppointmentSteps {
         to_the_end(async move {
             let current = services.repository.find_appointment(&caller.0, id, reach).await?;
             if current.series.is_none() {
-                return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment belongs to no series."));
+                return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment is not part of a series."));
             }
             if !current.status.can_be_rescheduled() {
                 return Err(Problem::invalid_transition(current.status, Status::Cancelled));
@@ -136,10 +136,10 @@ impl AppointmentSteps {
         .await
     }
 
-    /// Move an appointment
+    /// Reschedule an appointment
     ///
-    /// It keeps its id and its status. The old time is freed and the new one taken in one step, or neither;
-    /// its own time does not stand in its way.
+    /// Moves the appointment to another time. It keeps its id and status. The new time is taken and the old one freed
+    /// in one transaction; the new time may overlap the old one.
     #[oai(path = "/:id/reschedule", method = "post", operation_id = "rescheduleAppointment")]
     async fn reschedule(
         &self,
@@ -147,7 +147,7 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<RescheduleInput>,
@@ -162,9 +162,9 @@ impl AppointmentSteps {
         Ok(fetched(amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Step).await?))
     }
 
-    /// Read an appointment's history
+    /// List an appointment's history
     ///
-    /// Who did what to it and when, newest first; the last entry is its booking.
+    /// Lists who changed what and when, newest first. The last entry is the booking.
     #[oai(path = "/:id/history", method = "get", operation_id = "listAppointmentHistory")]
     async fn history(
         &self,
@@ -173,10 +173,10 @@ impl AppointmentSteps {
         request: &Request,
         /// The appointment's id.
         id: Path<i64>,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<EventView>, Problem> {

@@ -33,17 +33,17 @@ pub struct Users;
 impl Users {
     /// List users
     ///
-    /// The clinic's users, newest account first.
+    /// Lists the clinic's users, newest account first.
     #[oai(path = "/", method = "get", operation_id = "listUsers")]
     async fn list(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<UserView>, Problem> {
@@ -53,16 +53,16 @@ impl Users {
         Ok(paging.listed(rows, |row| row.id.0, UserView::from))
     }
 
-    /// Make a user
+    /// Create a user
     ///
-    /// Makes an account with a role in the clinic.
+    /// Creates an account with a role in the clinic.
     #[oai(path = "/", method = "post", operation_id = "createUser")]
     async fn create(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<UserInput>,
@@ -91,7 +91,7 @@ impl Users {
         Ok(made.await?.created("/api/users", |row| (row.id.0, row.version)))
     }
 
-    /// Read a user
+    /// Get a user
     #[oai(path = "/:id", method = "get", operation_id = "getUser")]
     async fn get(
         &self,
@@ -104,9 +104,9 @@ impl Users {
         Ok(fetched(services.repository.find_user(&caller.0, AccountId(id.0)).await?))
     }
 
-    /// Change a user
+    /// Update a user
     ///
-    /// Changes the role, or whether the user may act in the clinic. The last active administrator stays.
+    /// Changes the role, or activates or deactivates the user. The last active administrator cannot be changed.
     #[oai(path = "/:id", method = "patch", operation_id = "updateUser")]
     async fn update(
         &self,
@@ -114,7 +114,7 @@ impl Users {
         services: Data<&Services>,
         /// The user's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         body: Body<UserPatch>,
@@ -138,7 +138,7 @@ impl Users {
 
     /// Remove a user
     ///
-    /// Ends the membership; what the user created stays. The last active administrator stays.
+    /// Ends the membership. What the user created stays. The last active administrator cannot be removed.
     #[oai(path = "/:id", method = "delete", operation_id = "deleteUser")]
     async fn delete(
         &self,
@@ -146,7 +146,7 @@ impl Users {
         services: Data<&Services>,
         /// The user's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<NoContent, Problem> {

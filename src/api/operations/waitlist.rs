@@ -35,19 +35,19 @@ pub struct Waitlist;
 
 #[OpenApi(prefix_path = "/api/waitlist", tag = "Chapter::Waitlist")]
 impl Waitlist {
-    /// List those who wait
+    /// List waitlist entries
     ///
-    /// The entries that the caller may see, newest first.
+    /// Lists the entries that the caller may see, newest first.
     #[oai(path = "/", method = "get", operation_id = "listWaitlist")]
     async fn list(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// How many at most; 50 unless said.
+        /// Maximum number of rows; 50 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
-        /// Where to go on, from the `Link` header of the page before.
+        /// The cursor from the `Link` header of the previous page.
         #[oai(validator(max_length = 200))]
         cursor: Query<Option<String>>,
     ) -> Result<Listed<EntryView>, Problem> {
@@ -57,17 +57,17 @@ impl Waitlist {
         Ok(paging.listed(rows, |row| row.id.0, EntryView::from))
     }
 
-    /// Wait for a time
+    /// Join the waitlist
     ///
-    /// When a fitting time of the doctor, or of a doctor of the specialization, becomes free, it is held
-    /// for the entry that has waited longest; `offer` says until when.
+    /// When a matching slot of the doctor, or of any doctor of the specialization, becomes free, it is held for the
+    /// entry that has waited longest. `offer` says until when.
     #[oai(path = "/", method = "post", operation_id = "createWaitlistEntry")]
     async fn create(
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         body: Body<EntryInput>,
@@ -80,7 +80,7 @@ impl Waitlist {
         Ok(made.await?.created("/api/waitlist", |row| (row.id.0, row.version)))
     }
 
-    /// Read an entry
+    /// Get a waitlist entry
     #[oai(path = "/:id", method = "get", operation_id = "getWaitlistEntry")]
     async fn get(
         &self,
@@ -94,9 +94,9 @@ impl Waitlist {
         Ok(Fetched::of(entry.version, entry))
     }
 
-    /// Take the time that is held
+    /// Accept the offered slot
     ///
-    /// It becomes an appointment of the entry's patient, if no rule stands against it by now.
+    /// Books the held slot for the entry's patient, unless a scheduling rule no longer allows it.
     #[oai(path = "/:id/accept", method = "post", operation_id = "acceptWaitlistOffer")]
     async fn accept(
         &self,
@@ -104,11 +104,11 @@ impl Waitlist {
         services: Data<&Services>,
         /// The entry's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-        /// The client's name for this request: sent again with the same name within a day, it is not done
-        /// again but answered as before.
+        /// A key that the client chooses for this request. A request with the same key within a day is not executed
+        /// again; it gets the same response.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
         _key: Header<Option<String>>,
         request: &Request,
@@ -125,9 +125,9 @@ impl Waitlist {
         Ok(accepted.await?.created("/api/appointments", |row| (row.id.0, row.version)))
     }
 
-    /// Wait no longer
+    /// Leave the waitlist
     ///
-    /// The entry stays, as withdrawn; a time that is held for it is free for the next.
+    /// Sets the status to WITHDRAWN. A slot that is held for the entry is offered to the next one.
     #[oai(path = "/:id", method = "delete", operation_id = "deleteWaitlistEntry")]
     async fn delete(
         &self,
@@ -135,7 +135,7 @@ impl Waitlist {
         services: Data<&Services>,
         /// The entry's id.
         id: Path<i64>,
-        /// The ETag that the row must still have.
+        /// The ETag that the row must have; otherwise 412.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
     ) -> Result<NoContent, Problem> {

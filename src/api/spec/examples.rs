@@ -65,7 +65,7 @@ fn example(name: &str) -> Option<Value> {
         "specialization" => json!("Cardiology"),
         "status" => json!("SCHEDULED"),
         "time_zone" => json!("Europe/Lisbon"),
-        "title" => json!("The doctor is busy at this time"),
+        "title" => json!("The doctor has another appointment at this time"),
         "token_type" => json!("Bearer"),
         "type" => json!("/problems/slot-taken"),
         "username" => json!("maya.okafor@example.com"),

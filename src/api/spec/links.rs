@@ -62,14 +62,14 @@ pub fn add(spec: &mut Value) {
                 operation["responses"]["201"]["links"][next] = json!({
                     "operationId": next,
                     "requestBody": { *field: "$response.body#/id" },
-                    "description": format!("The new row's id is `{field}` there."),
+                    "description": format!("The new row's id is `{field}` in the request body."),
                 });
             }
             for next in STEPS.iter().filter(|(step, _)| *step == of).flat_map(|(_, next)| *next) {
                 operation["responses"]["200"]["links"][next] = json!({
                     "operationId": next,
                     "parameters": { "id": "$response.body#/id" },
-                    "description": "What can be done next.",
+                    "description": "The appointment's next steps.",
                 });
             }
         }
@@ -80,6 +80,6 @@ fn link(operation: &Value, parameters: Value) -> Value {
     json!({
         "operationId": operation["operationId"],
         "parameters": parameters,
-        "description": format!("{} that was made.", operation["summary"].as_str().unwrap_or_default()),
+        "description": "The new row's id is the last path parameter.",
     })
 }

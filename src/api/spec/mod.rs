@@ -233,7 +233,7 @@ fn name_as_http_does(answer: &mut Value) {
 fn add_conditional_get(operation: &mut Value) {
     let parameter = json!({
         "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string" },
-        "description": "The ETag of the version that the client has: if it is the newest, the answer is 304.",
+        "description": "The ETag that the client has. If it is current, the response is 304.",
     });
     match operation.get_mut("parameters").and_then(Value::as_array_mut) {
         Some(parameters) => parameters.push(parameter),
@@ -241,7 +241,7 @@ fn add_conditional_get(operation: &mut Value) {
     }
     let tag = operation["responses"]["200"]["headers"]["ETag"].clone();
     operation["responses"]["304"] =
-        json!({ "description": "The client has the newest version.", "headers": { "ETag": tag } });
+        json!({ "description": "The client's version is current.", "headers": { "ETag": tag } });
 }
 
 fn problem_response(status: u16, kinds: &[&Kind]) -> Value {
@@ -258,8 +258,10 @@ fn problem_response(status: u16, kinds: &[&Kind]) -> Value {
     let header =
         |description: &str, ty: &str| json!({ "description": description, "required": true, "schema": { "type": ty } });
     match status {
-        401 => response["headers"] = json!({ "WWW-Authenticate": header("How to authenticate.", "string") }),
-        503 => response["headers"] = json!({ "Retry-After": header("Seconds after which to try again.", "integer") }),
+        401 => response["headers"] = json!({ "WWW-Authenticate": header("The authentication scheme.", "string") }),
+        503 => {
+            response["headers"] = json!({ "Retry-After": header("Seconds to wait before the next try.", "integer") })
+        }
         _ => {}
     }
     response

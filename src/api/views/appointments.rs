@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Where an appointment stands.
+/// Status of an appointment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[oai(rename = "AppointmentStatus")]
@@ -29,13 +29,13 @@ pub enum StatusView {
     /// Booked.
     #[oai(rename = "SCHEDULED")]
     Scheduled,
-    /// The patient has said that they will come.
+    /// The patient has confirmed that they will come.
     #[oai(rename = "CONFIRMED")]
     Confirmed,
     /// The patient is here.
     #[oai(rename = "CHECKED_IN")]
     CheckedIn,
-    /// The visit took place.
+    /// The visit has taken place.
     #[oai(rename = "COMPLETED")]
     Completed,
     /// Called off.
@@ -82,19 +82,19 @@ pub struct AppointmentView {
     doctor: i64,
     /// The patient's id.
     patient: i64,
-    /// When it starts.
+    /// Start (inclusive).
     #[serde(serialize_with = "instant")]
     appointment_datetime: DateTime<Utc>,
-    /// How long it is, in minutes.
+    /// Duration in minutes.
     duration_minutes: i64,
-    /// When it ends: the first instant after it.
+    /// End (exclusive).
     #[serde(serialize_with = "instant")]
     ends_at: DateTime<Utc>,
-    /// Why the patient comes.
+    /// Reason for the visit.
     reason: String,
-    /// Where it stands.
+    /// Status.
     status: StatusView,
-    /// The id of the series that it belongs to.
+    /// The id of its series; null if it is not part of one.
     #[oai(nullable)]
     series: Option<i64>,
     /// The id of the user who booked it.
@@ -142,12 +142,12 @@ pub struct AppointmentInput {
     /// The patient's id.
     #[oai(validator(minimum(value = "1")))]
     pub patient: i64,
-    /// When it starts: an instant with its offset (RFC 3339).
+    /// Start: an instant with an offset (RFC 3339).
     pub appointment_datetime: DateTime<Utc>,
-    /// How long it is, in minutes; the doctor's slot length unless said.
+    /// Duration in minutes; the doctor's `slot_minutes` by default.
     #[oai(nullable, validator(minimum(value = "5"), maximum(value = "1440")))]
     pub duration_minutes: Option<i64>,
-    /// Why the patient comes.
+    /// Reason for the visit.
     #[oai(nullable, validator(max_length = 1000))]
     pub reason: Option<String>,
 }
@@ -164,18 +164,18 @@ impl Example for AppointmentInput {
     }
 }
 
-/// What to change of an appointment; what is absent stays.
+/// Fields of an appointment to change. Absent fields stay unchanged.
 #[derive(Debug, Clone, Default, Object)]
 #[oai(deny_unknown_fields)]
 pub struct AppointmentPatch {
-    /// The status that it shall have; it must be one that may follow the present one.
+    /// The new status. It must be allowed after the current one.
     pub status: Option<StatusView>,
-    /// Why the patient comes.
+    /// Reason for the visit.
     #[oai(validator(max_length = 1000))]
     pub reason: Option<String>,
-    /// When it shall start: an instant with its offset (RFC 3339).
+    /// New start: an instant with an offset (RFC 3339).
     pub appointment_datetime: Option<DateTime<Utc>>,
-    /// How long it shall be, in minutes.
+    /// New duration in minutes.
     #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
     pub duration_minutes: Option<i64>,
 }
@@ -209,13 +209,13 @@ fn out_of_years() -> Problem {
     Problem::invalid(FieldErrors::one("appointment_datetime", "The appointment must lie in the years 1900 to 2200."))
 }
 
-/// When an appointment shall be instead.
+/// The new time of an appointment.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct RescheduleInput {
-    /// When it shall start: an instant with its offset (RFC 3339).
+    /// New start: an instant with an offset (RFC 3339).
     pub appointment_datetime: DateTime<Utc>,
-    /// How long it shall be, in minutes; as long as before unless said.
+    /// New duration in minutes; unchanged by default.
     #[oai(nullable, validator(minimum(value = "5"), maximum(value = "1440")))]
     pub duration_minutes: Option<i64>,
 }
@@ -229,17 +229,17 @@ impl Example for RescheduleInput {
     }
 }
 
-/// What a booking would meet.
+/// The result of a booking check.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "BookingCheck")]
 pub struct CheckView {
-    /// Whether it would be booked.
+    /// Whether the booking would succeed.
     bookable: bool,
     /// Every rule that it breaks.
     violations: Vec<ViolationView>,
-    /// The times that stand in its way.
+    /// The appointments that overlap it.
     conflicts: Vec<SlotView>,
-    /// The next times that satisfy the doctor and the patient.
+    /// The next slots at which both the doctor and the patient are free.
     next_slots: Vec<SlotView>,
 }
 
@@ -254,25 +254,25 @@ impl From<Refusal> for CheckView {
     }
 }
 
-/// A step in an appointment's life.
+/// A change of an appointment.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "AppointmentEvent")]
 pub struct EventView {
-    /// The event's id; 0 for the booking itself.
+    /// The event's id; 0 for the booking.
     id: i64,
-    /// When it was.
+    /// When it happened.
     at: DateTime<Utc>,
     /// The id of the user who did it.
     by: i64,
-    /// The status before; null for the booking itself.
+    /// The previous status; null for the booking.
     #[oai(nullable)]
     from_status: Option<StatusView>,
-    /// The status after.
+    /// The new status.
     to_status: StatusView,
-    /// The time before; null for the booking itself.
+    /// The previous time; null for the booking.
     #[oai(nullable)]
     from_time: Option<SlotView>,
-    /// The time after.
+    /// The new time.
     to_time: SlotView,
 }
 
@@ -292,7 +292,7 @@ impl From<Event> for EventView {
     }
 }
 
-/// An appointment that its doctor's rules would not allow now; it stays.
+/// An appointment that breaks its doctor's rules. It stays.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "OutsideAppointment")]
 pub struct OutsideView {
@@ -311,7 +311,7 @@ impl From<Outside> for OutsideView {
     }
 }
 
-/// How much of a series a cancellation takes.
+/// Which appointments of a series to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 pub enum CancelScope {

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Somebody who signs up.
+/// A registration.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct RegisterInput {
@@ -29,10 +29,10 @@ pub struct RegisterInput {
     /// 8 to 128 characters, and not a common password.
     #[oai(validator(min_length = 8, max_length = 128))]
     password: Password,
-    /// The password again, to find typing errors.
+    /// The password again, to detect typing errors.
     #[oai(nullable, validator(max_length = 128))]
     password2: Option<Password>,
-    /// A name to log in with, unique; the e-mail address unless said.
+    /// A unique name to log in with; the e-mail address by default.
     #[oai(nullable, validator(min_length = 3, max_length = 254))]
     username: Option<String>,
     /// Full name, instead of `first_name` and `last_name`.
@@ -44,10 +44,10 @@ pub struct RegisterInput {
     /// Family name.
     #[oai(nullable, validator(max_length = 100))]
     last_name: Option<String>,
-    /// The name of the clinic to found; not with an invitation.
+    /// The name of the new clinic. Not allowed with an invitation.
     #[oai(nullable, validator(max_length = 200))]
     clinic_name: Option<String>,
-    /// An invitation to join a clinic.
+    /// The secret of an invitation to join a clinic.
     #[oai(nullable, validator(max_length = 200))]
     invitation: Option<String>,
 }
@@ -95,7 +95,7 @@ impl RegisterInput {
         let clinic_name = tidy_optional(self.clinic_name);
         let invitation = tidy_optional(self.invitation);
         if clinic_name.is_some() && invitation.is_some() {
-            errors.add("clinic_name", "An invitation joins a clinic that exists; send one of the two.");
+            errors.add("clinic_name", "An invitation joins an existing clinic. Send either clinic_name or invitation.");
         }
         errors.into_result()?;
         let founder = if first_name.is_empty() { "My clinic".to_owned() } else { format!("{full_name}'s clinic") };
@@ -119,14 +119,14 @@ fn split_name(name: &str) -> (String, String) {
     }
 }
 
-/// Somebody who signs in.
+/// Credentials.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct LoginInput {
-    /// E-mail address; or send `username`.
+    /// E-mail address. Send either this or `username`.
     #[oai(nullable, validator(max_length = 254))]
     pub email: Option<String>,
-    /// User name or e-mail address; or send `email`.
+    /// User name or e-mail address. Send either this or `email`.
     #[oai(nullable, validator(max_length = 254))]
     pub username: Option<String>,
     /// The password.
@@ -148,12 +148,12 @@ impl Example for LoginInput {
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct RefreshInput {
-    /// The refresh token, from registering, logging in or the refresh before.
+    /// The refresh token from the registration, the login or the previous refresh.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub refresh: String,
 }
 
-/// Another clinic of the account.
+/// The clinic to switch to.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct SwitchInput {
@@ -168,7 +168,7 @@ impl Example for SwitchInput {
     }
 }
 
-/// The account behind a token, in the clinic of the token.
+/// The token's account in the token's clinic.
 #[derive(Debug, Clone, Object)]
 pub struct AccountView {
     /// The account's id, which is the user's id in each of its clinics.
@@ -201,18 +201,18 @@ impl AccountView {
     }
 }
 
-/// A fresh pair of tokens.
+/// A new pair of tokens.
 #[derive(Debug, Clone, Object)]
 pub struct TokenPair {
     /// The access token: send it as `Authorization: Bearer`.
     access: String,
-    /// The refresh token, good for one exchange.
+    /// The refresh token. It works once.
     refresh: String,
     /// Always `Bearer`.
     token_type: String,
-    /// How long the access token is good for, in seconds.
+    /// Lifetime of the access token, in seconds.
     expires_in: i64,
-    /// Whose tokens these are.
+    /// The account of the tokens.
     user: AccountView,
 }
 
@@ -231,7 +231,7 @@ impl From<SignedIn> for TokenPair {
 /// A new account's tokens.
 #[derive(ApiResponse)]
 pub enum Registered {
-    /// The account was made and is signed in.
+    /// The account was created; these are its tokens.
     #[oai(status = 201)]
     Created(Json<TokenPair>),
 }
@@ -260,7 +260,7 @@ impl From<Membership> for MembershipView {
     }
 }
 
-/// The caller.
+/// The caller's account.
 #[derive(Debug, Clone, Object)]
 pub struct Me {
     /// The account's id.
@@ -275,14 +275,14 @@ pub struct Me {
     pub last_name: String,
     /// The role in the clinic of the token.
     pub role: String,
-    /// The clinic of the token.
+    /// The caller's clinic.
     pub clinic: i64,
-    /// The id of the doctor profile that is linked to the account in this clinic.
+    /// The id of the doctor who is linked to the account in this clinic.
     #[oai(nullable)]
     pub doctor: Option<i64>,
-    /// Every clinic of the account.
+    /// The account's clinics.
     pub clinics: Vec<MembershipView>,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
@@ -290,7 +290,7 @@ pub struct Me {
 
 impl Row for Me {}
 
-/// What to change of the own account; what is absent stays.
+/// Fields of the caller's account to change. Absent fields stay unchanged.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct MePatch {
@@ -302,23 +302,23 @@ pub struct MePatch {
     pub last_name: Option<String>,
 }
 
-/// What a token may do.
+/// The permissions of a token.
 #[derive(Debug, Clone, Object)]
 pub struct Permissions {
     /// The role of the token.
     pub role: String,
-    /// Each thing that the role may do.
+    /// The role's permissions.
     pub permissions: Vec<Permission>,
 }
 
-/// Something that a role may do.
+/// A permission of a role.
 #[derive(Debug, Clone, Object)]
 pub struct Permission {
-    /// The kind of row.
+    /// The resource.
     pub resource: String,
-    /// What may be done to it.
+    /// The action.
     pub action: String,
-    /// To which rows: `clinic` (all), `own` (of patients that the caller owns), `assigned` (tied to the
-    /// caller's doctor profile).
+    /// On which rows: `clinic` (all), `own` (of patients that the caller owns), `assigned` (of the doctor who is linked
+    /// to the caller).
     pub scopes: Vec<String>,
 }

@@ -8,7 +8,7 @@ use crate::{
     domain::clinics::Clinic,
 };
 
-/// The clinic of the token.
+/// The caller's clinic.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Clinic")]
 pub struct ClinicView {
@@ -16,9 +16,9 @@ pub struct ClinicView {
     id: i64,
     /// The clinic's name.
     name: String,
-    /// The time zone (IANA) of a doctor who has set none.
+    /// The default time zone (IANA) of the clinic's doctors.
     time_zone: String,
-    /// When the clinic signed up.
+    /// When the clinic was created.
     created_at: DateTime<Utc>,
     /// When it was last changed.
     updated_at: DateTime<Utc>,
@@ -26,26 +26,26 @@ pub struct ClinicView {
 
 impl Row for ClinicView {}
 
-/// The clinic as it was changed, and the appointments to come that the change left outside the rules.
+/// The updated clinic, and the upcoming appointments that break the new rules.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "ChangedClinic")]
 pub struct ChangedClinicView {
     #[oai(flatten)]
     pub clinic: ClinicView,
-    /// The appointments to come that their doctors' rules would not allow now; they stay.
+    /// Upcoming appointments that break their doctors' rules. They stay.
     pub appointments_outside: Vec<OutsideView>,
 }
 
 impl Row for ChangedClinicView {}
 
-/// What to change of the clinic; what is absent stays.
+/// Fields of the clinic to change. Absent fields stay unchanged.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct ClinicPatch {
     /// The clinic's name.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
-    /// The time zone (IANA) of a doctor who has set none.
+    /// The default time zone (IANA) of the clinic's doctors.
     #[oai(validator(min_length = 1, max_length = 60))]
     pub time_zone: Option<String>,
 }

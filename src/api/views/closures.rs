@@ -18,11 +18,11 @@ pub struct ClosureView {
     first_day: NaiveDate,
     /// The last day.
     last_day: NaiveDate,
-    /// Why.
+    /// Reason.
     reason: String,
-    /// The id of the user who entered it.
+    /// The id of the user who created it.
     created_by: i64,
-    /// When it was entered.
+    /// When it was created.
     created_at: DateTime<Utc>,
 }
 
@@ -41,13 +41,13 @@ impl From<Closure> for ClosureView {
     }
 }
 
-/// A closure that was entered, and the appointments to come that it lies over.
+/// The new closure, and the upcoming appointments that it affects.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "EnteredClosure")]
 pub struct EnteredClosureView {
     #[oai(flatten)]
     closure: ClosureView,
-    /// The appointments to come around these days that their doctors' rules would not allow now; they stay.
+    /// Upcoming appointments around these days that break their doctors' rules. They stay.
     appointments_outside: Vec<OutsideView>,
 }
 
@@ -62,16 +62,16 @@ impl From<Changed<Closure>> for EnteredClosureView {
     }
 }
 
-/// A closure to enter.
+/// A closure to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct ClosureInput {
     /// The first day.
     pub first_day: NaiveDate,
-    /// The last day; the first unless said.
+    /// The last day; the first day by default.
     #[oai(nullable)]
     pub last_day: Option<NaiveDate>,
-    /// Why.
+    /// Reason.
     #[oai(nullable, validator(max_length = 500))]
     pub reason: Option<String>,
 }

@@ -35,9 +35,9 @@ pub struct DoctorView {
     first_name: String,
     /// Family name.
     last_name: String,
-    /// The field of medicine.
+    /// The medical specialization.
     specialization: String,
-    /// The licence to practise.
+    /// The licence number.
     license_number: String,
     /// E-mail address.
     email: Email,
@@ -46,26 +46,26 @@ pub struct DoctorView {
     phone_number: Option<String>,
     /// Gender.
     gender: GenderView,
-    /// Full years in practice.
+    /// Full years of practice.
     #[oai(nullable)]
     years_of_experience: Option<i32>,
-    /// Where the doctor sees patients.
+    /// The address of the practice.
     #[oai(nullable)]
     office_address: Option<String>,
-    /// The most appointments that start on one of the doctor's days; null for no limit.
+    /// Maximum number of appointments a day, by the doctor's local date; null for no limit.
     #[oai(nullable)]
     max_appointments_per_day: Option<i32>,
-    /// The length of a booking that does not say its own, in minutes.
+    /// Default duration of an appointment, in minutes.
     slot_minutes: i32,
-    /// The doctor's time zone (IANA); null for the clinic's.
+    /// The doctor's time zone (IANA); null means the clinic's.
     #[oai(nullable)]
     time_zone: Option<String>,
-    /// Whether the doctor takes bookings.
+    /// Whether the doctor can be booked.
     is_active: bool,
     /// The id of the linked user.
     #[oai(nullable)]
     user: Option<i64>,
-    /// When the doctor was entered.
+    /// When the doctor was created.
     created_at: DateTime<Utc>,
     /// When the record was last changed.
     updated_at: DateTime<Utc>,
@@ -98,13 +98,13 @@ impl From<Doctor> for DoctorView {
     }
 }
 
-/// A doctor who was changed, and the appointments to come that the change left outside the rules.
+/// The updated doctor, and the upcoming appointments that break the new rules.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "ChangedDoctor")]
 pub struct ChangedDoctorView {
     #[oai(flatten)]
     doctor: DoctorView,
-    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    /// Upcoming appointments that break the doctor's rules. They stay.
     appointments_outside: Vec<OutsideView>,
 }
 
@@ -119,7 +119,7 @@ impl From<Changed<Doctor>> for ChangedDoctorView {
     }
 }
 
-/// A doctor to enter, or what a doctor shall be.
+/// A doctor to create or replace.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct DoctorInput {
@@ -129,40 +129,40 @@ pub struct DoctorInput {
     /// Family name.
     #[oai(validator(min_length = 1, max_length = 100))]
     last_name: String,
-    /// The field of medicine.
+    /// The medical specialization.
     #[oai(validator(min_length = 1, max_length = 100))]
     specialization: String,
-    /// The licence to practise, unique in the clinic.
+    /// The licence number, unique in the clinic.
     #[oai(validator(min_length = 1, max_length = 60))]
     license_number: String,
     /// E-mail address, unique in the clinic.
     #[oai(validator(max_length = 254))]
     email: Email,
-    /// Phone number, as people write it.
+    /// Phone number, in any common notation.
     #[oai(nullable, validator(max_length = 40))]
     phone_number: Option<String>,
-    /// Gender; unknown unless said.
+    /// Gender; unknown by default.
     #[oai(nullable)]
     gender: Option<GenderView>,
-    /// Full years in practice.
+    /// Full years of practice.
     #[oai(nullable, validator(minimum(value = "0"), maximum(value = "80")))]
     years_of_experience: Option<i32>,
-    /// Where the doctor sees patients.
+    /// The address of the practice.
     #[oai(nullable, validator(max_length = 500))]
     office_address: Option<String>,
-    /// The most appointments that start on one of the doctor's days; no limit unless said.
+    /// Maximum number of appointments a day, by the doctor's local date; no limit by default.
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000")))]
     max_appointments_per_day: Option<i32>,
-    /// The length of a booking that does not say its own, in minutes; 30 unless said.
+    /// Default duration of an appointment, in minutes; 30 by default.
     #[oai(nullable, validator(minimum(value = "5"), maximum(value = "1440")))]
     slot_minutes: Option<i32>,
-    /// The doctor's time zone (IANA); the clinic's unless said.
+    /// The doctor's time zone (IANA); the clinic's by default.
     #[oai(nullable, validator(max_length = 60))]
     time_zone: Option<String>,
-    /// Whether the doctor takes bookings; true unless said.
+    /// Whether the doctor can be booked; true by default.
     #[oai(nullable)]
     is_active: Option<bool>,
-    /// The id of the user who is this doctor.
+    /// The id of the doctor's user account.
     #[oai(nullable, validator(minimum(value = "1")))]
     user: Option<i64>,
 }
@@ -214,7 +214,7 @@ impl DoctorInput {
     }
 }
 
-/// What to change of a doctor: what is absent stays, what is null is cleared.
+/// Fields of a doctor to change. Absent fields stay unchanged; null clears a field.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct DoctorPatch {
@@ -224,10 +224,10 @@ pub struct DoctorPatch {
     /// Family name.
     #[oai(validator(min_length = 1, max_length = 100))]
     last_name: Option<String>,
-    /// The field of medicine.
+    /// The medical specialization.
     #[oai(validator(min_length = 1, max_length = 100))]
     specialization: Option<String>,
-    /// The licence to practise, unique in the clinic.
+    /// The licence number, unique in the clinic.
     #[oai(validator(min_length = 1, max_length = 60))]
     license_number: Option<String>,
     /// E-mail address, unique in the clinic.
@@ -238,24 +238,24 @@ pub struct DoctorPatch {
     phone_number: MaybeUndefined<String>,
     /// Gender.
     gender: Option<GenderView>,
-    /// Full years in practice.
+    /// Full years of practice.
     #[oai(nullable, validator(minimum(value = "0"), maximum(value = "80")))]
     years_of_experience: MaybeUndefined<i32>,
-    /// Where the doctor sees patients.
+    /// The address of the practice.
     #[oai(nullable, validator(max_length = 500))]
     office_address: MaybeUndefined<String>,
-    /// The most appointments that start on one of the doctor's days; null for no limit.
+    /// Maximum number of appointments a day, by the doctor's local date; null for no limit.
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000")))]
     max_appointments_per_day: MaybeUndefined<i32>,
-    /// The length of a booking that does not say its own, in minutes.
+    /// Default duration of an appointment, in minutes.
     #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
     slot_minutes: Option<i32>,
-    /// The doctor's time zone (IANA); null for the clinic's.
+    /// The doctor's time zone (IANA); null means the clinic's.
     #[oai(nullable, validator(max_length = 60))]
     time_zone: MaybeUndefined<String>,
-    /// Whether the doctor takes bookings.
+    /// Whether the doctor can be booked.
     is_active: Option<bool>,
-    /// The id of the user who is this doctor; null for none.
+    /// The id of the doctor's user account; null unlinks it.
     #[oai(nullable, validator(minimum(value = "1")))]
     user: MaybeUndefined<i64>,
 }

@@ -8,22 +8,22 @@ use poem_openapi::{
 
 use crate::{api::http::json::Row, domain::users::Invitation};
 
-/// An offer to join the clinic with a role.
+/// An invitation to join the clinic with a role.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Invitation")]
 pub struct InvitationView {
     /// The invitation's id.
     id: i64,
-    /// Whom it is for; null for anyone who holds it.
+    /// The invited e-mail address; null means that anyone who has the invitation may use it.
     #[oai(nullable)]
     email: Option<Email>,
-    /// The role that it gives.
+    /// The role that it grants.
     role: String,
-    /// The id of the user who invited.
+    /// The id of the user who created it.
     created_by: i64,
     /// When.
     created_at: DateTime<Utc>,
-    /// Until when it can be accepted.
+    /// When it expires.
     expires_at: DateTime<Utc>,
     /// When it was accepted.
     #[oai(nullable)]
@@ -46,30 +46,30 @@ impl From<Invitation> for InvitationView {
     }
 }
 
-/// A new invitation with its secret.
+/// A new invitation, with its secret.
 #[derive(Debug, Clone, Object)]
 pub struct NewInvitationView {
     /// The invitation's id.
     pub id: i64,
-    /// What to register with, as `invitation`; it is shown this once.
+    /// The secret to send as `invitation` when registering. It is shown only once.
     pub invitation: String,
-    /// Whom it is for; null for anyone who holds it.
+    /// The invited e-mail address; null means that anyone who has the invitation may use it.
     #[oai(nullable)]
     pub email: Option<Email>,
-    /// The role that it gives.
+    /// The role that it grants.
     pub role: String,
-    /// Until when it can be accepted.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// An invitation to make.
+/// An invitation to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct InvitationInput {
-    /// The role: a name in the policy.
+    /// The role: a name from the policy.
     #[oai(validator(min_length = 1, max_length = 40))]
     pub role: String,
-    /// Whom it is for; anyone who holds it unless said.
+    /// The invited e-mail address. Without it, anyone who has the invitation may use it.
     #[oai(nullable, validator(max_length = 254))]
     pub email: Option<Email>,
 }

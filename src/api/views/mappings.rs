@@ -32,7 +32,7 @@ pub struct DoctorBrief {
     first_name: String,
     /// Family name.
     last_name: String,
-    /// The field of medicine.
+    /// The medical specialization.
     specialization: String,
 }
 
@@ -46,20 +46,20 @@ pub struct MappingView {
     patient: PatientBrief,
     /// The doctor.
     doctor: DoctorBrief,
-    /// Why the patient sees the doctor.
+    /// Reason for the assignment.
     #[oai(nullable)]
     reason_for_visit: Option<String>,
-    /// Anything else.
+    /// Notes.
     #[oai(nullable)]
     notes: Option<String>,
-    /// Whether the doctor looks after the patient now.
+    /// Whether the assignment is active.
     is_active: bool,
-    /// The id of the user who made the assignment.
+    /// The id of the user who assigned the doctor.
     assigned_by: i64,
-    /// When it was made.
+    /// When it was created.
     #[serde(serialize_with = "instant")]
     assigned_at: DateTime<Utc>,
-    /// When it was made.
+    /// When it was created.
     #[serde(serialize_with = "instant")]
     created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -109,13 +109,13 @@ pub struct MappingInput {
     /// The doctor's id.
     #[oai(validator(minimum(value = "1")))]
     pub doctor: i64,
-    /// Why the patient sees the doctor.
+    /// Reason for the assignment.
     #[oai(nullable, validator(max_length = 1000))]
     pub reason_for_visit: Option<String>,
-    /// Anything else.
+    /// Notes.
     #[oai(nullable, validator(max_length = 5000))]
     pub notes: Option<String>,
-    /// Whether the doctor looks after the patient now; true unless said.
+    /// Whether the assignment is active; true by default.
     #[oai(nullable)]
     pub is_active: Option<bool>,
 }
@@ -132,17 +132,17 @@ impl Example for MappingInput {
     }
 }
 
-/// What to change of a mapping: what is absent stays, what is null is cleared.
+/// Fields of a mapping to change. Absent fields stay unchanged; null clears a field.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct MappingPatch {
-    /// Why the patient sees the doctor.
+    /// Reason for the assignment.
     #[oai(nullable, validator(max_length = 1000))]
     pub reason_for_visit: MaybeUndefined<String>,
-    /// Anything else.
+    /// Notes.
     #[oai(nullable, validator(max_length = 5000))]
     pub notes: MaybeUndefined<String>,
-    /// Whether the doctor looks after the patient now.
+    /// Whether the assignment is active.
     pub is_active: Option<bool>,
 }
 

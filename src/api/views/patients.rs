@@ -64,10 +64,10 @@ pub struct PatientView {
     first_name: String,
     /// Family name.
     last_name: String,
-    /// Date of birth; 1 January of the estimated year where only the age was known.
+    /// Date of birth. If only the age was known: 1 January of the estimated year.
     #[oai(nullable)]
     date_of_birth: Option<NaiveDate>,
-    /// Whether the date of birth is an estimate from an age.
+    /// Whether the date of birth was estimated from an age.
     date_of_birth_estimated: bool,
     /// Age in full years today.
     #[oai(nullable)]
@@ -84,18 +84,18 @@ pub struct PatientView {
     /// Postal address.
     #[oai(nullable)]
     address: Option<String>,
-    /// What is known of earlier illness.
+    /// Medical history.
     #[oai(nullable)]
     medical_history: Option<String>,
-    /// Whom to call.
+    /// Emergency contact: name.
     #[oai(nullable)]
     emergency_contact_name: Option<String>,
-    /// Where to call them.
+    /// Emergency contact: phone number.
     #[oai(nullable)]
     emergency_contact_phone: Option<String>,
-    /// The owner: the user who registered the patient, or to whom they were transferred.
+    /// The patient's owner: the user who created the patient, or to whom the patient was transferred.
     created_by: i64,
-    /// When the patient was registered.
+    /// When the patient was created.
     #[serde(serialize_with = "instant")]
     created_at: DateTime<Utc>,
     /// When the record was last changed.
@@ -133,7 +133,7 @@ impl From<Patient> for PatientView {
     }
 }
 
-/// A patient to register, or what a patient shall be.
+/// A patient to create or replace.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct PatientInput {
@@ -146,31 +146,31 @@ pub struct PatientInput {
     /// Date of birth.
     #[oai(nullable)]
     date_of_birth: Option<NaiveDate>,
-    /// Age in full years, where the date of birth is not known.
+    /// Age in full years, if the date of birth is unknown.
     #[oai(nullable, validator(minimum(value = "0"), maximum(value = "150")))]
     age: Option<i32>,
-    /// Gender; unknown unless said.
+    /// Gender; unknown by default.
     #[oai(nullable)]
     gender: Option<GenderView>,
-    /// Phone number, as people write it.
+    /// Phone number, in any common notation.
     #[oai(nullable, validator(max_length = 40))]
     phone_number: Option<String>,
     /// E-mail address, unique in the clinic unless `allow_duplicate` is true.
     #[oai(nullable, validator(max_length = 254))]
     email: Option<Email>,
-    /// Whether the e-mail address may be another patient's too (a family's).
+    /// Whether another patient may have the same e-mail address (a family's, for example).
     #[oai(nullable)]
     allow_duplicate: Option<bool>,
     /// Postal address.
     #[oai(nullable, validator(max_length = 500))]
     address: Option<String>,
-    /// What is known of earlier illness.
+    /// Medical history.
     #[oai(nullable, validator(max_length = 20000))]
     medical_history: Option<String>,
-    /// Whom to call.
+    /// Emergency contact: name.
     #[oai(nullable, validator(max_length = 200))]
     emergency_contact_name: Option<String>,
-    /// Where to call them.
+    /// Emergency contact: phone number.
     #[oai(nullable, validator(max_length = 40))]
     emergency_contact_phone: Option<String>,
 }
@@ -212,7 +212,7 @@ impl PatientInput {
     }
 }
 
-/// What to change of a patient: what is absent stays, what is null is cleared.
+/// Fields of a patient to change. Absent fields stay unchanged; null clears a field.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct PatientPatch {
@@ -225,7 +225,7 @@ pub struct PatientPatch {
     /// Date of birth.
     #[oai(nullable)]
     date_of_birth: MaybeUndefined<NaiveDate>,
-    /// Age in full years, where the date of birth is not known.
+    /// Age in full years, if the date of birth is unknown.
     #[oai(nullable, validator(minimum(value = "0"), maximum(value = "150")))]
     age: MaybeUndefined<i32>,
     /// Gender.
@@ -236,18 +236,18 @@ pub struct PatientPatch {
     /// E-mail address, unique in the clinic unless `allow_duplicate` is true.
     #[oai(nullable, validator(max_length = 254))]
     email: MaybeUndefined<Email>,
-    /// Whether the e-mail address may be another patient's too.
+    /// Whether another patient may have the same e-mail address.
     allow_duplicate: Option<bool>,
     /// Postal address.
     #[oai(nullable, validator(max_length = 500))]
     address: MaybeUndefined<String>,
-    /// What is known of earlier illness.
+    /// Medical history.
     #[oai(nullable, validator(max_length = 20000))]
     medical_history: MaybeUndefined<String>,
-    /// Whom to call.
+    /// Emergency contact: name.
     #[oai(nullable, validator(max_length = 200))]
     emergency_contact_name: MaybeUndefined<String>,
-    /// Where to call them.
+    /// Emergency contact: phone number.
     #[oai(nullable, validator(max_length = 40))]
     emergency_contact_phone: MaybeUndefined<String>,
 }
@@ -280,11 +280,11 @@ impl PatientPatch {
     }
 }
 
-/// Who shall own a patient.
+/// The new owner of a patient.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct PatientTransfer {
-    /// The id of the user who shall own the patient.
+    /// The id of the new owner.
     #[oai(validator(minimum(value = "1")))]
     pub user: i64,
 }

@@ -10,13 +10,13 @@ use crate::{
     domain::{Interval, calendar::Violation, proposal::Refusal, series::Skipped},
 };
 
-/// A span of time, from `start` up to but not including `end`.
+/// A time span: `start` is inclusive, `end` is exclusive.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Slot")]
 pub struct SlotView {
-    /// The first instant inside.
+    /// Start (inclusive).
     start: DateTime<Utc>,
-    /// The first instant after.
+    /// End (exclusive).
     end: DateTime<Utc>,
 }
 
@@ -26,7 +26,7 @@ impl From<Interval> for SlotView {
     }
 }
 
-/// A rule that a time must keep to be booked; the same names as in a problem's `type`.
+/// A scheduling rule. The names are those of the problem types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "SchedulingRule", rename_all = "kebab-case")]
 pub enum RuleView {
@@ -78,11 +78,11 @@ impl From<Violation> for RuleView {
     }
 }
 
-/// A broken rule, in words.
+/// A violated scheduling rule.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Violation")]
 pub struct ViolationView {
-    /// Which rule.
+    /// The rule.
     rule: RuleView,
     /// What is wrong.
     detail: String,
@@ -94,13 +94,13 @@ impl From<Violation> for ViolationView {
     }
 }
 
-/// A time of a series that cannot be booked.
+/// An occurrence of a series that cannot be booked.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "SkippedOccurrence")]
 pub struct SkippedView {
-    /// When it would start.
+    /// Start (inclusive).
     start: DateTime<Utc>,
-    /// When it would end: the first instant after it.
+    /// End (exclusive).
     end: DateTime<Utc>,
     /// The rules that it breaks.
     violations: Vec<ViolationView>,
@@ -120,11 +120,11 @@ impl From<Skipped> for SkippedView {
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Instead", skip_serializing_if_is_none)]
 pub struct InsteadView {
-    /// Of a refused booking: the times that stood in its way.
+    /// For a refused booking: the times that overlap it.
     conflicts: Option<Vec<SlotView>>,
-    /// Of a refused booking: the next times that can be booked.
+    /// For a refused booking: the next bookable slots.
     next_slots: Option<Vec<SlotView>>,
-    /// Of a refused series: the times that cannot be booked, with the rules that they break.
+    /// For a refused series: the occurrences that cannot be booked, with the rules that they break.
     occurrences: Option<Vec<SkippedView>>,
 }
 

@@ -70,16 +70,16 @@ impl From<Weekday> for WeekdayView {
     }
 }
 
-/// A weekly window of work, in the doctor's time zone.
+/// A weekly working window, in the doctor's time zone.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "WorkingWindow", deny_unknown_fields)]
 pub struct WindowView {
-    /// The day on which it starts.
+    /// The weekday on which it starts.
     weekday: WeekdayView,
-    /// When it starts: hours and minutes.
+    /// Start: hours and minutes.
     #[oai(validator(max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     start: String,
-    /// When it ends: hours and minutes; not after `start` means on the next day.
+    /// End: hours and minutes. An end at or before `start` is on the next day.
     #[oai(validator(max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     end: String,
 }
@@ -91,12 +91,12 @@ impl From<Window> for WindowView {
     }
 }
 
-/// Hours that are planned for later.
+/// Planned working hours.
 #[derive(Debug, Clone, Object)]
 pub struct PlannedHours {
-    /// The first day that they hold for.
+    /// The first day on which the hours apply.
     effective_from: NaiveDate,
-    /// The week's windows; null where no hours are set from then on.
+    /// The weekly windows; null if no hours are set from that day on.
     #[oai(nullable)]
     windows: Option<Vec<WindowView>>,
 }
@@ -114,15 +114,15 @@ impl From<Hours> for PlannedHours {
 pub struct HoursView {
     /// The doctor's id.
     doctor: i64,
-    /// The time zone (IANA) that the hours are read in.
+    /// The time zone (IANA) of the hours.
     time_zone: String,
-    /// The first day of the hours in force; null where none were ever set.
+    /// The first day of the current hours; null if none were ever set.
     #[oai(nullable)]
     effective_from: Option<NaiveDate>,
-    /// The week's windows in force; null where no hours are set and any time can be booked.
+    /// The current weekly windows; null if no hours are set and any time can be booked.
     #[oai(nullable)]
     windows: Option<Vec<WindowView>>,
-    /// What is planned for later, by day.
+    /// Planned hours, by their first day.
     planned: Vec<PlannedHours>,
 }
 
@@ -144,13 +144,13 @@ impl From<WorkingHours> for HoursView {
     }
 }
 
-/// Working hours that were set, and the appointments to come that this left outside.
+/// The updated working hours, and the upcoming appointments outside them.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "ChangedWorkingHours")]
 pub struct ChangedHoursView {
     #[oai(flatten)]
     hours: HoursView,
-    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    /// Upcoming appointments that break the doctor's rules. They stay.
     appointments_outside: Vec<OutsideView>,
 }
 
@@ -169,10 +169,10 @@ impl From<Changed<WorkingHours>> for ChangedHoursView {
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct HoursInput {
-    /// The first day that they hold for; today in the doctor's time zone unless said.
+    /// The first day on which the hours apply; today in the doctor's time zone by default.
     #[oai(nullable)]
     effective_from: Option<NaiveDate>,
-    /// The week's windows; null unsets the hours, so that any time can be booked.
+    /// The weekly windows. Null removes the hours, so that any time can be booked.
     #[oai(nullable, validator(max_items = 100))]
     windows: MaybeUndefined<Vec<WindowView>>,
 }
@@ -210,7 +210,7 @@ impl HoursInput {
     }
 }
 
-/// A span in which a doctor is away.
+/// A doctor's time off.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "TimeOff")]
 pub struct TimeOffView {
@@ -218,15 +218,15 @@ pub struct TimeOffView {
     id: i64,
     /// The doctor's id.
     doctor: i64,
-    /// The first instant of it.
+    /// Start (inclusive).
     starts_at: DateTime<Utc>,
-    /// The first instant after it.
+    /// End (exclusive).
     ends_at: DateTime<Utc>,
-    /// Why.
+    /// Reason.
     reason: String,
-    /// The id of the user who entered it.
+    /// The id of the user who created it.
     created_by: i64,
-    /// When it was entered.
+    /// When it was created.
     created_at: DateTime<Utc>,
 }
 
@@ -246,13 +246,13 @@ impl From<TimeOff> for TimeOffView {
     }
 }
 
-/// Time off that was entered, and the appointments to come that it lies over.
+/// The new time off, and the upcoming appointments that it affects.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "EnteredTimeOff")]
 pub struct EnteredTimeOffView {
     #[oai(flatten)]
     time_off: TimeOffView,
-    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    /// Upcoming appointments that break the doctor's rules. They stay.
     appointments_outside: Vec<OutsideView>,
 }
 
@@ -267,15 +267,15 @@ impl From<Changed<TimeOff>> for EnteredTimeOffView {
     }
 }
 
-/// Time off to enter.
+/// Time off to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct TimeOffInput {
-    /// The first instant of it, with its offset (RFC 3339).
+    /// Start (inclusive), with an offset (RFC 3339).
     pub starts_at: DateTime<Utc>,
-    /// The first instant after it, with its offset (RFC 3339); at most 366 days later.
+    /// End (exclusive), with an offset (RFC 3339); at most 366 days after the start.
     pub ends_at: DateTime<Utc>,
-    /// Why.
+    /// Reason.
     #[oai(nullable, validator(max_length = 500))]
     pub reason: Option<String>,
 }
@@ -290,27 +290,27 @@ impl Example for TimeOffInput {
     }
 }
 
-/// What a doctor's appointments keep to.
+/// A doctor's scheduling settings.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Scheduling")]
 pub struct SchedulingView {
     /// The doctor's id.
     doctor: i64,
-    /// The doctor's time zone (IANA); null for the clinic's.
+    /// The doctor's time zone (IANA); null means the clinic's.
     #[oai(nullable)]
     time_zone: Option<String>,
-    /// The length of a booking that does not say its own, and the step of the slot grid, in minutes.
+    /// Default duration of an appointment and step of the slot grid, in minutes.
     slot_minutes: i32,
-    /// What is kept free before an appointment, in minutes.
+    /// Buffer before an appointment, in minutes.
     buffer_before_minutes: i32,
-    /// What is kept free after an appointment, in minutes.
+    /// Buffer after an appointment, in minutes.
     buffer_after_minutes: i32,
-    /// The most appointments that start on one of the doctor's days; null for no limit.
+    /// Maximum number of appointments a day, by the doctor's local date; null for no limit.
     #[oai(nullable)]
     max_appointments_per_day: Option<i32>,
-    /// How long before its start an appointment must be booked, in minutes.
+    /// Minimum notice of a booking, in minutes.
     min_notice_minutes: i32,
-    /// How many of the doctor's days ahead an appointment can be booked; null for no limit.
+    /// Booking horizon: how many days ahead an appointment can be booked; null for no limit.
     #[oai(nullable)]
     max_horizon_days: Option<i32>,
 }
@@ -333,13 +333,13 @@ impl From<Doctor> for SchedulingView {
     }
 }
 
-/// What a doctor's appointments keep to now, and the appointments to come that this left outside.
+/// The updated scheduling settings, and the upcoming appointments that break them.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "ChangedScheduling")]
 pub struct ChangedSchedulingView {
     #[oai(flatten)]
     scheduling: SchedulingView,
-    /// The appointments to come that the doctor's rules would not allow now; they stay.
+    /// Upcoming appointments that break the doctor's rules. They stay.
     appointments_outside: Vec<OutsideView>,
 }
 
@@ -354,29 +354,29 @@ impl From<Changed<Doctor>> for ChangedSchedulingView {
     }
 }
 
-/// What to change of it; what is absent stays, what is null is cleared.
+/// Scheduling settings to change. Absent fields stay unchanged; null clears a field.
 #[derive(Debug, Clone, Default, Object)]
 #[oai(deny_unknown_fields)]
 pub struct SchedulingPatch {
-    /// The doctor's time zone (IANA); null for the clinic's.
+    /// The doctor's time zone (IANA); null means the clinic's.
     #[oai(nullable, validator(max_length = 60))]
     pub time_zone: MaybeUndefined<String>,
-    /// The length of a booking that does not say its own, and the step of the slot grid, in minutes.
+    /// Default duration of an appointment and step of the slot grid, in minutes.
     #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
     pub slot_minutes: Option<i32>,
-    /// What is kept free before an appointment, in minutes.
+    /// Buffer before an appointment, in minutes.
     #[oai(validator(minimum(value = "0"), maximum(value = "240")))]
     pub buffer_before_minutes: Option<i32>,
-    /// What is kept free after an appointment, in minutes.
+    /// Buffer after an appointment, in minutes.
     #[oai(validator(minimum(value = "0"), maximum(value = "240")))]
     pub buffer_after_minutes: Option<i32>,
-    /// The most appointments that start on one of the doctor's days; null for no limit.
+    /// Maximum number of appointments a day, by the doctor's local date; null for no limit.
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000")))]
     pub max_appointments_per_day: MaybeUndefined<i32>,
-    /// How long before its start an appointment must be booked, in minutes.
+    /// Minimum notice of a booking, in minutes.
     #[oai(validator(minimum(value = "0"), maximum(value = "525600")))]
     pub min_notice_minutes: Option<i32>,
-    /// How many of the doctor's days ahead an appointment can be booked; null for no limit.
+    /// Booking horizon: how many days ahead an appointment can be booked; null for no limit.
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "3650")))]
     pub max_horizon_days: MaybeUndefined<i32>,
 }

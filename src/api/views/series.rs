@@ -11,7 +11,7 @@ use crate::{
     domain::series::{BookedSeries, Series},
 };
 
-/// A repeat of appointments.
+/// A series of recurring appointments.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "AppointmentSeries")]
 pub struct SeriesView {
@@ -21,13 +21,13 @@ pub struct SeriesView {
     doctor: i64,
     /// The patient's id.
     patient: i64,
-    /// The rule (RFC 5545 RRULE).
+    /// The recurrence rule (RFC 5545 RRULE).
     rrule: String,
-    /// When the first appointment was to start.
+    /// Start of the first appointment.
     appointment_datetime: DateTime<Utc>,
-    /// How long each is, in minutes.
+    /// Duration of each appointment, in minutes.
     duration_minutes: i32,
-    /// Why the patient comes.
+    /// Reason for the visit.
     reason: String,
     /// The id of the user who booked it.
     created_by: i64,
@@ -54,13 +54,13 @@ impl From<Series> for SeriesView {
     }
 }
 
-/// A series that was booked, and the times that were skipped.
+/// A new series, and the occurrences that were skipped.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "BookedSeries")]
 pub struct BookedSeriesView {
     #[oai(flatten)]
     series: SeriesView,
-    /// The times that could not be booked, with the rules that they break.
+    /// The occurrences that could not be booked, with the rules that they break.
     skipped: Vec<SkippedView>,
 }
 
@@ -83,18 +83,18 @@ pub struct SeriesInput {
     /// The patient's id.
     #[oai(validator(minimum(value = "1")))]
     pub patient: i64,
-    /// When the first appointment starts (RFC 3339); the others start at its time on the doctor's clock.
+    /// Start of the first appointment (RFC 3339). The others start at the same local time of the doctor.
     pub appointment_datetime: DateTime<Utc>,
-    /// Which days follow: an RFC 5545 rule, daily, weekly or monthly, with COUNT or UNTIL; at most 100 times.
+    /// The recurrence rule (RFC 5545): daily, weekly or monthly, with COUNT or UNTIL; at most 100 occurrences.
     #[oai(validator(min_length = 1, max_length = 300))]
     pub rrule: String,
-    /// How long each is, in minutes; the doctor's slot length unless said.
+    /// Duration of each appointment, in minutes; the doctor's `slot_minutes` by default.
     #[oai(nullable, validator(minimum(value = "5"), maximum(value = "1440")))]
     pub duration_minutes: Option<i64>,
-    /// Why the patient comes.
+    /// Reason for the visit.
     #[oai(nullable, validator(max_length = 1000))]
     pub reason: Option<String>,
-    /// Whether to book what can be booked where some times cannot; otherwise all or nothing.
+    /// Whether to skip occurrences that cannot be booked. Otherwise all are booked or none.
     #[oai(nullable)]
     pub skip_conflicts: Option<bool>,
 }

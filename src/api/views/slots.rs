@@ -8,18 +8,18 @@ use crate::{
     domain::{DoctorId, Interval, calendar::Calendar},
 };
 
-/// A time that can be booked.
+/// A bookable slot.
 #[derive(Debug, Clone, Object)]
 pub struct AvailableSlot {
     /// The doctor's id.
     pub doctor: i64,
-    /// When it starts.
+    /// Start (inclusive).
     pub start: DateTime<Utc>,
-    /// When it ends: the first instant after it.
+    /// End (exclusive).
     pub end: DateTime<Utc>,
-    /// When it starts, on the doctor's clock.
+    /// Start in the doctor's local time.
     pub local_start: DateTime<FixedOffset>,
-    /// When it ends, on the doctor's clock.
+    /// End in the doctor's local time.
     pub local_end: DateTime<FixedOffset>,
     /// The doctor's time zone (IANA).
     pub time_zone: String,
@@ -43,31 +43,31 @@ impl AvailableSlot {
     }
 }
 
-/// Whether a time keeps a rule.
+/// The verdict of a scheduling rule.
 #[derive(Debug, Clone, Object)]
 pub struct RuleVerdict {
-    /// Which rule.
+    /// The rule.
     pub rule: RuleView,
-    /// Whether the time keeps it.
+    /// Whether the rule allows the time.
     pub allowed: bool,
-    /// What is wrong, where it does not.
+    /// What is wrong, if the rule does not allow it.
     #[oai(nullable)]
     pub detail: Option<String>,
 }
 
-/// Why a time can be booked or not.
+/// Why a slot is or is not bookable.
 #[derive(Debug, Clone, Object)]
 pub struct SlotExplanation {
-    /// The time, with its local one.
+    /// The slot.
     pub slot: AvailableSlot,
-    /// Whether it can be booked: every rule allows it.
+    /// Whether every rule allows it.
     pub bookable: bool,
-    /// Whether a search of free times offers it: it can be booked, and starts on the slot grid.
+    /// Whether the lists of free slots contain it: it is bookable, and starts on the slot grid.
     pub offered: bool,
-    /// Whether it starts on the slot grid, which steps by the slot length from the start of each window.
+    /// Whether it starts on the slot grid: a multiple of `slot_minutes` after the start of a working window.
     pub on_slot_grid: bool,
-    /// Each rule of the doctor's schedule.
+    /// The verdict of each scheduling rule.
     pub rules: Vec<RuleVerdict>,
-    /// The appointments in the way.
+    /// The appointments that overlap it.
     pub conflicts: Vec<SlotView>,
 }

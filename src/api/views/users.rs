@@ -22,7 +22,7 @@ pub struct UserView {
     first_name: String,
     /// Family name.
     last_name: String,
-    /// The role in the clinic: a name in the policy.
+    /// The role in the clinic: a name from the policy.
     role: String,
     /// Whether the user may act in the clinic.
     is_active: bool,
@@ -50,20 +50,20 @@ impl From<User> for UserView {
     }
 }
 
-/// A user to make, with an account of their own.
+/// A user to create, with a new account.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct UserInput {
-    /// E-mail address; whoever has an account already is invited instead.
+    /// E-mail address. A person who already has an account must be invited instead.
     #[oai(validator(max_length = 254))]
     pub email: Email,
     /// 8 to 128 characters, and not a common password.
     #[oai(validator(min_length = 8, max_length = 128))]
     pub password: Password,
-    /// The role: a name in the policy.
+    /// The role: a name from the policy.
     #[oai(validator(min_length = 1, max_length = 40))]
     pub role: String,
-    /// A name to log in with; the e-mail address unless said.
+    /// A name to log in with; the e-mail address by default.
     #[oai(nullable, validator(min_length = 3, max_length = 254))]
     pub username: Option<String>,
     /// Given name.
@@ -87,11 +87,11 @@ impl Example for UserInput {
     }
 }
 
-/// What to change of a user; what is absent stays.
+/// Fields of a user to change. Absent fields stay unchanged.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct UserPatch {
-    /// The role: a name in the policy.
+    /// The role: a name from the policy.
     #[oai(validator(min_length = 1, max_length = 40))]
     pub role: Option<String>,
     /// Whether the user may act in the clinic.

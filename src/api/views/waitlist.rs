@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Where an entry stands.
+/// Status of a waitlist entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "WaitlistStatus", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EntryStatusView {
@@ -40,53 +40,53 @@ impl From<EntryStatus> for EntryStatusView {
     }
 }
 
-/// A time that is held for an entry.
+/// A slot that is held for a waitlist entry.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "WaitlistOffer")]
 pub struct OfferView {
     /// The doctor's id.
     doctor: i64,
-    /// The time.
+    /// The slot.
     time: SlotView,
-    /// Until when it is held.
+    /// When the offer expires.
     held_until: DateTime<Utc>,
 }
 
-/// Somebody who waits for a time.
+/// A patient who waits for a slot.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "WaitlistEntry")]
 pub struct EntryView {
-    /// The entry's id; of two that fit, the lower is offered a time first.
+    /// The entry's id. If two entries match a slot, the lower id gets the offer.
     id: i64,
     /// The patient's id.
     patient: i64,
-    /// The doctor's id; null where any of the specialization will do.
+    /// The doctor's id; null if the entry waits for any doctor of a specialization.
     #[oai(nullable)]
     doctor: Option<i64>,
-    /// The field of medicine; null where it is one doctor.
+    /// The specialization; null if the entry waits for one doctor.
     #[oai(nullable)]
     specialization: Option<String>,
-    /// The first day that suits.
+    /// The first possible day, in the doctor's time zone.
     first_day: NaiveDate,
-    /// The last day that suits.
+    /// The last possible day.
     last_day: NaiveDate,
-    /// The earliest start of a day that suits, on the doctor's clock.
+    /// Earliest start of a day, in the doctor's local time.
     earliest_time: String,
-    /// The latest start of a day that suits, on the doctor's clock.
+    /// Latest start of a day, in the doctor's local time.
     latest_time: String,
-    /// For how long, in minutes; null for the doctor's slot length.
+    /// Duration in minutes; null means the doctor's `slot_minutes`.
     #[oai(nullable)]
     duration_minutes: Option<i64>,
-    /// Why the patient comes.
+    /// Reason for the visit.
     reason: String,
-    /// Where it stands.
+    /// Status.
     status: EntryStatusView,
-    /// What is held for it; null where nothing is.
+    /// The slot that is held for it; null if there is none.
     #[oai(nullable)]
     offer: Option<OfferView>,
-    /// The id of the user who entered it.
+    /// The id of the user who created it.
     created_by: i64,
-    /// When it was entered.
+    /// When it was created.
     created_at: DateTime<Utc>,
     /// When it was last changed.
     updated_at: DateTime<Utc>,
@@ -124,33 +124,33 @@ impl From<Entry> for EntryView {
     }
 }
 
-/// Somebody to enter.
+/// A waitlist entry to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct EntryInput {
     /// The patient's id.
     #[oai(validator(minimum(value = "1")))]
     patient: i64,
-    /// The doctor's id; either this or `specialization`.
+    /// The doctor's id. Send either this or `specialization`.
     #[oai(nullable, validator(minimum(value = "1")))]
     doctor: Option<i64>,
-    /// The field of medicine, for any of its doctors; either this or `doctor`.
+    /// Any doctor of this specialization. Send either this or `doctor`.
     #[oai(nullable, validator(max_length = 100))]
     specialization: Option<String>,
-    /// The first day that suits, on the doctor's clock.
+    /// The first possible day, in the doctor's time zone.
     first_day: NaiveDate,
-    /// The last day that suits.
+    /// The last possible day.
     last_day: NaiveDate,
-    /// The earliest start of a day: hours and minutes on the doctor's clock; any unless said.
+    /// Earliest start of a day: hours and minutes in the doctor's local time; any by default.
     #[oai(nullable, validator(max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     earliest_time: Option<String>,
-    /// The latest start of a day: hours and minutes on the doctor's clock; any unless said.
+    /// Latest start of a day: hours and minutes in the doctor's local time; any by default.
     #[oai(nullable, validator(max_length = 5, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     latest_time: Option<String>,
-    /// For how long, in minutes; the doctor's slot length unless said.
+    /// Duration in minutes; the doctor's `slot_minutes` by default.
     #[oai(nullable, validator(minimum(value = "5"), maximum(value = "1440")))]
     duration_minutes: Option<i64>,
-    /// Why the patient comes.
+    /// Reason for the visit.
     #[oai(nullable, validator(max_length = 1000))]
     reason: Option<String>,
 }
