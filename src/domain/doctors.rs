@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender};
+use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender, search::Words};
 
 /// The slot length of a doctor who has set none, in minutes.
 pub const DEFAULT_SLOT_MINUTES: i32 = 30;
@@ -95,8 +95,8 @@ impl Identified for Doctor {
 /// Which doctors a list asks for.
 #[derive(Debug, Clone, Default)]
 pub struct DoctorFilter {
-    /// A part of the name, e-mail address or specialization.
-    pub search: Option<String>,
+    /// Words of the name, the e-mail address, the phone number or the specialization.
+    pub search: Option<Words>,
     /// Only of this field of medicine, whatever its case.
     pub specialization: Option<String>,
     /// Only those who take bookings, or only those who do not.

@@ -13,6 +13,7 @@ pub mod mappings;
 pub mod patients;
 pub mod proposal;
 pub mod schedules;
+pub mod search;
 pub mod series;
 pub mod users;
 pub mod waitlist;

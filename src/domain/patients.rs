@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, DoctorId, Identified, PatientId, fields::FieldErrors};
+use super::{AccountId, DoctorId, Identified, PatientId, fields::FieldErrors, search::Words};
 
 /// The highest age, in years, that a patient can have.
 pub const OLDEST: i32 = 150;
@@ -150,8 +150,8 @@ impl Identified for Patient {
 /// Which patients a list asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PatientFilter {
-    /// A part of the name, e-mail address or phone number.
-    pub search: Option<String>,
+    /// Words of the name, the e-mail address or the phone number.
+    pub search: Option<Words>,
     /// Only those of this owner.
     pub created_by: Option<AccountId>,
     /// Only those assigned to this doctor.

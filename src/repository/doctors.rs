@@ -2,14 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    Conflict, Error, Page, Result, calendars, cancellations, containing, context::ClinicDb, expect_version, stored_zone,
-};
+use super::{Conflict, Error, Page, Result, calendars, cancellations, context::ClinicDb, expect_version, stored_zone};
 use crate::domain::{
     AccountId, Caller, DoctorId, Visibility,
     doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
     fields::FieldErrors,
     patients::Gender,
+    search::Words,
 };
 
 /// A whole row, for `SELECT *`.
@@ -125,8 +124,9 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &DoctorFilter
                SELECT FROM mappings m JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id
                WHERE m.clinic_id = $1 AND m.doctor_id = doctors.id AND p.created_by = $3
            ))
-           AND ($5::text IS NULL
-               OR first_name || ' ' || last_name ILIKE $5 OR email ILIKE $5 OR specialization ILIKE $5)
+           AND ($5::text[] IS NULL
+               OR searched_text(first_name, last_name, email, phone_number) || lower(' ' || specialization)
+                  LIKE ALL ((SELECT searched_patterns(searched_words($5)))::text[]))
            AND ($6::text IS NULL OR lower(specialization) = lower($6))
            AND ($7::boolean IS NULL OR is_active = $7)
            AND ($8::bigint IS NULL OR EXISTS (
@@ -140,7 +140,7 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &DoctorFilter
         seen.whole_clinic,
         seen.owner_id(),
         seen.doctor_id(),
-        filter.search.as_deref().map(containing),
+        filter.search.as_ref().map(Words::as_slice) as Option<&[String]>,
         filter.specialization,
         filter.is_active,
         filter.patient.map(|id| id.0),

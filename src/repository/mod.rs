@@ -51,12 +51,6 @@ fn stored_zone(name: &str) -> Result<Tz> {
     Tz::from_str(name).map_err(|_| Error::Corrupt(format!("unknown time zone {name:?}")))
 }
 
-/// A pattern for `ILIKE` that finds `text` anywhere, and means only itself.
-fn containing(text: &str) -> String {
-    let escaped = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-    format!("%{escaped}%")
-}
-
 /// Checks the version that the caller expects against the one that is stored.
 pub(crate) fn expect_version(expected: Option<i64>, stored: i64) -> Result<()> {
     match expected {

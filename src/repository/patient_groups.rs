@@ -36,6 +36,7 @@ macro_rules! patient {
             updated_at: $row.updated_at,
             version: $row.version,
             deleted_at: None,
+            searched: String::new(),
         }
     };
 }

@@ -38,6 +38,7 @@ mod rights;
 mod row_security;
 mod schedules;
 mod scheduling;
+mod search;
 mod series;
 mod slots;
 mod stamps;

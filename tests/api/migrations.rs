@@ -70,6 +70,10 @@ async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
                   FROM appointments";
     assert!(sqlx::query_scalar::<_, bool>(filled).fetch_one(&mut db).await.unwrap());
 
+    let searched = "SELECT count(*) FROM patients
+                    WHERE searched = ' maya okafor' AND searched_parts(clinic_id, searched) @> searched_parts(7, 'okaf')";
+    assert_eq!(sqlx::query_scalar::<_, i64>(searched).fetch_one(&mut db).await.unwrap(), 1);
+
     let forced = "SELECT relname::text FROM pg_class
                   WHERE relrowsecurity AND relforcerowsecurity
                     AND relname IN ('appointments', 'calendar_versions', 'clinic_versions', 'clinics', 'doctors', 'mappings', 'patients')

@@ -139,10 +139,10 @@ const LISTS: [List; 23] = [
     List("array_agg(p.id) AS ids", "NULL, NULL", "patients_pkey"),
     List("array_agg(p.id) AS ids", "4, NULL", "patients_of_owner"),
     List("array_agg(p.id) AS ids", "NULL, 3", "mappings_of_doctor"),
-    List("FROM patients p … AND true ORDER", "true, NULL, NULL, NULL, NULL, NULL, MAX", "patients_pkey"),
-    List("FROM patients p … AND p.created_by = $6 ORDER", "false, 4, NULL, NULL, 4, NULL, MAX", "patients_of_owner"),
-    List("FROM patients p … AND p.created_by = $6 ORDER", "false, 20, NULL, NULL, 20, NULL, MAX", "patients_of_owner"),
-    List("m.doctor_id = $7 … ORDER BY m.patient_id", "false, NULL, 3, NULL, NULL, 3, MAX", "mappings_of_doctor"),
+    List("FROM patients p … AND true ORDER", "true, NULL, NULL, NULL, NULL, MAX", "patients_pkey"),
+    List("FROM patients p … AND p.created_by = $5 ORDER", "false, 4, NULL, 4, NULL, MAX", "patients_of_owner"),
+    List("FROM patients p … AND p.created_by = $5 ORDER", "false, 20, NULL, 20, NULL, MAX", "patients_of_owner"),
+    List("m.doctor_id = $6 … ORDER BY m.patient_id", "false, NULL, 3, NULL, 3, MAX", "mappings_of_doctor"),
     List(
         "mappings … q.before AND doctor_id = q.doctor ORDER",
         "false, NULL, 3, NULL, 3, NULL, MAX",
@@ -283,6 +283,50 @@ async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
         let is_read_by = |index: &str| indexes.iter().any(|by| by == index || by.strip_prefix("only ") == Some(index));
         assert!(is_read_by(index), "{told_by} is read by {indexes:?}");
         assert!(rows <= 4.0 * answered, "{told_by} reads {rows} rows for {answered}:\n{plan:#}");
+    }
+}
+
+/// A search: its parameters, how many rows it may read, and whether it goes on by the index of parts of words.
+struct Search(&'static str, i64, bool);
+
+/// Written as the parameters `words, whole clinic, owner, doctor, owner, doctor`.
+const SEARCHES: [Search; 9] = [
+    // What many have is among the newest thousand.
+    Search("'{okafor}', true, NULL, NULL, NULL, NULL", 1000, false),
+    Search("'{ok,ma}', true, NULL, NULL, NULL, NULL", 1000, false),
+    // What few have is found by the index, and nothing else is read then.
+    Search("'{okafor,500}', true, NULL, NULL, NULL, NULL", 1001, true),
+    Search("'{nobody}', true, NULL, NULL, NULL, NULL", 1000, true),
+    Search("'{q}', true, NULL, NULL, NULL, NULL", 1000, true),
+    Search("'{500}', true, NULL, NULL, 4, NULL", 112, false),
+    // Who has fewer than a thousand has them all looked at.
+    Search("'{nobody}', false, 4, NULL, 4, NULL", 112, false),
+    Search("'{okafor}', false, 20, NULL, 20, NULL", 4, false),
+    // Their assignments too.
+    Search("'{nobody}', false, NULL, 3, NULL, 3", 200, false),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_reads_a_thousand_rows_and_then_what_the_index_finds() {
+    let database = TestDatabase::create().await;
+    let mut db = database.connect_unstamped().await;
+    sqlx::raw_sql(FILL).execute(&mut db).await.unwrap();
+    let planner = "SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1; SET ROLE clinicd_app;
+                   SET app.clinic_id = '1'";
+    sqlx::raw_sql(planner).execute(&mut db).await.unwrap();
+    // Of this transaction: rows that were fetched, scans of whole tables, and scans of the index.
+    let counted = "SELECT sum(pg_stat_get_xact_tuples_fetched(t))::bigint, sum(pg_stat_get_xact_numscans(t))::bigint,
+                       pg_stat_get_xact_numscans('patients_searched'::regclass)
+                   FROM unnest('{patients,mappings}'::regclass[]) AS t";
+    for Search(parameters, most, by_index) in SEARCHES {
+        let mut work = db.begin().await.unwrap();
+        let before: (i64, i64, i64) = sqlx::query_as(counted).fetch_one(&mut *work).await.unwrap();
+        let search = format!("SELECT search_patients({parameters}, 9223372036854775807, 51)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(search)).fetch_one(&mut *work).await.unwrap();
+        let after: (i64, i64, i64) = sqlx::query_as(counted).fetch_one(&mut *work).await.unwrap();
+        let (rows, scans, of_index) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+        assert!(rows <= most, "{parameters}: {rows} rows");
+        assert_eq!((scans, of_index), (0, i64::from(by_index)), "{parameters}");
     }
 }
 

@@ -30,6 +30,34 @@ async fn row_level_security_alone_keeps_clinics_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_past_row_level_security_answers_of_the_clinic_of_the_context_alone() {
+    let app = TestApp::start().await;
+    let (admin, stranger) = (app.founder("ada").await, app.founder("eve").await);
+    let id = admin.new_patient().await;
+    let search = "SELECT COALESCE(sum(id), 0)::bigint
+                  FROM unnest(search_patients('{okafor}', true, NULL, NULL, NULL, NULL, 9223372036854775807, 50)) AS id";
+    assert_eq!(as_program(&app.database, Some(admin.clinic), search).await.unwrap(), id);
+    assert_eq!(as_program(&app.database, Some(stranger.clinic), search).await.unwrap(), 0);
+    assert_eq!(as_program(&app.database, None, search).await.unwrap(), 0);
+    // Its owner reads what is searched, and nothing else. Nobody may log in as it or become it.
+    let owner = "SELECT count(*) FROM pg_proc
+                 WHERE proname = 'search_patients' AND prosecdef AND proowner = 'clinicd_search'::regrole";
+    assert_eq!(app.database.count(owner).await, 1);
+    let logins = "SELECT count(*) FROM pg_roles
+                  WHERE rolname = 'clinicd_search' AND (rolcanlogin OR rolsuper OR rolbypassrls OR rolcreaterole)
+                     OR rolname = 'clinicd_app' AND pg_has_role(oid, 'clinicd_search'::regrole, 'MEMBER')";
+    assert_eq!(app.database.count(logins).await, 0);
+    let mut db = app.database.connect().await;
+    sqlx::raw_sql("SET ROLE clinicd_search").execute(&mut db).await.unwrap();
+    let read = "SELECT medical_history FROM patients";
+    let refused = sqlx::raw_sql(read).execute(&mut db).await.unwrap_err().to_string();
+    assert!(refused.contains("permission denied"), "{refused}");
+    sqlx::raw_sql("RESET ROLE; SET ROLE clinicd_authn").execute(&mut db).await.unwrap();
+    let refused = sqlx::raw_sql(search).execute(&mut db).await.unwrap_err().to_string();
+    assert!(refused.contains("permission denied"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_programs_role_may_do_no_more_than_it_needs() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;

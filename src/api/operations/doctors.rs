@@ -26,6 +26,7 @@ use crate::{
         doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
         fields::{FieldErrors, filter_text},
         patients::{Patient, PatientFilter},
+        search::Words,
     },
 };
 
@@ -44,7 +45,9 @@ impl Doctors {
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// A part of the name, e-mail address or specialization.
+        /// Words from the name, e-mail address, phone number or specialization, in any order and case. All words must
+        /// match. A word of three or more characters matches anywhere; a shorter one matches the start of a word. A phone
+        /// number matches by its digits.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
         /// Only doctors of this specialization.
@@ -62,7 +65,7 @@ impl Doctors {
         let seen = services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
         let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
         let filter = DoctorFilter {
-            search: filter_text("search", search.0)?,
+            search: filter_text("search", search.0)?.as_deref().map(Words::of),
             specialization: filter_text("specialization", specialization.0)?,
             is_active: is_active.0,
             patient: None,

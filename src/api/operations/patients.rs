@@ -28,6 +28,7 @@ use crate::{
         doctors::DoctorFilter,
         fields::filter_text,
         patients::{Patient, PatientFilter},
+        search::Words,
     },
 };
 
@@ -46,7 +47,9 @@ impl Patients {
         caller: Authenticated,
         services: Data<&Services>,
         request: &Request,
-        /// A part of the name, e-mail address or phone number.
+        /// Words from the name, e-mail address or phone number, in any order and case. All words must match. A word of
+        /// three or more characters matches anywhere; a shorter one matches the start of a word. A phone number matches by
+        /// its digits.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
         /// Only patients whose owner is this user.
@@ -61,7 +64,7 @@ impl Patients {
         let seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
         let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
         let filter = PatientFilter {
-            search: filter_text("search", search.0)?,
+            search: filter_text("search", search.0)?.as_deref().map(Words::of),
             created_by: created_by.0.map(AccountId),
             doctor: None,
         };

@@ -1,6 +1,6 @@
--- What the program's login $1 and the owner of its procedures may do, one right a line.
+-- What the program's login $1 and the owners of its procedures may do, one right a line.
 WITH roles (name, role) AS (
-    VALUES ('login', $1::text), ('clinicd_authn', 'clinicd_authn')
+    VALUES ('login', $1::text), ('clinicd_authn', 'clinicd_authn'), ('clinicd_search', 'clinicd_search')
 ), relations AS (
     SELECT c.oid, c.relkind, c.relname::text AS name
     FROM pg_class c
