@@ -1,5 +1,6 @@
 //! Whose the cluster is, and where it may lie.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -28,11 +29,7 @@ impl Account {
             // Setting the user id as root clears the supplementary groups as well.
             command.uid(self.uid).gid(self.gid);
         }
-        // PGDATA, PGPORT, PGOPTIONS and the like are meant for other servers than this one.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG")) {
-            command.env_remove(name);
-        }
-        command.env("LC_ALL", "C").env("PGCONNECT_TIMEOUT", "10");
+        forget_settings(&mut command).env("LC_ALL", "C").env("PGCONNECT_TIMEOUT", "10");
         command
     }
 
@@ -40,6 +37,18 @@ impl Account {
         let mut command = self.command(Path::new("sh"), Path::new("/"));
         Ok(output_of(command.args(["-c", r#"test -x "$1""#, "sh"]).arg(folder))?.status.success())
     }
+}
+
+/// Keeps the settings and secrets of this program from another one, and PGDATA, PGPORT, PGOPTIONS and the like, which are
+/// meant for other servers than this one.
+pub(super) fn forget_settings(command: &mut Command) -> &mut Command {
+    let is_setting = |name: &OsStr| {
+        ["PG", "CLINICD_"].iter().any(|start| name.as_bytes().starts_with(start.as_bytes())) || name == "DATABASE_URL"
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Where the cluster of a data folder lives, and whose it is. Root's clusters belong to an unprivileged account.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{At, LocalClusterError, Result};
+use super::{At, LocalClusterError, Result, account::forget_settings};
 
 /// The folder of PostgreSQL's programs: for an existing cluster of the major version that made it, otherwise the first.
 pub(super) fn find_binaries(data: &Path) -> Result<PathBuf> {
@@ -61,7 +61,7 @@ fn major_version(folder: &Path) -> Option<u32> {
         return None;
     }
     // "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)", or "17beta1" in place of the number
-    let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
+    let output = forget_settings(&mut Command::new(folder.join("postgres"))).arg("--version").output().ok()?;
     let output = String::from_utf8(output.stdout).ok()?;
     output.split_whitespace().nth(2)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

@@ -1,140 +1,14 @@
 //! The program as a person starts it: commands, the private local cluster, the demo clinic, signals and logs.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
-    time::Duration,
-};
+mod private_cluster;
+mod program;
 
+use std::path::Path;
+
+use nix::sys::signal::Signal::SIGTERM;
 use serde_json::{Value, json};
 
-/// A folder of one test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("clinicd-cli-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The program in a folder of its own, with nothing of this environment's settings.
-fn clinicd(folder: &Folder, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clinicd"));
-    command.args(arguments).current_dir(&folder.0).env_remove("DATABASE_URL");
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CLINICD_") && name != "CLINICD_PG_BIN") {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn run(folder: &Folder, arguments: &[&str]) -> Output {
-    clinicd(folder, arguments).output().expect("the program runs")
-}
-
-/// A serving program; killed where a test ends before it does.
-struct Serving {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Serving {
-    fn start(folder: &Folder, arguments: &[&str]) -> Self {
-        let mut command = clinicd(folder, &["serve", "--listen", "127.0.0.1:0"]);
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let Some(address) = line.trim().strip_prefix("listening on http://").map(str::to_owned) else {
-            let mut complaint = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-            panic!("{line}{complaint}");
-        };
-        Self { child, out, address }
-    }
-
-    /// The lines that it has printed after the first.
-    fn lines(&mut self, count: usize) -> Vec<String> {
-        (0..count)
-            .map(|_| {
-                let mut line = String::new();
-                self.out.read_line(&mut line).unwrap();
-                line.trim_end().to_owned()
-            })
-            .collect()
-    }
-
-    /// Sends a request and answers status and body.
-    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> (u16, Value) {
-        let body = body.map_or_else(String::new, |body| body.to_string());
-        let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
-    }
-
-    fn login(&self, email: &str, password: &str) -> (u16, Value) {
-        self.ask("POST", "/api/auth/login", None, Some(json!({ "email": email, "password": password })))
-    }
-
-    /// Ends it as `kill` and Ctrl-C do, and answers its exit code and its log.
-    fn stop(mut self, signal: nix::sys::signal::Signal) -> (Option<i32>, String) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, signal).unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap().code(), log)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Whether a PostgreSQL of that folder runs.
-fn cluster_runs(folder: &Folder) -> bool {
-    let data = folder.0.join(".clinicd/postgres/data").canonicalize();
-    let Ok(data) = data else { return false };
-    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-        let path = entry.path();
-        let is_postgres = std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "postgres");
-        is_postgres && std::fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == data)
-    })
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let began = clinicd::clock::instant();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use program::{Folder, Serving, cluster_runs, run, wait_until};
 
 #[test]
 fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
@@ -167,46 +41,6 @@ fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
     assert!(serving.lines(2)[1].starts_with("Sign up with"));
     assert_eq!(serving.login("admin@demo.example", "demo-clinic-admin").0, 200);
     serving.stop(SIGTERM);
-}
-
-#[test]
-fn the_private_cluster_ends_with_the_program_and_survives_its_being_killed() {
-    let folder = Folder::new("killed");
-    let serving = Serving::start(&folder, &["--no-demo"]);
-    assert!(cluster_runs(&folder));
-    let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
-    assert_eq!(serving.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
-    drop(serving); // SIGKILL
-    assert!(cluster_runs(&folder), "nobody told it to stop");
-
-    let serving = Serving::start(&folder, &["--no-demo"]);
-    assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
-    let (code, _) = serving.stop(SIGINT);
-    assert_eq!(code, Some(0));
-    wait_until("the cluster is stopped with its last user", || !cluster_runs(&folder));
-}
-
-#[test]
-fn a_private_cluster_that_dies_is_mended_while_the_program_serves() {
-    let folder = Folder::new("mended");
-    let serving = Serving::start(&folder, &["--no-demo"]);
-    let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
-    assert_eq!(serving.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
-    let postmaster = || {
-        let file = std::fs::read_to_string(folder.0.join(".clinicd/postgres/data/postmaster.pid")).unwrap_or_default();
-        file.lines().next().and_then(|line| line.parse::<i32>().ok())
-    };
-    let died = postmaster().unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(died), nix::sys::signal::Signal::SIGKILL).unwrap();
-    wait_until("another one starts", || postmaster().is_some_and(|pid| ![died, i32::MAX].contains(&pid)));
-    wait_until("it is mended", || serving.ask("GET", "/readyz", None, None).0 == 200);
-    assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
-    let (code, log) = serving.stop(SIGTERM);
-    assert_eq!(code, Some(0));
-    for line in ["the local PostgreSQL has died", "the local PostgreSQL runs again"] {
-        assert_eq!(log.matches(line).count(), 1, "{log}");
-    }
-    wait_until("it is stopped all the same", || !cluster_runs(&folder));
 }
 
 #[test]
@@ -337,6 +171,6 @@ fn the_log_names_requests_and_operations_but_no_person_and_no_secret() {
 fn the_contract_is_printed_as_it_is_committed() {
     let folder = Folder::new("openapi");
     let printed = run(&folder, &["openapi"]);
-    assert!(printed.stdout == include_bytes!("../openapi/openapi.json"), "run `make openapi`");
+    assert!(printed.stdout == include_bytes!("../../openapi/openapi.json"), "run `make openapi`");
     assert!(Path::new("openapi/openapi.json").exists());
 }

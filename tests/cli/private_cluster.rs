@@ -1,0 +1,71 @@
+//! The private local cluster: it lives and ends with the program.
+
+use nix::{
+    sys::signal::{
+        Signal::{SIGINT, SIGKILL, SIGTERM},
+        kill,
+    },
+    unistd::Pid,
+};
+use serde_json::json;
+
+use crate::program::{Folder, Serving, cluster_runs, wait_until};
+
+/// The id of the server's first process.
+fn postmaster(folder: &Folder) -> Option<i32> {
+    let file = std::fs::read_to_string(folder.0.join(".clinicd/postgres/data/postmaster.pid")).unwrap_or_default();
+    file.lines().next().and_then(|line| line.parse().ok())
+}
+
+#[test]
+fn the_private_cluster_ends_with_the_program_and_survives_its_being_killed() {
+    let folder = Folder::new("killed");
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    assert!(cluster_runs(&folder));
+    let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
+    assert_eq!(serving.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
+    drop(serving); // SIGKILL
+    assert!(cluster_runs(&folder), "nobody told it to stop");
+
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
+    let (code, _) = serving.stop(SIGINT);
+    assert_eq!(code, Some(0));
+    wait_until("the cluster is stopped with its last user", || !cluster_runs(&folder));
+}
+
+#[test]
+fn a_private_cluster_that_dies_is_mended_while_the_program_serves() {
+    let folder = Folder::new("mended");
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
+    assert_eq!(serving.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
+    let died = postmaster(&folder).unwrap();
+    kill(Pid::from_raw(died), SIGKILL).unwrap();
+    wait_until("another one starts", || postmaster(&folder).is_some_and(|pid| ![died, i32::MAX].contains(&pid)));
+    wait_until("it is mended", || serving.ask("GET", "/readyz", None, None).0 == 200);
+    assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
+    let (code, log) = serving.stop(SIGTERM);
+    assert_eq!(code, Some(0));
+    for line in ["the local PostgreSQL has died", "the local PostgreSQL runs again"] {
+        assert_eq!(log.matches(line).count(), 1, "{log}");
+    }
+    wait_until("it is stopped all the same", || !cluster_runs(&folder));
+}
+
+#[test]
+fn the_programs_of_the_private_cluster_know_no_setting_and_no_secret() {
+    let folder = Folder::new("environment");
+    let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    std::fs::write(folder.0.join(".env"), format!("CLINICD_KEY_SECRET={secret}\n")).unwrap();
+    let serving = Serving::start(&folder, &["--no-demo"]);
+    let environment = std::fs::read(format!("/proc/{}/environ", postmaster(&folder).unwrap())).unwrap();
+    let (code, log) = serving.stop(SIGTERM);
+    assert_eq!(code, Some(0), "{log}");
+    let environment = String::from_utf8_lossy(&environment);
+    let (known, unwanted): (Vec<_>, Vec<_>) = environment.split('\0').partition(|line| {
+        !["CLINICD_", "DATABASE_URL="].iter().any(|name| line.starts_with(name)) && !line.contains(secret)
+    });
+    assert!(known.contains(&"LC_ALL=C"), "it is the server's");
+    assert_eq!(unwanted, [""; 0]);
+}
