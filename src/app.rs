@@ -1,8 +1,9 @@
 //! Builds everything and joins it: start, serve, drain, stop.
 
 use std::{
-    future::Future,
+    future::{Future, pending},
     net::SocketAddr,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use poem::{
 };
 use tokio::{
     sync::watch,
-    time::{sleep, timeout_at},
+    time::{sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     clock,
     config::{DatabaseSettings, Environment, Settings},
     demo,
-    postgres::{Database, DatabaseError, schema_version},
+    postgres::{Database, DatabaseError, LocalClusterError, schema_version},
     telemetry,
 };
 
@@ -43,13 +44,14 @@ fn hashing_permits() -> usize {
 const BOOKING_WRITERS: usize = 2;
 /// After the signal to stop, whatever the database does: how long requests may take to finish by themselves; those that have
 /// not are told that their outcome is not known.
-const ANSWERED: Duration = Duration::from_secs(8);
+const ANSWERED: Duration = Duration::from_secs(7);
 /// By when the last answer is sent, however slowly its client reads.
-const SENT: Duration = Duration::from_secs(9);
+const SENT: Duration = Duration::from_secs(8);
 /// By when the work behind the requests is done.
-const DONE: Duration = Duration::from_secs(11);
-/// By when the private cluster is stopped, and with it the program.
-const STOPPED: Duration = Duration::from_secs(14);
+const DONE: Duration = Duration::from_secs(9);
+/// By when the private cluster is stopped. The program ends a second later at the latest, which `main.rs` leaves to what blocks a
+/// thread.
+const STOPPED: Duration = Duration::from_secs(12);
 
 /// Why the program does not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,32 @@ impl App {
     /// # Errors
     /// The first thing that stands against it.
     pub async fn build(settings: &Settings) -> Result<Self, StartError> {
+        match Self::build_unless(settings, pending()).await {
+            Ok(Some(app)) => Ok(app),
+            Ok(None) => pending().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, but `None` where it is told to stop meanwhile: the cluster that was started for it is stopped then, within
+    /// [`STOPPED`].
+    ///
+    /// # Errors
+    /// The first thing that stands against it, and where something could not be stopped in time.
+    pub async fn build_unless(settings: &Settings, stop: impl Future<Output = ()>) -> Result<Option<Self>, StartError> {
+        let (tell, told) = watch::channel(false);
+        let mut building = pin!(Self::build_until(settings, told));
+        tokio::select! {
+            app = &mut building => app,
+            () = stop => {
+                tell.send_replace(true);
+                let stopped = timeout(STOPPED, building).await;
+                stopped.unwrap_or_else(|_| Err(StartError::Unfinished("the start of the local PostgreSQL".into())))
+            }
+        }
+    }
+
+    async fn build_until(settings: &Settings, told: watch::Receiver<bool>) -> Result<Option<Self>, StartError> {
         if settings.environment == Environment::Production && settings.database.key_secret.is_none() {
             return Err(KeyError::Required.into());
         }
@@ -110,16 +138,24 @@ impl App {
             Some(folder) => Policy::read(folder).await?,
             None => Policy::built_in().await?,
         });
-        let database = open(&settings.database, settings.database.database_url.as_ref()).await?;
-        match join(settings, policy, &database).await {
-            Ok((services, waitlist, is_empty)) => {
+        let database =
+            match open(&settings.database, settings.database.database_url.as_ref(), is_told(told.clone())).await {
+                Err(DatabaseError::Local(LocalClusterError::Interrupted)) if *told.borrow() => return Ok(None),
+                opened => opened?,
+            };
+        let joined = tokio::select! {
+            joined = join(settings, policy, &database) => joined.map(Some),
+            () = is_told(told) => Ok(None),
+        };
+        match joined {
+            Ok(Some((services, waitlist, is_empty))) => {
                 let housekeeping = Housekeeping::start(services.repository.clone());
-                Ok(Self { services, waitlist, housekeeping, database, is_empty })
+                Ok(Some(Self { services, waitlist, housekeeping, database, is_empty }))
             }
-            Err(error) => {
+            other => {
                 // A cluster of our own was started for nothing.
                 database.close().await;
-                Err(error)
+                other.map(|_| None)
             }
         }
     }
@@ -260,16 +296,27 @@ async fn join(
     ))
 }
 
-/// The database of that URL, or without one the private cluster, waited for as the settings say.
-async fn open(settings: &DatabaseSettings, url: Option<&String>) -> Result<Database, DatabaseError> {
+/// Waits until the program is told to stop.
+async fn is_told(mut told: watch::Receiver<bool>) {
+    // Whoever could tell it waits for the end of this.
+    let _ = told.wait_for(|is_told| *is_told).await;
+}
+
+/// The database of that URL, or without one the private cluster unless told to stop, waited for as the settings say.
+async fn open(
+    settings: &DatabaseSettings,
+    url: Option<&String>,
+    stop: impl Future<Output = ()>,
+) -> Result<Database, DatabaseError> {
     let wait = Duration::from_secs(settings.db_wait_seconds.into());
-    Ok(Database::open(url.map(String::as_str), &settings.data_dir).await?.waiting(wait))
+    let opened = Database::open_unless(url.map(String::as_str), &settings.data_dir, stop);
+    Ok(opened.await?.waiting(wait))
 }
 
 /// Brings the database to this program's schema, and encrypts the private keys that are not yet.
 async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(), StartError> {
     let of_owner = match &settings.migrate_url {
-        Some(url) => Some(open(settings, Some(url)).await?),
+        Some(url) => Some(open(settings, Some(url), pending()).await?),
         None => None,
     };
     let owner = of_owner.as_ref().unwrap_or(database);
@@ -285,7 +332,7 @@ async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(),
 /// # Errors
 /// Where it cannot be reached or a migration fails.
 pub async fn migrate_only(settings: &DatabaseSettings) -> Result<(), StartError> {
-    let database = open(settings, settings.database_url.as_ref()).await?;
+    let database = open(settings, settings.database_url.as_ref(), pending()).await?;
     let migrated = migrate(settings, &database).await;
     database.close().await;
     migrated

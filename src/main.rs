@@ -4,7 +4,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long what still blocks a thread is waited for at the end, such as a private cluster that is just starting.
+/// How long what still blocks a thread is waited for at the end, such as a private cluster that does not stop.
 const BLOCKED: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn main() -> std::process::ExitCode {

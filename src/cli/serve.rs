@@ -10,22 +10,10 @@ use crate::{app::App, authn::KeySecret, config::Settings, demo::Logins, telemetr
 pub(super) async fn run(mut settings: Settings) -> Result<(), Failure> {
     telemetry::start(&settings.log.filter)?;
     settings.database.key_secret = KeySecret::from_environment()?;
-    let mut signals =
-        Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+    let mut signals = Signals::new()?;
     tokio::spawn(telemetry::record());
-    let app = tokio::select! {
-        app = App::build(&settings) => app?,
-        _ = signals.next() => {
-            tracing::info!("told to stop while starting");
-            return Ok(());
-        }
-    };
-    let stop = async move {
-        signals.next().await;
-        tracing::info!("stopping: what is under way is finished first; a second signal ends the program at once");
-        tokio::spawn(async move { std::process::exit(signals.next().await) });
-    };
-    Ok(app.serve(&settings, announce, stop).await?)
+    let Some(app) = App::build_unless(&settings, signals.told("while starting")).await? else { return Ok(()) };
+    Ok(app.serve(&settings, announce, signals.told("what is under way is finished first")).await?)
 }
 
 /// The signals that end the program.
@@ -35,11 +23,24 @@ struct Signals {
 }
 
 impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
     /// Waits for the next, and answers the exit status of a program that it ends.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => 130,
             _ = self.terminate.recv() => 143,
+        }
+    }
+
+    /// Waits for the first. From then on another ends the program at once.
+    async fn told(&mut self, how: &str) {
+        self.next().await;
+        tracing::info!("stopping: {how}; a second signal ends the program at once");
+        if let Ok(mut others) = Self::new() {
+            tokio::spawn(async move { std::process::exit(others.next().await) });
         }
     }
 }

@@ -3,7 +3,7 @@
 mod local;
 mod rights;
 
-use std::{io, path::Path, str::FromStr, time::Duration};
+use std::{future::pending, io, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
@@ -64,10 +64,22 @@ impl Database {
     /// # Errors
     /// Where the URL is none, or the cluster does not start.
     pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, DatabaseError> {
+        Self::open_unless(url, data_dir, pending()).await
+    }
+
+    /// The same, but the start of the cluster is given up at `stop`.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub async fn open_unless(
+        url: Option<&str>,
+        data_dir: &Path,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Self, DatabaseError> {
         match url {
             Some(url) => Ok(Self { options: parse(url)?, owner: None, cluster: None, wait: Duration::ZERO }),
             None => {
-                let cluster = LocalCluster::start(data_dir).await?;
+                let cluster = LocalCluster::start_unless(data_dir, stop).await?;
                 let options = PgConnectOptions::new_without_pgpass()
                     .socket(cluster.socket_dir())
                     .port(cluster.port())

@@ -1,15 +1,17 @@
 //! The private local cluster: it lives and ends with the program.
 
+use std::process::Stdio;
+
 use nix::{
     sys::signal::{
-        Signal::{SIGINT, SIGKILL, SIGTERM},
+        Signal::{self, SIGINT, SIGKILL, SIGTERM},
         kill,
     },
     unistd::Pid,
 };
 use serde_json::json;
 
-use crate::program::{Folder, Serving, cluster_runs, wait_until};
+use crate::program::{Folder, Serving, clinicd, cluster_runs, wait_until};
 
 /// The id of the server's first process.
 fn postmaster(folder: &Folder) -> Option<i32> {
@@ -68,4 +70,34 @@ fn the_programs_of_the_private_cluster_know_no_setting_and_no_secret() {
     });
     assert!(known.contains(&"LC_ALL=C"), "it is the server's");
     assert_eq!(unwanted, [""; 0]);
+}
+
+#[test]
+fn a_program_that_is_told_to_stop_while_it_starts_leaves_no_server_behind() {
+    let folder = Folder::new("interrupted");
+    let data = folder.0.join(".clinicd");
+    // Each is a moment of a first start, then of one that finds what the first has left.
+    for moment in ["local.start.lock", "postgres", "postgres/data", "postgres/data/postmaster.pid"] {
+        let _ = std::fs::remove_dir_all(&data);
+        for _ in 0..2 {
+            let mut command = clinicd(&folder, &["serve", "--listen", "127.0.0.1:0", "--no-demo"]);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let id = Pid::from_raw(child.id() as i32);
+            wait_until("the program hears signals", || catches(id, SIGTERM));
+            wait_until(moment, || data.join(moment).exists());
+            kill(id, SIGTERM).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(0), "{moment}");
+            assert!(!cluster_runs(&folder), "{moment}");
+        }
+    }
+    let (code, _) = Serving::start(&folder, &["--no-demo"]).stop(SIGTERM);
+    assert_eq!(code, Some(0));
+    assert!(!cluster_runs(&folder));
+}
+
+/// Whether a process has a handler for a signal.
+fn catches(process: Pid, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+    u64::from_str_radix(caught, 16).unwrap() >> (signal as i32 - 1) & 1 == 1
 }

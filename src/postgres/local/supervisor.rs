@@ -85,7 +85,11 @@ impl Watched {
         let watched = self.clone();
         blocking(move || {
             let _start_lock = lock(&watched.start_lock_path, File::lock)?;
-            if watched.is_over.load(Ordering::SeqCst) { Ok(()) } else { watched.server.ensure_running() }
+            if watched.is_over.load(Ordering::SeqCst) {
+                Ok(())
+            } else {
+                watched.server.ensure_running(&watched.is_over)
+            }
         })
         .await
     }

@@ -4,6 +4,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::sleep;
 
+use super::account::place;
+use super::server::LOG;
 use super::*;
 
 /// A data folder of one test, removed at its end.
@@ -27,16 +29,16 @@ impl Drop for Scratch {
 async fn the_last_user_stops_the_cluster_and_data_stay() {
     let scratch = Scratch::new("shared");
     let first = LocalCluster::start(&scratch.0).await.unwrap();
-    first.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
+    first.running.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
     let second = LocalCluster::start(&scratch.0).await.unwrap();
     first.stop().await.unwrap();
-    assert_eq!(second.server.query("SELECT answer FROM kept").unwrap(), "42");
+    assert_eq!(second.running.server.query("SELECT answer FROM kept").unwrap(), "42");
     let socket = second.socket_dir().join(format!(".s.PGSQL.{PORT}"));
     second.stop().await.unwrap();
     assert!(!socket.exists());
 
     let again = LocalCluster::start(&scratch.0).await.unwrap();
-    assert_eq!(again.server.query("SELECT answer FROM kept").unwrap(), "42");
+    assert_eq!(again.running.server.query("SELECT answer FROM kept").unwrap(), "42");
     again.stop().await.unwrap();
 }
 
@@ -67,11 +69,11 @@ async fn the_log_repeats_no_row_and_nobody_else_can_lock_the_cluster() {
     fs::write(&lock, "").unwrap();
     fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
     let cluster = LocalCluster::start(&scratch.0).await.unwrap();
-    cluster.server.query("CREATE TABLE people (email text PRIMARY KEY)").unwrap();
-    cluster.server.query("INSERT INTO people VALUES ('ada@example.com')").unwrap();
+    cluster.running.server.query("CREATE TABLE people (email text PRIMARY KEY)").unwrap();
+    cluster.running.server.query("INSERT INTO people VALUES ('ada@example.com')").unwrap();
     let email = "concat('ada', '@example.com')";
-    cluster.server.query(&format!("INSERT INTO people VALUES ({email})")).unwrap_err();
-    let log = fs::read_to_string(cluster.server.base.join(LOG)).unwrap();
+    cluster.running.server.query(&format!("INSERT INTO people VALUES ({email})")).unwrap_err();
+    let log = fs::read_to_string(cluster.running.server.base.join(LOG)).unwrap();
     assert!(log.contains("people_pkey") && !log.contains("ada@example.com"), "{log}");
     for name in ["local.lock", "local.start.lock"] {
         let mode = fs::metadata(scratch.0.join(name)).unwrap().permissions().mode();
@@ -82,7 +84,7 @@ async fn the_log_repeats_no_row_and_nobody_else_can_lock_the_cluster() {
 
 /// The server's first process.
 fn postmaster(cluster: &LocalCluster) -> Pid {
-    let file = fs::read_to_string(cluster.server.base.join(DATA).join("postmaster.pid")).unwrap();
+    let file = fs::read_to_string(cluster.running.server.base.join(DATA).join("postmaster.pid")).unwrap();
     Pid::from_raw(file.lines().next().unwrap().parse().unwrap())
 }
 
@@ -90,7 +92,7 @@ fn postmaster(cluster: &LocalCluster) -> Pid {
 async fn answers(cluster: &LocalCluster, sql: &str) -> String {
     let began = crate::clock::instant();
     loop {
-        match cluster.server.query(sql) {
+        match cluster.running.server.query(sql) {
             Ok(answer) => return answer,
             Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "{error}"),
         }
@@ -103,7 +105,7 @@ async fn a_server_that_dies_is_started_again_also_by_two_that_see_it() {
     let scratch = Scratch::new("mended");
     let first = LocalCluster::start(&scratch.0).await.unwrap();
     let second = LocalCluster::start(&scratch.0).await.unwrap();
-    first.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
+    first.running.server.query("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
     for _ in 0..2 {
         let died = postmaster(&first);
         kill(died, Signal::SIGKILL).unwrap();
@@ -111,7 +113,7 @@ async fn a_server_that_dies_is_started_again_also_by_two_that_see_it() {
         assert_ne!(postmaster(&first), died);
     }
     first.stop().await.unwrap();
-    assert_eq!(second.server.query("SELECT answer FROM kept").unwrap(), "42");
+    assert_eq!(second.running.server.query("SELECT answer FROM kept").unwrap(), "42");
     second.stop().await.unwrap();
 }
 
@@ -121,7 +123,7 @@ async fn backends_that_outlive_their_server_do_not_keep_it_down() {
     let cluster = LocalCluster::start(&scratch.0).await.unwrap();
     // It runs as the server's account, and only SIGKILL ends it.
     let checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
-    let checkpointer: i32 = cluster.server.query(checkpointer).unwrap().parse().unwrap();
+    let checkpointer: i32 = cluster.running.server.query(checkpointer).unwrap().parse().unwrap();
     kill(Pid::from_raw(checkpointer), Signal::SIGSTOP).unwrap();
     kill(postmaster(&cluster), Signal::SIGKILL).unwrap();
     assert_eq!(answers(&cluster, "SELECT 1").await, "1");
@@ -136,6 +138,6 @@ async fn a_cluster_that_is_left_alone_stays_down() {
     kill(postmaster(&cluster), Signal::SIGKILL).unwrap();
     // Several times as long as it takes to see it.
     sleep(Duration::from_secs(3)).await;
-    assert!(!cluster.server.is_running().unwrap());
+    assert!(!cluster.running.server.is_running().unwrap());
     cluster.stop().await.unwrap();
 }
