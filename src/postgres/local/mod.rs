@@ -18,11 +18,11 @@ mod programs;
 mod server;
 mod supervisor;
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::future::pending;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Command, Output};
@@ -31,6 +31,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 use std::time::Duration;
+
+use nix::unistd::geteuid;
 
 pub use error::LocalClusterError;
 use error::{At, Result};
@@ -169,7 +171,7 @@ impl Drop for GivenUp {
 
 /// Starts the server. A start that fails or is given up stops it.
 fn start_blocking(data_dir: &Path, is_given_up: &AtomicBool) -> Result<Running> {
-    fs::create_dir_all(data_dir).at(data_dir)?;
+    make_folder(data_dir)?;
     let data_dir = data_dir.canonicalize().at(data_dir)?;
 
     // The kernel drops these locks when their holder dies, however it dies, so they are never stale.
@@ -188,6 +190,15 @@ fn start_blocking(data_dir: &Path, is_given_up: &AtomicBool) -> Result<Running> 
         return Err(if is_given_up.load(Ordering::SeqCst) { LocalClusterError::Interrupted } else { error });
     }
     Ok(Running { server: Arc::new(server), start_lock_path, is_stopped: false })
+}
+
+/// Makes the data folder, unless there is one. Nobody else may look into it; but root's is entered by PostgreSQL's account.
+fn make_folder(data_dir: &Path) -> Result<()> {
+    if let Some(above) = data_dir.parent() {
+        fs::create_dir_all(above).at(above)?;
+    }
+    let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
+    DirBuilder::new().recursive(true).mode(mode).create(data_dir).at(data_dir)
 }
 
 /// Waits for the lock, until the start is given up.

@@ -75,6 +75,10 @@ async fn the_log_repeats_no_row_and_nobody_else_can_lock_the_cluster() {
     cluster.running.server.query(&format!("INSERT INTO people VALUES ({email})")).unwrap_err();
     let log = fs::read_to_string(cluster.running.server.base.join(LOG)).unwrap();
     assert!(log.contains("people_pkey") && !log.contains("ada@example.com"), "{log}");
+    cluster.stop().await.unwrap();
+    let made = scratch.0.join("made/data");
+    let cluster = LocalCluster::start(&made).await.unwrap();
+    assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o066, 0);
     for name in ["local.lock", "local.start.lock"] {
         let mode = fs::metadata(scratch.0.join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
