@@ -49,3 +49,26 @@ impl Worker for RepositoryWorker {
         Ok(job.key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use sqlx::postgres::PgConnectOptions;
+
+    use super::super::{Error, Repository, Settings};
+    use crate::repository::context::{Global, Scope};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_worker_whose_work_panics_is_replaced_and_the_next_request_is_answered() {
+        // Nothing connects before a statement is to run.
+        let settings = Settings { options: PgConnectOptions::new_without_pgpass(), workers: 1, booking_writers: 1 };
+        let repository = Repository::start(settings).await.unwrap();
+        for round in 0..3 {
+            let panicked: super::super::Result<()> =
+                repository.submit(Global.context(), |_| async { panic!("this is a test") }.boxed()).await;
+            assert!(matches!(panicked, Err(Error::OutcomeUnknown)), "{panicked:?}");
+            let answered = repository.submit(Global.context(), move |_| async move { Ok(round) }.boxed()).await;
+            assert_eq!(answered.unwrap(), round);
+        }
+    }
+}
