@@ -313,16 +313,19 @@ async fn open(
     Ok(opened.await?.waiting(wait))
 }
 
-/// Brings the database to this program's schema, and encrypts the private keys that are not yet.
+/// Brings the database to this program's schema, and encrypts the private keys that are not yet; the secret must open the others.
 async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(), StartError> {
     let of_owner = match &settings.migrate_url {
-        Some(url) => Some(open(settings, Some(url), pending()).await?),
+        Some(url) => Some(open(settings, Some(url), pending()).await.map_err(|error| match error {
+            DatabaseError::Url { why, .. } => DatabaseError::Url { variable: "CLINICD_MIGRATE_URL", why },
+            error => error,
+        })?),
         None => None,
     };
     let owner = of_owner.as_ref().unwrap_or(database);
     owner.migrate().await?;
     if let Some(secret) = &settings.key_secret {
-        repository::wrap_signing_keys(owner.connect_as_owner().await?, |key| secret.wrap(key)).await?;
+        repository::wrap_signing_keys(owner.connect_as_owner().await?, |key| secret.wrap_or_open(key)).await?;
     }
     Ok(())
 }

@@ -94,6 +94,14 @@ impl KeySecret {
         Ok(SigningKey { pkcs8, is_wrapped: true, ..key.clone() })
     }
 
+    /// The key encrypted, where it is not yet; checks that the secret opens one that is.
+    ///
+    /// # Errors
+    /// [`KeyError::NoRandomness`], [`KeyError::Wrong`]
+    pub fn wrap_or_open(&self, key: &SigningKey) -> Result<Option<SigningKey>, KeyError> {
+        if key.is_wrapped { self.unwrap(key.clone()).map(|_| None) } else { self.wrap(key).map(Some) }
+    }
+
     fn unwrap(&self, key: SigningKey) -> Result<SigningKey, KeyError> {
         let opened = || {
             let (nonce, sealed) = key.pkcs8.split_at_checked(NONCE_LEN)?;

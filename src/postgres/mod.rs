@@ -7,7 +7,7 @@ use std::{future::pending, io, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
-    migrate::{Migrate, Migrator},
+    migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
 use tokio::time::timeout;
@@ -28,9 +28,14 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// Why there is no database to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// `DATABASE_URL` is not one.
-    #[error("DATABASE_URL is not a PostgreSQL URL (postgresql://user:password@host:5432/database): {0}")]
-    Url(String),
+    /// A URL is none.
+    #[error("{variable} is not a PostgreSQL URL (postgresql://user:password@host:5432/database): {why}")]
+    Url {
+        /// The setting that it was in.
+        variable: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The private local cluster does not start.
     #[error("the private local PostgreSQL does not start: {0}")]
     Local(#[from] LocalClusterError),
@@ -39,10 +44,24 @@ pub enum DatabaseError {
     Connect(sqlx::Error),
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(MigrateError),
+    /// Whoever migrates may not.
+    #[error("cannot migrate the database: {0}; set CLINICD_MIGRATE_URL to the URL of its owner")]
+    MayNotMigrate(sqlx::Error),
     /// The database lacks migrations of this program.
     #[error("the database lacks {0} of this program's migrations; run `clinicd migrate`")]
     Pending(usize),
+    /// The login has no rights in the database.
+    #[error(
+        "the login {login} has no rights in the database: GRANT clinicd_app TO {login} (since PostgreSQL 16 WITH INHERIT TRUE, \
+         SET TRUE), and run `clinicd migrate`: {error}"
+    )]
+    NoRights {
+        /// The login's name.
+        login: String,
+        /// What the server says.
+        error: sqlx::Error,
+    },
     /// The login may do more than the program needs.
     #[error(transparent)]
     ExcessRights(#[from] ExcessRights),
@@ -142,6 +161,18 @@ impl Database {
     /// # Errors
     /// Where it cannot be reached or a migration fails.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        self.migrate_as_owner().await.map_err(|error| match error {
+            DatabaseError::Connect(error) if is_without_right(&error) => DatabaseError::MayNotMigrate(error),
+            DatabaseError::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if is_without_right(&error) =>
+            {
+                DatabaseError::MayNotMigrate(error)
+            }
+            error => error,
+        })
+    }
+
+    async fn migrate_as_owner(&self) -> Result<(), DatabaseError> {
         let mut db = self.connect_as_owner().await?;
         // Until this connection closes: two that change the catalogue at once would fail. The migrator's own lock ends too
         // early.
@@ -150,7 +181,7 @@ impl Database {
             .execute(&mut db)
             .await
             .map_err(DatabaseError::Connect)?;
-        MIGRATIONS.run(&mut db).await?;
+        MIGRATIONS.run(&mut db).await.map_err(DatabaseError::Migrate)?;
         // What `/readyz` and the start of the program look at.
         let may_look = sqlx::query_scalar("SELECT has_table_privilege('clinicd_app', '_sqlx_migrations', 'SELECT')");
         let may_look: bool = may_look.fetch_one(&mut db).await.map_err(DatabaseError::Connect)?;
@@ -163,20 +194,18 @@ impl Database {
         db.close().await.map_err(DatabaseError::Connect)
     }
 
-    /// Checks that no migration of this program is missing.
+    /// Checks that no migration of this program is missing, with the rights of the program.
     ///
     /// # Errors
-    /// [`DatabaseError::Pending`] where one is.
+    /// [`DatabaseError::Pending`] where one is, [`DatabaseError::NoRights`] where the login may not look.
     pub async fn require_migrated(&self) -> Result<(), DatabaseError> {
         let mut db = self.connect().await?;
-        let known = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
-        let known: bool = known.fetch_one(&mut db).await.map_err(DatabaseError::Connect)?;
-        let applied = match known {
-            true => db.list_applied_migrations("_sqlx_migrations").await?,
-            false => Vec::new(),
-        };
-        let is_applied = |version| applied.iter().any(|migration| migration.version == version);
-        let missing = MIGRATIONS.iter().filter(|migration| !is_applied(migration.version)).count();
+        let missing = missing_migrations(&mut db).await.map_err(|error| match error {
+            error if is_without_right(&error) => {
+                DatabaseError::NoRights { login: self.options.get_username().to_owned(), error }
+            }
+            error => DatabaseError::Connect(error),
+        })?;
         if missing == 0 { Ok(()) } else { Err(DatabaseError::Pending(missing)) }
     }
 
@@ -234,12 +263,33 @@ fn is_not_there_yet(error: &sqlx::Error) -> bool {
     }
 }
 
+/// How many migrations of this program the database lacks.
+async fn missing_migrations(db: &mut PgConnection) -> sqlx::Result<usize> {
+    // A login that does not inherit the program's rights has none before. Where there is no such role, nothing is migrated.
+    let has_role = sqlx::query_scalar("SELECT to_regrole('clinicd_app') IS NOT NULL");
+    if has_role.fetch_one(&mut *db).await? {
+        sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut *db).await?;
+    }
+    let known = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
+    let applied: Vec<i64> = match known.fetch_one(&mut *db).await? {
+        true => sqlx::query_scalar("SELECT version FROM _sqlx_migrations").fetch_all(db).await?,
+        false => Vec::new(),
+    };
+    Ok(MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)).count())
+}
+
+/// Whether the server says that the login lacks a right.
+fn is_without_right(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
+}
+
 /// Whatever its scheme, the driver would take a URL for one of its own.
 fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    let no_url = |why| DatabaseError::Url { variable: "DATABASE_URL", why };
     if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
-        return Err(DatabaseError::Url("it has another scheme".into()));
+        return Err(no_url("it has another scheme".into()));
     }
-    PgConnectOptions::from_str(url).map_err(|error| DatabaseError::Url(error.to_string()))
+    PgConnectOptions::from_str(url).map_err(|error| no_url(error.to_string()))
 }
 
 /// The newest migration of this program.

@@ -2,28 +2,52 @@
 
 use sqlx::PgConnection;
 
-/// The first thing that a login has and needs not; NULL where there is none. Whoever may create roles may grant them to
-/// itself.
+/// The first thing that a login has and needs not, or lacks; NULL where there is none. Whoever may create roles may grant them
+/// to itself. Who was given leave to connect to this database has no more than it needs. A large object is nothing of the
+/// program's, and anybody can make one: it must not keep the program from starting. Before version 16, a member may always SET
+/// ROLE.
 const EXCESS: &str = "
     SELECT r.rolname::text, CASE
         WHEN r.rolsuper THEN 'is a superuser'
         WHEN r.rolbypassrls THEN 'bypasses row-level security'
         WHEN r.rolreplication THEN 'may replicate'
         WHEN r.rolcreaterole THEN 'may create roles'
+        WHEN r.rolcreatedb THEN 'may create databases'
         WHEN owned.thing IS NOT NULL THEN 'owns ' || owned.thing
         WHEN other.name IS NOT NULL THEN 'may become ' || other.name
-        WHEN NOT pg_has_role(r.oid, to_regrole('clinicd_app'), 'MEMBER') THEN 'was not granted clinicd_app'
+        WHEN NOT pg_has_role(r.oid, app.oid, 'MEMBER') THEN 'was not granted clinicd_app'
+        WHEN pg_has_role(r.oid, app.oid, 'MEMBER WITH ADMIN OPTION') THEN 'may grant clinicd_app to others'
+        WHEN granted.thing IS NOT NULL THEN 'has rights of its own on ' || granted.thing
+        WHEN current_setting('server_version_num')::integer >= 160000
+            THEN CASE WHEN NOT pg_has_role(r.oid, app.oid, 'SET') THEN 'was granted clinicd_app without SET' END
     END
     FROM pg_roles r
     CROSS JOIN pg_database d
+    CROSS JOIN to_regrole('clinicd_app') AS app (oid)
     LEFT JOIN LATERAL (
         SELECT pg_describe_object(classid, objid, objsubid) AS thing
         FROM pg_shdepend
         WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o'
+          AND classid <> 'pg_largeobject'::regclass
           AND (dbid = d.oid OR classid = 'pg_database'::regclass AND objid = d.oid)
         ORDER BY classid = 'pg_class'::regclass DESC, objid
         LIMIT 1
     ) AS owned ON true
+    LEFT JOIN LATERAL (
+        SELECT pg_describe_object(classid, objid, objsubid) AS thing
+        FROM pg_shdepend
+        WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND deptype = 'a'
+          AND classid <> 'pg_largeobject'::regclass
+          AND CASE
+              WHEN classid = 'pg_database'::regclass THEN objid = d.oid AND EXISTS (
+                  SELECT FROM aclexplode(d.datacl) AS entry
+                  WHERE entry.grantee = r.oid AND (entry.privilege_type <> 'CONNECT' OR entry.is_grantable)
+              )
+              ELSE dbid IN (0, d.oid)
+          END
+        ORDER BY classid = 'pg_class'::regclass DESC, objid, objsubid
+        LIMIT 1
+    ) AS granted ON true
     LEFT JOIN LATERAL (
         SELECT o.rolname::text AS name
         FROM pg_roles o

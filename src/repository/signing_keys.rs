@@ -38,14 +38,11 @@ pub async fn list(db: &mut GlobalDb<'_>, first: &SigningKey) -> Result<Vec<Signi
     Ok(rows.map(|(((kid, pkcs8), public_key), is_wrapped)| SigningKey { kid, pkcs8, public_key, is_wrapped }).collect())
 }
 
-/// The keys that are not wrapped, for their owner, until the transaction ends.
-pub async fn lock_unwrapped(db: &mut PgConnection) -> Result<Vec<SigningKey>> {
-    Ok(sqlx::query_as!(
-        SigningKey,
-        "SELECT kid, pkcs8, public_key, is_wrapped FROM signing_keys WHERE NOT is_wrapped FOR UPDATE",
-    )
-    .fetch_all(db)
-    .await?)
+/// All keys, for their owner, until the transaction ends.
+pub async fn lock_all(db: &mut PgConnection) -> Result<Vec<SigningKey>> {
+    Ok(sqlx::query_as!(SigningKey, "SELECT kid, pkcs8, public_key, is_wrapped FROM signing_keys FOR UPDATE",)
+        .fetch_all(db)
+        .await?)
 }
 
 /// Keeps a key wrapped that was not, as its owner.

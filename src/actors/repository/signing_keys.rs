@@ -16,17 +16,20 @@ impl Repository {
     }
 }
 
-/// Encrypts the private keys that are not yet, over a connection of their owner: the program's role cannot change a key.
+/// Keeps what `wrap` makes of each key, where it makes another, over a connection of their owner: the program's role cannot change
+/// a key.
 ///
 /// # Errors
 /// Where the database or `wrap` stands against it; nothing is changed then.
 pub async fn wrap_signing_keys<E: From<Error>>(
     mut owner: PgConnection,
-    wrap: impl Fn(&SigningKey) -> Result<SigningKey, E>,
+    wrap: impl Fn(&SigningKey) -> Result<Option<SigningKey>, E>,
 ) -> Result<(), E> {
     let mut transaction = owner.begin().await.map_err(Error::from)?;
-    for key in signing_keys::lock_unwrapped(&mut transaction).await? {
-        signing_keys::wrap(&mut transaction, &wrap(&key)?).await?;
+    for key in signing_keys::lock_all(&mut transaction).await? {
+        if let Some(wrapped) = wrap(&key)? {
+            signing_keys::wrap(&mut transaction, &wrapped).await?;
+        }
     }
     transaction.commit().await.map_err(Error::from)?;
     Ok(())

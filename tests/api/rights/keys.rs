@@ -57,6 +57,8 @@ async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
     let wrong = refused(&with_secret(&database, Some(&other))).await;
     assert!(wrong.starts_with("CLINICD_KEY_SECRET does not open signing key "), "{wrong}");
     assert!(!wrong.contains(&other), "{wrong}");
+    let migrating = app::migrate_only(&with_secret(&database, Some(&other)).database).await.unwrap_err();
+    assert_eq!(migrating.to_string(), wrong, "`clinicd migrate` says it too");
     let missing = refused(&with_secret(&database, None)).await;
     assert!(missing.contains("set CLINICD_KEY_SECRET"), "{missing}");
     runs(&database, Some(&secret), &session).await;

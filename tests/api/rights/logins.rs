@@ -4,13 +4,14 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Command, Stdio},
+    str::FromStr,
 };
 
 use clinicd::{
     app::{self, App},
     postgres::{Database, LocalCluster},
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::{login, name_of, production, refusal};
 use crate::support::{TestApp, TestDatabase, settings};
@@ -21,26 +22,74 @@ const README: &str = include_str!("../../../README.md");
 async fn production_refuses_a_login_that_may_do_more_and_says_what() {
     let database = TestDatabase::create().await;
     let owner = login(&database, "IN ROLE clinicd_app").await;
+    let name = PgConnectOptions::from_str(&database.url).unwrap().get_database().unwrap().to_owned();
     let owns = format!("CREATE TABLE mine (id bigint); ALTER TABLE mine OWNER TO {}", name_of(&owner));
     sqlx::raw_sql(sqlx::AssertSqlSafe(owns)).execute(&mut database.connect().await).await.unwrap();
     for (url, excess) in [
         (database.url.clone(), "is a superuser"),
         (login(&database, "BYPASSRLS IN ROLE clinicd_app").await, "bypasses row-level security"),
         (login(&database, "CREATEROLE IN ROLE clinicd_app").await, "may create roles"),
+        (login(&database, "CREATEDB IN ROLE clinicd_app").await, "may create databases"),
         (owner, "owns table mine"),
         (login(&database, "IN ROLE clinicd_app, clinicd_authn").await, "may become clinicd_authn"),
         (login(&database, "NOINHERIT IN ROLE clinicd_app, pg_read_all_data").await, "may become pg_read_all_data"),
         (login(&database, "").await, "was not granted clinicd_app"),
+        (granted(&database, "clinicd_app TO %I WITH ADMIN OPTION").await, "may grant clinicd_app to others"),
+        (granted(&database, "SELECT ON accounts TO %I").await, "has rights of its own on table accounts"),
+        (granted(&database, "UPDATE (role) ON memberships TO %I").await, "has rights of its own on column role"),
+        (granted(&database, "CREATE ON SCHEMA public TO %I").await, "has rights of its own on schema public"),
+        (granted(&database, "SET ON PARAMETER log_statement TO %I").await, "has rights of its own on parameter"),
+        (granted(&database, &format!("TEMPORARY ON DATABASE {name} TO %I")).await, "has rights of its own on database"),
     ] {
         let refused = App::build(&production(&database, &url)).await.err().expect(excess).to_string();
         assert!(refused.contains(&format!("the login {} {excess}", name_of(&url))), "{refused}");
         assert!(refused.contains("CREATE ROLE clinicd_login LOGIN PASSWORD '…' IN ROLE clinicd_app"), "{refused}");
         assert_eq!(refused.lines().count(), 1, "{refused}");
     }
-    let url = login(&database, "IN ROLE clinicd_app").await;
+    // It need not inherit, and may have leave to connect; anybody can make a large object.
+    let url = login(&database, "NOINHERIT IN ROLE clinicd_app").await;
+    grant(&database, &format!("CONNECT ON DATABASE {name} TO %I"), &url).await;
+    let mut as_login = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("SELECT lo_create(0)").execute(&mut as_login).await.unwrap();
     let app = TestApp::start_with(database.clone(), production(&database, &url)).await;
     app.founder("ada").await;
     assert_eq!(logins_of_program(&mut database.connect().await).await, [name_of(&url)]);
+}
+
+/// A login of the program's that was granted something beside.
+async fn granted(database: &TestDatabase, what: &str) -> String {
+    let url = login(database, "IN ROLE clinicd_app").await;
+    grant(database, what, &url).await;
+    url
+}
+
+async fn grant(database: &TestDatabase, what: &str, url: &str) {
+    let grant = format!("GRANT {}", what.replace("%I", name_of(url)));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(&mut database.connect().await).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_without_rights_is_told_so_and_not_that_the_schema_is_old() {
+    let database = TestDatabase::create().await;
+    let url = login(&database, "").await;
+    let of_login = Database::open(Some(&url), "unused".as_ref()).await.unwrap();
+    let refused = of_login.require_migrated().await.unwrap_err().to_string();
+    let remedy = format!("the login {0} has no rights in the database: GRANT clinicd_app TO {0}", name_of(&url));
+    assert!(refused.starts_with(&remedy), "{refused}");
+    let url = login(&database, "NOINHERIT IN ROLE clinicd_app").await;
+    let of_login = Database::open(Some(&url), "unused".as_ref()).await.unwrap();
+    of_login.require_migrated().await.expect("what the program will see");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_migrate_is_told_what_to_set() {
+    let database = TestDatabase::create().await;
+    let mut settings = production(&database, &login(&database, "IN ROLE clinicd_app").await);
+    let refused = app::migrate_only(&settings.database).await.unwrap_err().to_string();
+    assert!(refused.contains("permission denied") && refused.contains("set CLINICD_MIGRATE_URL"), "{refused}");
+    settings.database.migrate_url = Some("mysql://x/y".into());
+    let refused = app::migrate_only(&settings.database).await.unwrap_err().to_string();
+    assert!(refused.starts_with("CLINICD_MIGRATE_URL is not a PostgreSQL URL"), "{refused}");
 }
 
 /// Whose the program's connections are.
