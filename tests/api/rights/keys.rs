@@ -6,6 +6,7 @@ use clinicd::{
     authn::KeySecret,
     config::Settings,
 };
+use serde_json::json;
 
 use super::{login, production};
 use crate::support::{Session, TestApp, TestDatabase, settings};
@@ -62,6 +63,25 @@ async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
     let missing = refused(&with_secret(&database, None)).await;
     assert!(missing.contains("set CLINICD_KEY_SECRET"), "{missing}");
     runs(&database, Some(&secret), &session).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_secret_a_new_key_is_made_and_sessions_go_on() {
+    let (database, other) = (TestDatabase::create().await, "b2".repeat(32));
+    let mut app = TestApp::start_with(database.clone(), with_secret(&database, Some(&"a1".repeat(32)))).await;
+    let session = app.founder("ada").await;
+    app.stop().await;
+    // As the README says.
+    let lost = "DELETE FROM signing_keys WHERE is_wrapped";
+    sqlx::raw_sql(lost).execute(&mut database.connect().await).await.unwrap();
+    let mut app = TestApp::start_with(database.clone(), with_secret(&database, Some(&other))).await;
+    let mut session = session.at(app.address);
+    session.get("/api/auth/me").await.expect(401);
+    let refresh = json!({ "refresh": session.refresh });
+    let tokens = app.anonymous().post("/api/auth/token/refresh", refresh).await.expect(200).body.clone();
+    session.access = tokens["access"].as_str().map(str::to_owned);
+    session.get("/api/auth/me").await.expect(200);
+    app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
