@@ -1,10 +1,9 @@
--- Patients are found by words and parts of words, whatever the size of their clinic. No index serves LIKE beneath
--- row-level security, for LIKE may leak what it compares. So a function finds the ids: its owner reads what is searched
--- past row-level security, and the function answers of the clinic of the context alone. Who calls it then reads the
--- rows beneath row-level security.
+-- Patients are found by words and parts of words, in a clinic of any size. Under row-level security no index can serve LIKE,
+-- because LIKE is not leakproof. So a function finds the ids. Its owner bypasses row-level security for the searched columns,
+-- and the function returns ids of the context's clinic only. The caller then reads the rows under row-level security.
 
--- What is searched, in lower case, with a space before each word: the name, the e-mail address, the phone number as it
--- is written, and its digits alone.
+-- The searched text, in lower case, with a space before each word: name, e-mail address, phone number, and the digits of
+-- the phone number.
 CREATE FUNCTION searched_text(first_name text, last_name text, email text, phone_number text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN lower(
@@ -12,20 +11,20 @@ CREATE FUNCTION searched_text(first_name text, last_name text, email text, phone
         || COALESCE(' ' || phone_number || ' ' || regexp_replace(phone_number, '[^0-9]', '', 'g'), '')
     );
 
--- What is looked for: words in lower case. A word of less than three characters is looked for where words begin.
+-- The searched words in lower case. A space before a word of one or two characters makes it match the start of a word.
 CREATE FUNCTION searched_words(words text[]) RETURNS text[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN ARRAY(
         SELECT CASE WHEN length(lower(word)) < 3 THEN ' ' ELSE '' END || lower(word) FROM unnest(words) AS word
     );
 
--- The patterns that a text must all match, for what `searched_words` answers.
+-- A LIKE pattern for each of the `searched_words`.
 CREATE FUNCTION searched_patterns(words text[]) RETURNS text[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN ARRAY(SELECT '%' || regexp_replace(word, '([\\%_])', '\\\1', 'g') || '%' FROM unnest(words) AS word);
 
--- What the index knows a text by: any three characters of a word, and the first one and two with the space before them.
--- They are hashed with the clinic, so that a search reads nothing of other clinics, however many there are.
+-- The index entries of a text: every three characters of a word, and a word's first one and two characters with the space
+-- before them. They are hashed with the clinic, so that a search reads no entries of other clinics.
 CREATE FUNCTION searched_parts(clinic_id bigint, searched text) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN ARRAY(
@@ -39,7 +38,7 @@ CREATE FUNCTION searched_parts(clinic_id bigint, searched text) RETURNS bigint[]
 
 ALTER TABLE patients
     ADD COLUMN searched text NOT NULL GENERATED ALWAYS AS (searched_text(first_name, last_name, email, phone_number)) STORED;
--- Without a list of what is pending: each search would read it.
+-- Without fastupdate, because each search would read the list of pending entries.
 CREATE INDEX patients_searched ON patients USING gin (searched_parts(clinic_id, searched)) WITH (fastupdate = off);
 
 DO $$
@@ -62,9 +61,9 @@ GRANT SELECT (clinic_id, id, created_by, deleted_at, searched) ON patients TO cl
 GRANT SELECT (clinic_id, doctor_id, patient_id, is_active) ON mappings TO clinicd_search;
 CREATE POLICY searching ON patients FOR SELECT TO clinicd_search USING (true);
 
--- The newest patients below an id that have all words, at most so many: of an owner's and of a doctor's where they are
--- given, and of those that the caller may see. Words that many have are soon found among the newest; those that few
--- have, by the index.
+-- Returns the ids of the newest patients below `before` that match all words, at most `most`: those of the owner and of the
+-- doctor if they are given, and only those that the caller may see. Frequent words are found among the newest patients,
+-- which are read in blocks of 300 as long as one in thirty matches. Rare words are found by the index.
 CREATE FUNCTION search_patients(
     words text[], whole_clinic boolean, seen_owner bigint, seen_doctor bigint, owner bigint, doctor bigint, before bigint,
     most bigint
@@ -75,50 +74,55 @@ DECLARE
     clinic CONSTANT bigint := current_clinic();
     wanted CONSTANT text[] := searched_words(words);
     patterns CONSTANT text[] := searched_patterns(wanted);
-    newest CONSTANT bigint := 1000;
+    at_once CONSTANT bigint := 300;
     parts bigint[];
-    walked bigint;
-    lowest bigint;
-    found bigint[];
+    met bigint;
+    walked bigint := 0;
+    lowest bigint := before;
+    found bigint[] := '{}';
 BEGIN
-    SELECT count(*), min(w.id),
-        COALESCE(array_agg(w.id ORDER BY w.id DESC) FILTER (
-            WHERE w.is_there AND w.searched LIKE ALL (patterns)
-              AND (owner IS NULL OR w.created_by = owner)
-              AND (whole_clinic OR w.created_by = seen_owner OR COALESCE((
-                  SELECT m.is_active FROM mappings m
-                  WHERE m.clinic_id = clinic AND m.patient_id = w.id AND m.doctor_id = seen_doctor
-              ), false))
-        ), '{}')
-    INTO walked, lowest, found
-    FROM (
-        (
-            SELECT p.id, p.created_by, p.searched, p.deleted_at IS NULL AS is_there
-            FROM patients p
-            WHERE p.clinic_id = clinic AND p.id < before AND owner IS NULL AND doctor IS NULL
-            ORDER BY p.id DESC
-            LIMIT newest
-        ) UNION ALL (
-            SELECT p.id, p.created_by, p.searched, p.deleted_at IS NULL
-            FROM patients p
-            WHERE p.clinic_id = clinic AND p.created_by = owner AND p.id < before AND owner IS NOT NULL AND doctor IS NULL
-            ORDER BY p.id DESC
-            LIMIT newest
-        ) UNION ALL (
-            SELECT m.patient_id, p.created_by, p.searched, p.deleted_at IS NULL AND m.is_active
-            FROM (
-                SELECT m.patient_id, m.is_active
-                FROM mappings m
-                WHERE m.clinic_id = clinic AND m.doctor_id = doctor AND m.patient_id < before AND doctor IS NOT NULL
-                ORDER BY m.patient_id DESC
-                LIMIT newest
-            ) AS m
-            JOIN patients p ON p.clinic_id = clinic AND p.id = m.patient_id
-        )
-    ) AS w;
-    IF walked < newest OR cardinality(found) >= most THEN
-        RETURN found[:most];
-    END IF;
+    LOOP
+        SELECT count(*), min(w.id),
+            found || COALESCE(array_agg(w.id ORDER BY w.id DESC) FILTER (
+                WHERE w.is_there AND w.searched LIKE ALL (patterns)
+                  AND (owner IS NULL OR w.created_by = owner)
+                  AND (whole_clinic OR w.created_by = seen_owner OR COALESCE((
+                      SELECT m.is_active FROM mappings m
+                      WHERE m.clinic_id = clinic AND m.patient_id = w.id AND m.doctor_id = seen_doctor
+                  ), false))
+            ), '{}')
+        INTO met, lowest, found
+        FROM (
+            (
+                SELECT p.id, p.created_by, p.searched, p.deleted_at IS NULL AS is_there
+                FROM patients p
+                WHERE p.clinic_id = clinic AND p.id < lowest AND owner IS NULL AND doctor IS NULL
+                ORDER BY p.id DESC
+                LIMIT at_once
+            ) UNION ALL (
+                SELECT p.id, p.created_by, p.searched, p.deleted_at IS NULL
+                FROM patients p
+                WHERE p.clinic_id = clinic AND p.created_by = owner AND p.id < lowest AND owner IS NOT NULL AND doctor IS NULL
+                ORDER BY p.id DESC
+                LIMIT at_once
+            ) UNION ALL (
+                SELECT m.patient_id, p.created_by, p.searched, p.deleted_at IS NULL AND m.is_active
+                FROM (
+                    SELECT m.patient_id, m.is_active
+                    FROM mappings m
+                    WHERE m.clinic_id = clinic AND m.doctor_id = doctor AND m.patient_id < lowest AND doctor IS NOT NULL
+                    ORDER BY m.patient_id DESC
+                    LIMIT at_once
+                ) AS m
+                JOIN patients p ON p.clinic_id = clinic AND p.id = m.patient_id
+            )
+        ) AS w;
+        IF met < at_once OR cardinality(found) >= most THEN
+            RETURN found[:most];
+        END IF;
+        walked := walked + met;
+        EXIT WHEN walked > 30 * cardinality(found);
+    END LOOP;
     parts := ARRAY(SELECT DISTINCT part FROM unnest(wanted) AS word, unnest(searched_parts(clinic, word)) AS part);
     RETURN found || ARRAY(
         WITH indexed AS MATERIALIZED (

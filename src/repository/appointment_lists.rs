@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, TimeZone, Utc};
 
 use super::{
     Error, Page, Result,
@@ -12,14 +12,13 @@ use super::{
 use crate::domain::{
     ClinicId, DoctorId, Visibility,
     appointments::{Appointment, AppointmentFilter},
+    interval::YEARS,
     lifecycle::Status,
 };
 
-/// The longest span of days that is read by its start. A longer one is read as if no days were asked for.
-const DAYS: Duration = Duration::days(62);
-/// The same for a caller who sees only some patients, because the days hold the appointments of all.
-const OWNERS_DAYS: Duration = Duration::days(7);
-/// The longest span of days that is sorted at once. For a longer one, the clinic's newest appointments are read first.
+/// The longest span of days of one doctor that is read by its start.
+const DOCTORS_DAYS: Duration = Duration::days(62);
+/// The longest span of days of a whole clinic that is read by its start at once.
 const FEW_DAYS: Duration = Duration::days(2);
 
 /// A list that somebody asks for.
@@ -40,9 +39,10 @@ pub struct AppointmentList {
 enum Way {
     OfPatient,
     OfDoctor,
+    OfDoctorFiltered,
     OfDoctorInDays,
     OfOwner,
-    OfOwnerWithStatus,
+    OfOwnerFiltered,
     InDays,
     NewestInDays,
     OfStatus,
@@ -55,38 +55,35 @@ impl AppointmentList {
         self.filter.doctor.or(self.seen.only_doctor())
     }
 
-    fn days(&self) -> Option<Duration> {
-        self.filter.from.zip(self.filter.to).map(|(from, to)| to - from)
-    }
-
     fn way(&self) -> Way {
-        let (filter, days) = (&self.filter, self.days());
-        let in_days = days.is_some_and(|days| days <= DAYS);
-        if filter.patient.is_some() {
-            Way::OfPatient
-        } else if self.doctor().is_some() {
-            if in_days { Way::OfDoctorInDays } else { Way::OfDoctor }
-        } else if self.seen.only_owner().is_some() && days.is_none_or(|days| days > OWNERS_DAYS) {
-            let has_days = filter.from.is_some() || filter.to.is_some();
-            if filter.status.is_some() && !has_days { Way::OfOwnerWithStatus } else { Way::OfOwner }
-        } else if in_days {
-            if days <= Some(FEW_DAYS) { Way::InDays } else { Way::NewestInDays }
-        } else if filter.status.is_some() {
-            Way::OfStatus
-        } else {
-            Way::Newest
+        let filter = &self.filter;
+        let days = filter.from.zip(filter.to).map(|(from, to)| to - from);
+        let is_within = |most| days.is_some_and(|days| days <= most);
+        let has_days = filter.from.is_some() || filter.to.is_some();
+        let is_filtered = has_days || filter.status.is_some();
+        let sees_all_of_doctor = self.seen.whole_clinic || self.seen.only_doctor().is_some();
+        match () {
+            () if filter.patient.is_some() => Way::OfPatient,
+            () if self.doctor().is_some() => match () {
+                () if is_within(DOCTORS_DAYS) => Way::OfDoctorInDays,
+                () if is_filtered || !sees_all_of_doctor => Way::OfDoctorFiltered,
+                () => Way::OfDoctor,
+            },
+            () if is_within(FEW_DAYS) => Way::InDays,
+            () if self.seen.only_owner().is_some() && is_filtered => Way::OfOwnerFiltered,
+            () if self.seen.only_owner().is_some() => Way::OfOwner,
+            () if has_days => Way::NewestInDays,
+            () if filter.status.is_some() => Way::OfStatus,
+            () => Way::Newest,
         }
     }
 
     /// Whether it reads few rows more than it answers, however large the clinic is.
     pub fn is_quick(&self) -> bool {
-        let is_filtered = self.filter.status.is_some() || self.filter.from.is_some() || self.filter.to.is_some();
         match self.way() {
-            Way::OfPatient | Way::OfDoctorInDays => true,
-            Way::OfDoctor => !is_filtered && (self.seen.whole_clinic || self.seen.only_doctor() == self.doctor()),
-            Way::OfOwner => !is_filtered,
-            Way::Newest => !is_filtered && self.seen.whole_clinic,
-            Way::OfOwnerWithStatus | Way::InDays | Way::NewestInDays | Way::OfStatus => false,
+            Way::OfPatient | Way::OfDoctor | Way::OfDoctorInDays | Way::OfOwner => true,
+            Way::Newest => self.seen.whole_clinic,
+            Way::OfDoctorFiltered | Way::OfOwnerFiltered | Way::InDays | Way::NewestInDays | Way::OfStatus => false,
         }
     }
 }
@@ -128,11 +125,14 @@ async fn read_by(
         return Ok(());
     }
     let asked: Vec<(i32, &AppointmentList)> = asked.iter().map(|at| (*at as i32, &lists[*at])).collect();
+    // The index of starts is read between two ends. No appointment lies outside these years.
+    let start_of = |year| Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).single().filter(|_| way == Way::InDays);
+    let ends = (start_of(*YEARS.start()), start_of(*YEARS.end() + 1));
     fn all<T>(asked: &[(i32, &AppointmentList)], of: impl Fn(&AppointmentList) -> T) -> Vec<T> {
         asked.iter().map(|(_, list)| of(list)).collect()
     }
     macro_rules! by {
-        ($way:tt, $order:tt) => {{
+        ([$($way:tt)+], $order:tt) => {{
             let rows = sqlx::query!(
                 r#"SELECT q.request AS "request!", a.*
                  FROM unnest(
@@ -147,7 +147,7 @@ async fn read_by(
                  CROSS JOIN LATERAL (
                      SELECT a.*
                      FROM (SELECT * FROM appointments WHERE clinic_id = c.clinic_id AND id < q.before AND "#
-                    + $way
+                    + $($way)+
                     + $order
                     + ") AS a
                      WHERE a.held_until IS NULL
@@ -168,8 +168,8 @@ async fn read_by(
                 &all(&asked, |list| list.doctor().map(|id| id.0)) as &[Option<i64>],
                 &all(&asked, |list| list.filter.patient.map(|id| id.0)) as &[Option<i64>],
                 &all(&asked, |list| list.filter.status.map(Status::name)) as &[Option<&str>],
-                &all(&asked, |list| list.filter.from) as &[Option<DateTime<Utc>>],
-                &all(&asked, |list| list.filter.to) as &[Option<DateTime<Utc>>],
+                &all(&asked, |list| list.filter.from.or(ends.0)) as &[Option<DateTime<Utc>>],
+                &all(&asked, |list| list.filter.to.or(ends.1)) as &[Option<DateTime<Utc>>],
                 &all(&asked, |list| list.page.before.unwrap_or(i64::MAX)),
                 &all(&asked, |list| list.page.limit),
             )
@@ -205,35 +205,46 @@ async fn read_by(
             }
         }};
     }
-    // From the newest on, until there are enough: OFFSET keeps the other conditions out, which the planner takes for so
+    // Reads from the newest on, until there are enough. OFFSET keeps the other conditions out: the planner takes them for so
     // rare that it would sort all.
     macro_rules! newest {
         ($way:tt) => {
-            by!($way, " ORDER BY id DESC OFFSET 0")
+            by!([$way], " ORDER BY id DESC OFFSET 0")
+        };
+    }
+    // Finds the ids by an index that has all that is asked for, and reads only those rows.
+    macro_rules! filtered {
+        ($way:tt) => {
+            by!(
+                ["id = ANY (ARRAY(
+                             SELECT o.id
+                             FROM appointments o
+                             WHERE o.clinic_id = c.clinic_id AND o.held_until IS NULL AND o.id < q.before AND "
+                    + $way
+                    + "
+                               AND (q.sees_all OR o.doctor_id = q.sees_doctor OR o.patient_owner = q.owner)
+                               AND (q.status IS NULL OR o.status = q.status)
+                               AND (q.since IS NULL OR o.ends_at > q.since)
+                               AND (q.until IS NULL OR o.starts_at < q.until)
+                             ORDER BY o.id DESC
+                             LIMIT q.most
+                         ))"],
+                ""
+            )
         };
     }
     // No appointment is longer than a day.
     match way {
         Way::OfPatient => newest!("patient_id = q.patient"),
-        Way::OfDoctor => newest!("doctor_id = q.doctor"),
+        Way::OfDoctor => newest!("doctor_id = q.doctor AND held_until IS NULL"),
+        Way::OfDoctorFiltered => filtered!("o.doctor_id = q.doctor"),
         Way::OfDoctorInDays => {
-            by!("doctor_id = q.doctor AND starts_at > q.since - interval '1 day' AND starts_at < q.until", "")
+            by!(["doctor_id = q.doctor AND starts_at > q.since - interval '1 day' AND starts_at < q.until"], "")
         }
         Way::OfOwner => newest!("patient_owner = q.owner AND held_until IS NULL"),
-        // The index has the status too, so that of the other rows not even the pages are read.
-        Way::OfOwnerWithStatus => by!(
-            "id = ANY (ARRAY(
-                         SELECT o.id
-                         FROM appointments o
-                         WHERE o.clinic_id = c.clinic_id AND o.patient_owner = q.owner AND o.status = q.status
-                           AND o.held_until IS NULL AND o.id < q.before
-                         ORDER BY o.id DESC
-                         LIMIT q.most
-                     ))",
-            ""
-        ),
-        Way::NewestInDays => by!("true", " ORDER BY id DESC LIMIT 10000"),
-        Way::InDays => by!("starts_at > q.since - interval '1 day' AND starts_at < q.until", ""),
+        Way::OfOwnerFiltered => filtered!("o.patient_owner = q.owner"),
+        Way::InDays => by!(["starts_at > q.since - interval '1 day' AND starts_at < q.until"], ""),
+        Way::NewestInDays => by!(["true"], " ORDER BY id DESC LIMIT 10000"),
         Way::OfStatus => newest!("status = q.status"),
         Way::Newest => newest!("true"),
     }

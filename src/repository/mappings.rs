@@ -226,8 +226,8 @@ async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found:
     // Each table is bound to the list's clinic itself: one that is bound through another table might be read once for a whole
     // group, under the context of its first list.
     //
-    // From the newest on, until there are enough: OFFSET keeps the other conditions out, which the planner takes for so rare
-    // that it would sort all.
+    // Reads from the newest on, until there are enough. OFFSET keeps the other conditions and the joins out: the planner takes
+    // what matches for so rare that it would sort all.
     macro_rules! by {
         ($way:tt) => {{
             let rows = sqlx::query!(
@@ -251,8 +251,16 @@ async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found:
                     + $way
                     + " ORDER BY id DESC OFFSET 0
                      ) AS m
-                     JOIN patients p ON p.clinic_id = c.clinic_id AND p.id = m.patient_id AND p.deleted_at IS NULL
-                     JOIN doctors d ON d.clinic_id = c.clinic_id AND d.id = m.doctor_id AND d.deleted_at IS NULL
+                     CROSS JOIN LATERAL (
+                         SELECT * FROM patients
+                         WHERE clinic_id = c.clinic_id AND id = m.patient_id AND deleted_at IS NULL
+                         OFFSET 0
+                     ) AS p
+                     CROSS JOIN LATERAL (
+                         SELECT * FROM doctors
+                         WHERE clinic_id = c.clinic_id AND id = m.doctor_id AND deleted_at IS NULL
+                         OFFSET 0
+                     ) AS d
                      WHERE (q.sees_all OR m.patient_owner = q.owner OR m.doctor_id = q.sees_doctor)
                        AND (q.patient IS NULL OR m.patient_id = q.patient)
                        AND (q.doctor IS NULL OR m.doctor_id = q.doctor)
