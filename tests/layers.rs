@@ -1,6 +1,10 @@
 //! Who may use whom: reads the sources and holds the table of `src/lib.rs`.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// What each layer may use of ours. Only `app`, `cli`, `demo` and `main` see all.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -167,4 +171,174 @@ fn every_case_of_scheduling_names_tests_that_exist() {
     for name in names.filter(|name| name.matches('_').count() > 3) {
         assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
     }
+}
+
+/// The floors of `src/api`, and which floors each may use.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("http", &[]),
+    ("context", &["http"]),
+    ("views", &["http"]),
+    ("spec", &["views", "http"]),
+    ("operations", &["context", "views", "http"]),
+];
+
+#[test]
+fn each_floor_of_the_api_uses_only_what_is_below_it() {
+    let files = Sources::read();
+    let mut wrong = Vec::new();
+    for (user, used) in files.uses() {
+        let floor = |file: &str| file.strip_prefix("api/")?.split(['/', '.']).next().map(str::to_owned);
+        let (Some(above), Some(below)) = (floor(&user), floor(&used)) else { continue };
+        let allowed = FLOORS.iter().find(|(of, _)| *of == above).map(|(_, allowed)| *allowed);
+        if above != below && allowed.is_some_and(|allowed| !allowed.contains(&below.as_str())) {
+            wrong.push(format!("{user} uses {used}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Features whose files may use each other: each is one thing, told in several files.
+const FEATURES: &[&str] = &["actors/schedule/", "cli/", "postgres/local/"];
+
+#[test]
+fn no_files_of_several_features_use_each_other_in_a_circle() {
+    let files = Sources::read();
+    let uses = files.uses();
+    assert!(uses.len() > 500, "the uses are found: {}", uses.len());
+    let circles: Vec<_> = circles(&uses)
+        .into_iter()
+        .filter(|circle| !FEATURES.iter().any(|feature| circle.iter().all(|file| file.starts_with(feature))))
+        .collect();
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn a_circle_is_found_and_a_chain_is_none() {
+    let uses = [("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(circles(&BTreeSet::from(uses)), [BTreeSet::from(["b".to_owned(), "c".to_owned()])].into());
+}
+
+/// The files that reach each other.
+fn circles(uses: &BTreeSet<(String, String)>) -> BTreeSet<BTreeSet<String>> {
+    let reached = |from: &str| {
+        let (mut found, mut open) = (BTreeSet::new(), vec![from.to_owned()]);
+        while let Some(file) = open.pop() {
+            let next = uses.iter().filter(|(user, _)| *user == file).map(|(_, used)| used.clone());
+            open.extend(next.filter(|used| found.insert(used.clone())));
+        }
+        found
+    };
+    let files: BTreeSet<_> = uses.iter().map(|(user, _)| user.clone()).collect();
+    let all: BTreeMap<_, _> = files.iter().map(|file| (file.clone(), reached(file))).collect();
+    let circles = all.iter().map(|(file, reached)| {
+        let back = reached.iter().filter(|other| all.get(*other).is_some_and(|reached| reached.contains(file)));
+        back.cloned().collect::<BTreeSet<_>>()
+    });
+    circles.filter(|circle| circle.len() > 1).collect()
+}
+
+/// The modules of `src` with their texts, without comments and tests.
+struct Sources(BTreeMap<Vec<String>, (String, String)>);
+
+impl Sources {
+    fn read() -> Self {
+        Self(
+            sources()
+                .into_iter()
+                .map(|(name, _, text)| {
+                    let path = name.trim_end_matches(".rs").trim_end_matches("/mod");
+                    let module = path.split('/').filter(|part| *part != "lib").map(str::to_owned).collect();
+                    let lines = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines();
+                    let code: Vec<_> = lines.map(|line| line.split("//").next().unwrap_or_default()).collect();
+                    (module, (name, code.join("\n")))
+                })
+                .collect(),
+        )
+    }
+
+    /// Which file uses which: by `use`, and by paths in the code. A door (`pub use`) is seen through, and is no use itself.
+    fn uses(&self) -> BTreeSet<(String, String)> {
+        let mut uses = BTreeSet::new();
+        for (module, (name, text)) in &self.0 {
+            for path in paths(text) {
+                let Some(used) = self.absolute(module, &path).and_then(|path| self.file_of(&path, 0)) else { continue };
+                if !used.is_empty() && used != *module {
+                    uses.insert((name.clone(), self.0[&used].0.clone()));
+                }
+            }
+        }
+        uses
+    }
+
+    /// A path from the crate's root; `None` for what is not ours.
+    fn absolute(&self, module: &[String], path: &[String]) -> Option<Vec<String>> {
+        let ups = path.iter().take_while(|part| *part == "super").count();
+        let (from, rest) = match path.first()?.as_str() {
+            "crate" => (&[][..], &path[1..]),
+            "self" => (module, &path[1..]),
+            "super" => (module.get(..module.len().checked_sub(ups)?)?, &path[ups..]),
+            _ if self.0.contains_key(&[module, &path[..1]].concat()) => (module, path),
+            _ => return None,
+        };
+        Some([from, rest].concat())
+    }
+
+    /// The module whose file has what a path names.
+    fn file_of(&self, path: &[String], doors: usize) -> Option<Vec<String>> {
+        let depth = (0..=path.len()).rev().find(|depth| self.0.contains_key(&path[..*depth]))?;
+        let (module, rest) = path.split_at(depth);
+        let door = rest.first().filter(|_| doors < 5).and_then(|name| {
+            let mut doors = statements(&self.0[module].1, true).flat_map(named);
+            let door = doors.find(|door| door.last().is_some_and(|last| last == name || last == "*"))?;
+            let door: Vec<_> = door.into_iter().filter(|part| part != "*").collect();
+            self.absolute(module, &door)
+        });
+        match door {
+            Some(door) => self.file_of(&door, doors + 1),
+            None => Some(module.to_owned()),
+        }
+    }
+}
+
+/// The paths after `use`, or after `pub use`.
+fn statements(text: &str, is_door: bool) -> impl Iterator<Item = &str> {
+    text.match_indices("use ").filter_map(move |(at, _)| {
+        let before = text[..at].rsplit('\n').next().unwrap_or_default().trim();
+        let is_statement = before.is_empty() || before.starts_with("pub");
+        (is_statement && before.starts_with("pub") == is_door).then(|| text[at + 4..].split(';').next())?
+    })
+}
+
+/// Every path that a text uses.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let mut paths: Vec<_> = statements(text, false).flat_map(named).collect();
+    let text = &statements(text, true).fold(text.to_owned(), |text, door| text.replace(door, ""));
+    for (at, _) in text.match_indices("::") {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        let begin = text[..at].rfind(|c| !is_part(c)).map_or(0, |before| before + 1);
+        let end = text[at..].find(|c| !is_part(c)).map_or(text.len(), |length| at + length);
+        if text[begin..end].ends_with("::") {
+            continue;
+        }
+        paths.push(text[begin..end].split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect());
+    }
+    paths.retain(|path| path.len() > 1);
+    paths
+}
+
+/// The paths of a `use`, with its braces resolved.
+fn named(text: &str) -> Vec<Vec<String>> {
+    let Some((before, rest)) = text.split_once('{') else {
+        let path = text.split(" as ").next().unwrap_or_default().split("::").map(|part| part.trim().to_owned());
+        return vec![path.filter(|part| !part.is_empty() && part != "self").collect()];
+    };
+    let before: Vec<_> = before.split("::").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let inside = &rest[..rest.rfind('}').unwrap_or(rest.len())];
+    let mut depth = 0;
+    let entries = inside.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    let entries = entries.filter(|entry| !entry.trim().is_empty());
+    entries.flat_map(named).map(|path| [before.as_slice(), &path].concat()).collect()
 }

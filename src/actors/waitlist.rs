@@ -25,9 +25,9 @@ use crate::{
     clock,
     domain::{
         ClinicId, Interval,
-        appointments::BookingRequest,
+        appointments::{BookingRequest, Hold},
         calendar::Calendar,
-        waitlist::{Alarm, Entry, Hold},
+        waitlist::{Alarm, Entry},
     },
 };
 

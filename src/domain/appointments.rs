@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     AccountId, AppointmentId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, SeriesId, Visibility,
-    calendar::Violation, lifecycle::Status, waitlist::Hold,
+    WaitlistEntryId, calendar::Violation, lifecycle::Status,
 };
 
 /// The shortest appointment, in minutes.
@@ -66,6 +66,15 @@ pub struct BookingRequest {
     pub reason: String,
     /// Whether it is held for somebody who waits.
     pub hold: Option<Hold>,
+}
+
+/// What makes a booking a hold: nobody sees it until it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// For which entry.
+    pub entry: WaitlistEntryId,
+    /// For how long at most: a hold ends at the latest when its time begins.
+    pub length: Duration,
 }
 
 impl BookingRequest {

@@ -120,15 +120,6 @@ pub struct Alarm {
     pub during: Interval,
 }
 
-/// What makes a booking a hold: nobody sees it until it is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold {
-    /// For which entry.
-    pub entry: WaitlistEntryId,
-    /// For how long at most: a hold ends at the latest when its time begins.
-    pub length: Duration,
-}
-
 impl Wanted {
     /// The times within `free` that suit, that the calendar allows and that overlap none of `busy`: the free time's own
     /// start, then the starts of the slot grid.

@@ -5,8 +5,8 @@ use sqlx::postgres::types::PgRange;
 
 use super::{
     Result,
-    appointments::{interval, range},
     context::{ClinicDb, GlobalDb},
+    ranges::{interval, range},
 };
 use crate::domain::{ClinicId, DoctorId, Interval, PatientId, waitlist::Alarm};
 

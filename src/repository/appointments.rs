@@ -11,9 +11,10 @@ use super::{
     changes::{self, Basis, Holding, Outcome},
     context::ClinicDb,
     history,
+    ranges::{interval, range},
 };
 use crate::domain::{
-    AccountId, AppointmentId, DoctorId, Interval, PatientId, SeriesId, Visibility,
+    AccountId, AppointmentId, DoctorId, PatientId, SeriesId, Visibility,
     appointments::{Amendment, Appointment},
     calendar::{CalendarCopy, SpanChange, Stamp},
     lifecycle::Status,
@@ -64,21 +65,6 @@ impl AppointmentRow {
             version: self.version,
         })
     }
-}
-
-/// A stored range as an interval.
-pub(super) fn interval(range: &PgRange<DateTime<Utc>>) -> Result<Interval> {
-    use std::ops::Bound::{Excluded, Included};
-    match (range.start, range.end) {
-        (Included(start), Excluded(end)) => Interval::between(start, end),
-        _ => None,
-    }
-    .ok_or_else(|| Error::Corrupt("a range of time that is not [start, end)".into()))
-}
-
-/// An interval as a range to store.
-pub(super) fn range(during: &Interval) -> PgRange<DateTime<Utc>> {
-    PgRange::from(during.start()..during.end())
 }
 
 /// The appointment, if the caller may see it.

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::{
     Error, Result,
-    appointments::{AppointmentRow, interval, range},
+    appointments::AppointmentRow,
     context::{self, ClinicDb, GroupedDb},
+    ranges::{interval, range},
 };
 use crate::domain::{
     AppointmentId, ClinicId, DoctorId, Interval, PatientId, WaitlistEntryId,

@@ -3,21 +3,18 @@
 //! Lock order, for everything that takes more than one row: the clinic's version, the doctors' versions by id, the
 //! idempotency key, patients, then everything else.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 use serde::{Deserialize, Serialize};
 use sqlx::{postgres::types::PgRange, types::Json};
 
 use super::{
     Error, Result,
-    appointments::{self, interval, range},
     context::{self, ClinicDb, GroupedDb},
+    ranges::{interval, range},
     stored_zone,
 };
 use crate::domain::{
     AppointmentId, ClinicId, DoctorId, PatientId, Visibility,
-    appointments::Outside,
     calendar::{Calendar, CalendarCopy, ClosedDays, Hours, Rules, SpanChange, Versions, Window},
     proposal::{PatientSide, Proposal},
 };
@@ -361,21 +358,4 @@ pub async fn load_all(db: &mut ClinicDb<'_>, doctors: &[i64]) -> Result<Vec<(Doc
         copies.push((DoctorId(row.id), CalendarCopy::new(calendar, versions)));
     }
     Ok(copies)
-}
-
-/// The upcoming appointments of these doctors that their rules would not allow now.
-pub async fn outside(db: &mut ClinicDb<'_>, doctors: &[i64], now: DateTime<Utc>) -> Result<Vec<Outside>> {
-    let copies = load_all(&mut *db, doctors).await?;
-    let broken = copies.iter().flat_map(|(_, copy)| copy.calendar.outside(now));
-    let mut broken: HashMap<_, _> = broken.collect();
-    if broken.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<i64> = broken.keys().map(|id| id.0).collect();
-    let rows = appointments::find_all(db, &ids).await?;
-    let found = rows.into_iter().filter_map(|appointment| {
-        let violations = broken.remove(&appointment.id)?;
-        Some(Outside { appointment, violations })
-    });
-    Ok(found.collect())
 }

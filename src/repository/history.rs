@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{
     Error, Page, Result,
-    appointments::{interval, range},
     context::ClinicDb,
+    ranges::{interval, range},
 };
 use crate::domain::{
     AccountId, AppointmentId, Caller,

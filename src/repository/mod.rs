@@ -23,6 +23,7 @@ pub mod invitations;
 pub mod mappings;
 pub mod patient_groups;
 pub mod patients;
+mod ranges;
 pub mod retries;
 pub mod schedules;
 pub mod series;

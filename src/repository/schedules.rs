@@ -2,18 +2,21 @@
 //!
 //! Whoever changes it advances the versions of the calendars that it is of.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{postgres::types::PgRange, types::Json};
 
 use super::{
-    Error, Page, Result,
-    appointments::{interval, range},
-    calendars::WindowRow,
+    Error, Page, Result, appointments,
+    calendars::{self, WindowRow},
     context::ClinicDb,
+    ranges::{interval, range},
 };
 use crate::domain::{
     AccountId, ClosureId, DoctorId, Interval, TimeOffId,
-    calendar::{ClosedDays, Window},
+    appointments::Outside,
+    calendar::{CalendarCopy, ClosedDays, Window},
     schedules::{Closure, TimeOff},
 };
 
@@ -202,4 +205,30 @@ pub async fn doctors_with_appointments(db: &mut ClinicDb<'_>, on: Option<ClosedD
     .fetch_all(db)
     .await?;
     Ok(doctors.into_iter().map(DoctorId).collect())
+}
+
+/// The upcoming appointments of these doctors that their rules would not allow now.
+pub async fn outside(db: &mut ClinicDb<'_>, doctors: &[i64], now: DateTime<Utc>) -> Result<Vec<Outside>> {
+    let copies = calendars::load_all(&mut *db, doctors).await?;
+    outside_of(db, &copies, now).await
+}
+
+/// The same, of calendars that have been read.
+pub async fn outside_of(
+    db: &mut ClinicDb<'_>,
+    copies: &[(DoctorId, CalendarCopy)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Outside>> {
+    let broken = copies.iter().flat_map(|(_, copy)| copy.calendar.outside(now));
+    let mut broken: HashMap<_, _> = broken.collect();
+    if broken.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = broken.keys().map(|id| id.0).collect();
+    let rows = appointments::find_all(db, &ids).await?;
+    let found = rows.into_iter().filter_map(|appointment| {
+        let violations = broken.remove(&appointment.id)?;
+        Some(Outside { appointment, violations })
+    });
+    Ok(found.collect())
 }

@@ -5,11 +5,13 @@ use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 
 use super::{
     Conflict, Error, Page, Result, alarms,
-    appointments::{AppointmentRow, range},
+    appointments::AppointmentRow,
     calendars::{self, Question},
     changes::{self, Basis, Holding, Outcome},
     context::ClinicDb,
-    expect_version, retries,
+    expect_version,
+    ranges::range,
+    retries,
 };
 use crate::domain::{
     AccountId, Caller, DoctorId, PatientId, Visibility, WaitlistEntryId,

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::time::timeout_at;
 
 use super::{
-    Error, Repository, Result,
+    Error, Result,
     connection::Connection,
     grouping::{Answering, Kind, Pending},
 };
@@ -14,7 +14,6 @@ use crate::{
     clock,
     repository::{
         batches::{self, Batch, BatchWritten, Work, Written},
-        calendars,
         context::{self, Grouped},
     },
 };
@@ -138,40 +137,4 @@ async fn look(connection: &mut Connection, batch: Batch) -> Result<BatchWritten>
         .boxed()
     });
     looked.await
-}
-
-impl Repository {
-    /// Writes a batch of bookings, with those of other doctors.
-    pub(crate) async fn book(&self, batch: Batch) -> Result<BatchWritten> {
-        self.bookings.ask(batch.doctor.0, batch).await
-    }
-
-    /// Writes a batch apart from others. Whoever holds its calendar is waited for not at all or, with `waits`, for a moment.
-    pub(crate) async fn book_apart(&self, batch: Batch, waits: bool) -> Result<BatchWritten> {
-        let permit = self.may_wait(waits);
-        let waits = permit.is_some();
-        let attempt = batch.clone();
-        let written = self.transact(batch.clinic, move |db| {
-            async move {
-                context::give_up_soon(&mut *db).await?;
-                if waits {
-                    calendars::hold(&mut *db, attempt.doctor, true).await?;
-                }
-                let works = batches::write(&mut db.grouped(), vec![Work::new(attempt)], clock::now()).await?;
-                works.into_iter().next().map(|work| work.finish(Written::Again)).ok_or(Error::TryAgain)
-            }
-            .boxed()
-        });
-        match written.await {
-            Err(Error::TryAgain) => Ok(BatchWritten::held(&batch)),
-            Err(Error::OutcomeUnknown) => {
-                self.settled(batch.clinic, move |db| {
-                    let batch = batch.clone();
-                    async move { batches::settle(db, &batch).await }.boxed()
-                })
-                .await
-            }
-            written => written,
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 
 use super::{
-    Error, Repository, Result,
+    Error, Result,
     connection::{Connection, tell},
     grouping::{Kind, Pending},
 };
@@ -96,12 +96,5 @@ async fn fresh(connection: &mut Connection, known: Known, since: Since) -> Resul
                 Err(error) => Err(error.like()),
             }
         }
-    }
-}
-
-impl Repository {
-    /// What a calendar has become, and what patients stand against proposals, all of one moment after it was asked.
-    pub(crate) async fn read_calendar(&self, asked: Asked) -> Result<Read> {
-        self.calendars.ask(asked.known.doctor.0, asked).await
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         fields::FieldErrors,
         schedules::Changed,
     },
-    repository::{calendars, doctors},
+    repository::{doctors, schedules},
 };
 
 impl Repository {
@@ -52,7 +52,7 @@ impl Repository {
         self.write(caller, Action::Update, Resource::Doctors, move |db| {
             async move {
                 let row = doctors::update(&mut *db, id, seen, expected, change).await?;
-                Ok(Changed { row, outside: calendars::outside(db, &[id.0], clock::now()).await? })
+                Ok(Changed { row, outside: schedules::outside(db, &[id.0], clock::now()).await? })
             }
             .boxed()
         })

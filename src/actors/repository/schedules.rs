@@ -4,17 +4,22 @@
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 
-use super::{Deleted, Error, Page, Repository, Result};
+use super::{
+    Deleted, Error, Page, Repository, Result,
+    calendar_reader::{Asked, Read},
+};
 use crate::{
     clock,
     domain::{
         Caller, ClinicId, ClosureId, DoctorId, Identified, Interval, TimeOffId, Visibility,
         access::{Action, Resource},
         appointments::Outside,
-        calendar::{CalendarCopy, ClosedDays},
+        calendar::{Calendar, CalendarCopy, ClosedDays},
+        doctors::Doctor,
         schedules::{Changed, Closure, NewHours, TimeOff, WorkingHours},
+        zone,
     },
-    repository::{calendars, context::ClinicDb, doctors, expect_version, retries, schedules},
+    repository::{calendars, clinics, context::ClinicDb, doctors, expect_version, retries, schedules},
 };
 
 /// How many doctors' calendars are read at a time where all of a clinic are looked at.
@@ -33,6 +38,11 @@ impl<T> Identified for OfDoctor<T> {
 }
 
 impl Repository {
+    /// What a calendar has become, and what patients stand against proposals, all of one moment after it was asked.
+    pub(crate) async fn read_calendar(&self, asked: Asked) -> Result<Read> {
+        self.calendars.ask(asked.known.doctor.0, asked).await
+    }
+
     /// A doctor's calendar as the database has it.
     pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<CalendarCopy> {
         self.read(clinic, move |db| calendars::load(db, doctor).boxed()).await
@@ -43,7 +53,8 @@ impl Repository {
         self.read(caller.clinic, move |db| {
             async move {
                 doctors::find(&mut *db, doctor, seen).await?;
-                hours(db, doctor).await
+                let revision = calendars::rules_version(&mut *db, doctor).await?;
+                Ok(hours(doctor, &calendars::load(db, doctor).await?.calendar, revision))
             }
             .boxed()
         })
@@ -59,12 +70,15 @@ impl Repository {
         expected: Option<i64>,
         new: NewHours,
     ) -> Result<Changed<WorkingHours>> {
-        self.change_rules(caller, doctor, seen, expected, move |db| {
+        let show = move |(), calendar: &Calendar, revision| hours(doctor, calendar, revision);
+        self.change_rules(caller, doctor, seen, expected, show, move |db, stored| {
             async move {
-                let today = calendars::load(&mut *db, doctor).await?.calendar.rules().day_of(clock::now());
-                let from = new.effective_from.unwrap_or(today);
-                schedules::set_hours(&mut *db, doctor, from, new.windows).await?;
-                hours(db, doctor).await
+                let from = match (new.effective_from, stored.details.scheduling.time_zone) {
+                    (Some(day), _) => day,
+                    (None, Some(zone)) => zone::day_of(zone, clock::now()),
+                    (None, None) => zone::day_of(clinics::find(&mut *db).await?.details.time_zone, clock::now()),
+                };
+                schedules::set_hours(db, doctor, from, new.windows).await
             }
             .boxed()
         })
@@ -81,9 +95,14 @@ impl Repository {
         reason: String,
     ) -> Result<Changed<TimeOff>> {
         let by = caller.account;
-        self.change_rules(caller, doctor, seen, None, move |db| {
-            async move { schedules::insert_time_off(db, doctor, &during, &reason, by).await }.boxed()
-        })
+        self.change_rules(
+            caller,
+            doctor,
+            seen,
+            None,
+            |time_off, _, _| time_off,
+            move |db, _| async move { schedules::insert_time_off(db, doctor, &during, &reason, by).await }.boxed(),
+        )
         .await
     }
 
@@ -113,8 +132,15 @@ impl Repository {
         seen: Visibility,
         id: TimeOffId,
     ) -> Result<()> {
-        self.change_rules(caller, doctor, seen, None, move |db| schedules::delete_time_off(db, doctor, id).boxed())
-            .await?;
+        let change = self.change_rules(
+            caller,
+            doctor,
+            seen,
+            None,
+            |(), _, _| (),
+            move |db, _| schedules::delete_time_off(db, doctor, id).boxed(),
+        );
+        change.await?;
         Ok(())
     }
 
@@ -149,7 +175,7 @@ impl Repository {
         for piece in doctors.await?.chunks(PIECE) {
             let piece: Vec<_> = piece.iter().map(|doctor| doctor.0).collect();
             outside.extend(
-                self.read(clinic, move |db| async move { calendars::outside(db, &piece, clock::now()).await }.boxed())
+                self.read(clinic, move |db| async move { schedules::outside(db, &piece, clock::now()).await }.boxed())
                     .await?,
             );
         }
@@ -176,29 +202,33 @@ impl Repository {
     }
 
     /// Changes what one doctor's schedule is bound by, if its rules have the expected version, while nobody else changes
-    /// the calendar.
-    async fn change_rules<T, F>(
+    /// the calendar. `show` makes the answer of what was changed, the calendar as it is then, and the rules' new version.
+    async fn change_rules<C, T, F>(
         &self,
         caller: &Caller,
         doctor: DoctorId,
         seen: Visibility,
         expected: Option<i64>,
+        show: impl FnOnce(C, &Calendar, i64) -> T + Send + 'static,
         change: F,
     ) -> Result<Changed<T>>
     where
+        C: Send + 'static,
         T: Serialize + Send + Sync + 'static,
-        F: for<'c> FnOnce(&'c mut ClinicDb<'_>) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut ClinicDb<'_>, Doctor) -> BoxFuture<'c, Result<C>> + Send + 'static,
     {
         let by = caller.clone();
         let done = self.write(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
                 calendars::hold(&mut *db, doctor, true).await?;
-                doctors::find(&mut *db, doctor, seen).await?;
+                let stored = doctors::find(&mut *db, doctor, seen).await?;
                 expect_version(expected, calendars::rules_version(&mut *db, doctor).await?)?;
-                calendars::advance_rules(&mut *db, doctor).await?;
-                let row = change(&mut *db).await?;
-                let outside = calendars::outside(&mut *db, &[doctor.0], clock::now()).await?;
-                let changed = Changed { row, outside };
+                let revision = calendars::advance_rules(&mut *db, doctor).await?;
+                let changed = change(&mut *db, stored).await?;
+                let copies = calendars::load_all(&mut *db, &[doctor.0]).await?;
+                let outside = schedules::outside_of(&mut *db, &copies, clock::now()).await?;
+                let (_, copy) = copies.first().ok_or(Error::NotFound)?;
+                let changed = Changed { row: show(changed, &copy.calendar, revision), outside };
                 retries::keep(db, &by, &changed).await?;
                 Ok(OfDoctor { doctor, changed })
             }
@@ -208,9 +238,7 @@ impl Repository {
     }
 }
 
-async fn hours(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<WorkingHours> {
-    let revision = calendars::rules_version(&mut *db, doctor).await?;
-    let calendar = calendars::load(db, doctor).await?.calendar;
+fn hours(doctor: DoctorId, calendar: &Calendar, revision: i64) -> WorkingHours {
     let rules = calendar.rules();
-    Ok(WorkingHours { doctor, zone: rules.zone, hours: rules.hours.clone(), revision })
+    WorkingHours { doctor, zone: rules.zone, hours: rules.hours.clone(), revision }
 }

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::{actor::Message, schedules::Limits};
+use super::{actor::Message, limits::Limits};
 use crate::domain::{ClinicId, DoctorId};
 
 /// Names a schedule.

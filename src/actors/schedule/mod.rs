@@ -7,6 +7,7 @@
 mod actor;
 mod core;
 mod directory;
+mod limits;
 mod looking;
 #[cfg(test)]
 mod model;
@@ -14,5 +15,6 @@ mod outcomes;
 mod request;
 mod schedules;
 
+pub use limits::Limits;
 pub use request::{Answer, ScheduleError};
-pub use schedules::{Limits, Schedules};
+pub use schedules::Schedules;

@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     actor::{Arguments, Message, ScheduleActor},
     directory::{Directory, Entry, Key, Supervisor},
+    limits::Limits,
     request::{Answer, Beginning, Change, Request, ScheduleError, Ticket, Wish},
 };
 use crate::{
@@ -33,33 +34,6 @@ use crate::{
 
 /// How long the outcome of what has begun is waited for after its deadline.
 const SETTLING: Duration = Duration::from_secs(20);
-
-/// How much the schedules take on, and how long they stay.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How many requests may wait for one doctor's schedule.
-    pub per_doctor: usize,
-    /// How many requests may wait for all schedules together.
-    pub overall: usize,
-    /// How long a caller waits for an answer.
-    pub patience: Duration,
-    /// After how long without a request a schedule leaves memory, at most twice as long.
-    pub idle: Duration,
-    /// How many schedules stay in memory; where more are asked for, those leave that were asked longest ago.
-    pub resident: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            per_doctor: 256,
-            overall: 4096,
-            patience: Duration::from_secs(10),
-            idle: Duration::from_secs(600),
-            resident: 10_000,
-        }
-    }
-}
 
 /// All schedules of this node: the handle that books and amends. Cheap to clone.
 #[derive(Clone)]

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::domain::{
     Interval,
+    appointments::Hold,
     calendar::{Stamp, Violation},
     proposal::Refusal,
-    waitlist::Hold,
 };
 
 /// How often what is left is written: once as it was decided, once as it is, and once more after holds were freed.
