@@ -14,7 +14,7 @@ use crate::{
     api::http::{
         idempotency::Once,
         problem::{self, Problem},
-        request_id::{current_request, within_request},
+        request_id::current_request,
     },
     authn::Authn,
     authz::Gate,
@@ -104,43 +104,38 @@ impl Services {
         &self,
         caller: Caller,
         retry: Option<Retry>,
-        work: impl FnOnce(Caller) -> W + Send + 'static,
+        work: impl FnOnce(Caller) -> W + Send,
     ) -> Result<Once<T>, Problem>
     where
         T: DeserializeOwned + Send + 'static,
-        W: Future<Output = Result<T, Problem>> + Send + 'static,
+        W: Future<Output = Result<T, Problem>> + Send,
     {
         let Some(retry) = retry else {
             return Ok(Once::new(work(caller).await?));
         };
-        let services = self.clone();
-        // The key is held with the work: a client that goes away does not end it.
-        to_the_end(async move {
-            if let Some(kept) = services.claim(&caller, &retry).await? {
-                return Ok(kept);
-            }
-            let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..caller.clone() };
-            match work(keyed).await {
-                Ok(outcome) => Ok(Once::new(outcome)),
-                // The key stays claimed: who sends it again waits until the outcome is known.
-                Err(problem) if problem.leaves_outcome_open() => Err(problem),
-                Err(problem) => match services.repository.give_up_key(&caller, &retry).await {
-                    Ok(true) => Err(problem),
-                    // Another attempt has taken it over: what that brings about is the answer.
-                    Ok(false) => match services.claim(&caller, &retry).await? {
-                        Some(kept) => Ok(kept),
-                        // Nobody works for it, and this attempt is over.
-                        None => {
-                            let _ = services.repository.give_up_key(&caller, &retry).await;
-                            Err(key_in_use())
-                        }
-                    },
-                    // Nothing was done, and it cannot be said that nothing will be.
-                    Err(_) => Err(Error::OutcomeUnknown.into()),
+        if let Some(kept) = self.claim(&caller, &retry).await? {
+            return Ok(kept);
+        }
+        let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..caller.clone() };
+        match work(keyed).await {
+            Ok(outcome) => Ok(Once::new(outcome)),
+            // The key stays claimed: who sends it again waits until the outcome is known.
+            Err(problem) if problem.leaves_outcome_open() => Err(problem),
+            Err(problem) => match self.repository.give_up_key(&caller, &retry).await {
+                Ok(true) => Err(problem),
+                // Another attempt has taken it over: what that brings about is the answer.
+                Ok(false) => match self.claim(&caller, &retry).await? {
+                    Some(kept) => Ok(kept),
+                    // Nobody works for it, and this attempt is over.
+                    None => {
+                        let _ = self.repository.give_up_key(&caller, &retry).await;
+                        Err(key_in_use())
+                    }
                 },
-            }
-        })
-        .await
+                // Nothing was done, and it cannot be said that nothing will be.
+                Err(_) => Err(Error::OutcomeUnknown.into()),
+            },
+        }
     }
 
     /// Claims a key, or answers what it brought about. Waits for an attempt that is under way.
@@ -164,24 +159,6 @@ impl Services {
 
 fn key_in_use() -> Problem {
     Error::Conflict(Conflict::KeyUsed).into()
-}
-
-/// Runs work to its end also where the client goes away in the middle, so that what follows a change in
-/// the database (telling schedules and memories of it) is never left out.
-pub async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
-    let request = current_request();
-    match tokio::spawn(within_request(request, work)).await {
-        Ok(done) => done,
-        Err(error) => {
-            tracing::error!(%error, "a change panicked");
-            Err(Problem::new(
-                problem::OUTCOME_UNKNOWN,
-                "The change may or may not have been made. Read the data before you try again.",
-            ))
-        }
-    }
 }
 
 /// An access token, from registering, logging in or refreshing.

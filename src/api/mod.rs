@@ -10,7 +10,7 @@ use poem::{
     Endpoint, EndpointExt, IntoResponse, Route,
     endpoint::make_sync,
     get,
-    middleware::{CatchPanic, NormalizePath, TrailingSlash},
+    middleware::{NormalizePath, TrailingSlash},
     web::Html,
 };
 use poem_openapi::OpenApiService;
@@ -127,8 +127,7 @@ pub fn endpoint(
         )
         .at("/metrics", get(make_sync(move |_| metrics().with_content_type("text/plain; version=0.0.4"))))
         .data(services)
-        .with(CatchPanic::new().with_handler(outside::panicked));
-    let routes = routes.with(NormalizePath::new(TrailingSlash::Trim));
+        .with(NormalizePath::new(TrailingSlash::Trim));
     let routes = outside::Outside::new(routes, methods, is_last_call);
     Ok(cors::Cors::new(routes, cors_origins))
 }

@@ -3,10 +3,18 @@
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use poem_openapi::{ApiResponse, payload::Json, types::ToJSON};
+use poem::{Request, RequestBody};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
+    payload::Json,
+    registry::{MetaParamIn, MetaSchemaRef},
+    types::ToJSON,
+};
+use serde_json::{Value, json};
 
 use crate::api::http::{
     json::{One, Row},
+    parameter::{described, header, text},
     problem::{self, Problem},
 };
 
@@ -16,24 +24,57 @@ pub fn etag<T: Row>(version: i64, shown: &One<T>) -> String {
     format!("\"{version}.{}\"", URL_SAFE_NO_PAD.encode(&digest.as_ref()[..6]))
 }
 
-/// The version that `If-Match` asks for; `None` where it is absent or `*`. What else the tag says does not matter: a
-/// change stands against another of the same row, not against that of a name it shows.
-///
-/// # Errors
-/// 412 where it is no tag of ours: it can match no version.
-pub fn expected_version(if_match: Option<&String>) -> Result<Option<i64>, Problem> {
-    let Some(text) = if_match.map(|text| text.trim()) else {
-        return Ok(None);
-    };
-    if text == "*" {
-        return Ok(None);
+/// `If-Match`: the tag that a row must still have.
+pub struct IfMatch(Option<String>);
+
+impl<'a> ApiExtractor<'a> for IfMatch {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
     }
-    // A weak tag never matches here (RFC 9110 §13.1.1).
-    let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let version = tag.map(|tag| tag.split_once('.').map_or(tag, |(version, _)| version));
-    match version.and_then(|version| version.parse().ok()) {
-        Some(version) => Ok(Some(version)),
-        None => Err(Problem::new(problem::STALE, "`If-Match` has no tag that this row ever had; read the row again.")),
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        text()
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        header(request, body, Self::NAME).await.map(Self)
+    }
+}
+
+impl IfMatch {
+    /// The header's name.
+    pub const NAME: &str = "If-Match";
+
+    /// What the contract says of it; an operation may say it in words of its own.
+    pub fn parameter(said: Option<&str>) -> Value {
+        let description = said.unwrap_or("The ETag that the row must still have.");
+        described(Self::NAME, "header", json!({ "type": "string" }), description)
+    }
+
+    /// The version that is asked for; `None` where the header is absent or `*`. What else the tag says does not matter: a
+    /// change stands against another of the same row, not against that of a name it shows.
+    ///
+    /// # Errors
+    /// 412 where it is no tag of ours: it can match no version.
+    pub fn version(&self) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.0.as_ref().map(|text| text.trim()).filter(|text| *text != "*") else {
+            return Ok(None);
+        };
+        // A weak tag never matches here (RFC 9110 §13.1.1).
+        let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let version = tag.map(|tag| tag.split_once('.').map_or(tag, |(version, _)| version));
+        let version = version.and_then(|version| version.parse().ok()).ok_or_else(|| {
+            Problem::new(problem::STALE, "`If-Match` has no tag that this row ever had; read the row again.")
+        });
+        version.map(Some)
     }
 }
 
@@ -118,13 +159,13 @@ mod tests {
     fn a_tag_is_read_back_as_the_version_it_was_made_of() {
         for version in [7, -17] {
             let tag = etag(version, &One::<i64>::of(41));
-            assert_eq!(expected_version(Some(&tag)).unwrap(), Some(version), "{tag}");
+            assert_eq!(IfMatch(Some(tag.clone())).version().unwrap(), Some(version), "{tag}");
             assert_ne!(tag, etag(version, &One::<i64>::of(42)), "the same version, shown otherwise");
         }
-        assert_eq!(expected_version(None).unwrap(), None);
-        assert_eq!(expected_version(Some(&"*".to_owned())).unwrap(), None);
+        assert_eq!(IfMatch(None).version().unwrap(), None);
+        assert_eq!(IfMatch(Some("*".to_owned())).version().unwrap(), None);
         for wrong in ["7", "W/\"7\"", "\"seven\"", "\".7\"", ""] {
-            assert!(expected_version(Some(&wrong.to_owned())).is_err(), "{wrong}");
+            assert!(IfMatch(Some(wrong.to_owned())).version().is_err(), "{wrong}");
         }
     }
 }

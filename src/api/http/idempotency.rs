@@ -4,33 +4,81 @@
 //! comes between the two. A refusal changes nothing and is not kept.
 
 use aws_lc_rs::digest;
-use poem::Request;
-use serde_json::{Map, Value};
+use poem::{Request, RequestBody};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaParamIn, MetaSchemaRef},
+    validation::{MaxLength, MinLength},
+};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
     api::http::{
         etag::{Created, Entered, etag},
         json::{One, Row},
+        parameter::{check, described, header, text},
         problem::Problem,
     },
     domain::{access::Retry, fields::FieldErrors},
 };
 
-/// The header that names a request.
-pub const HEADER: &str = "Idempotency-Key";
 /// How long a name may be.
 const LONGEST: usize = 200;
+/// `Idempotency-Key`, and what a request without a body is recognised by; one with a body by what `Body` has beside it.
+pub struct IdempotencyKey(pub Option<Retry>);
+
+impl<'a> ApiExtractor<'a> for IdempotencyKey {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        text()
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let key = header(request, body, Self::NAME).await?;
+        check(Self::NAME, key.as_ref(), &[&MaxLength::new(LONGEST), &MinLength::new(1)])?;
+        Ok(Self(named(request, &Map::new())?))
+    }
+}
+
+impl IdempotencyKey {
+    /// The header's name.
+    pub const NAME: &str = "Idempotency-Key";
+
+    /// What the contract says of it.
+    pub fn parameter() -> Value {
+        let schema = json!({ "type": "string", "maxLength": LONGEST, "minLength": 1 });
+        described(
+            Self::NAME,
+            "header",
+            schema,
+            "The client's name for this request: sent again with the same name within a day, it is not done\nagain but \
+             answered as before.",
+        )
+    }
+}
+
 /// What a request with an `Idempotency-Key` is recognised by. A password is not part of it: a digest that
 /// is quickly made would be kept beside the slow one.
 pub fn named(request: &Request, fields: &Map<String, Value>) -> Result<Option<Retry>, Problem> {
-    let Some(key) = request.headers().get(HEADER) else {
+    let Some(key) = request.headers().get(IdempotencyKey::NAME) else {
         return Ok(None);
     };
     let key = key.to_str().ok().filter(|key| (1..=LONGEST).contains(&key.len()));
     let Some(key) = key else {
         let message = format!("Must be 1 to {LONGEST} visible ASCII characters.");
-        return Err(Problem::invalid(FieldErrors::one(HEADER, message)));
+        return Err(Problem::invalid(FieldErrors::one(IdempotencyKey::NAME, message)));
     };
     let mut digest = digest::Context::new(&digest::SHA256);
     digest.update(format!("{} {}\n", request.method(), request.original_uri().path()).as_bytes());

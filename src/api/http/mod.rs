@@ -9,5 +9,6 @@ pub mod kinds;
 pub mod negotiation;
 pub mod outside;
 pub mod page;
+pub mod parameter;
 pub mod problem;
 pub mod request_id;

@@ -1,8 +1,9 @@
 //! The outermost layer: request ids, the framework's own errors as problems, headers, and one line of
 //! log a request.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use poem::{
     Endpoint, IntoResponse, Request, Response,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers every request, whatever happens inside.
 pub struct Outside<E> {
-    inner: E,
+    inner: Arc<E>,
     methods: Methods,
     /// True when the program stops and waits no longer.
     is_last_call: watch::Receiver<bool>,
@@ -37,11 +38,11 @@ pub struct Outside<E> {
 impl<E> Outside<E> {
     /// Wraps all of the program's endpoints, whose paths have these methods.
     pub fn new(inner: E, methods: Methods, is_last_call: watch::Receiver<bool>) -> Self {
-        Self { inner, methods, is_last_call }
+        Self { inner: Arc::new(inner), methods, is_last_call }
     }
 }
 
-impl<E: Endpoint> Endpoint for Outside<E> {
+impl<E: Endpoint + 'static> Endpoint for Outside<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
@@ -50,7 +51,7 @@ impl<E: Endpoint> Endpoint for Outside<E> {
     }
 }
 
-impl<E: Endpoint> Outside<E> {
+impl<E: Endpoint + 'static> Outside<E> {
     async fn answer(&self, request: Request, id: Uuid) -> poem::Result<Response> {
         let began = crate::clock::instant();
         let method = request.method().clone();
@@ -65,7 +66,7 @@ impl<E: Endpoint> Outside<E> {
         } else if answers_json && !negotiation::takes_json(request.headers()) {
             Problem::new(problem::NOT_ACCEPTABLE, "`Accept` must take application/json.").into_response()
         } else {
-            self.answered(request, &mut operation).await
+            self.answered(request, id, &mut operation).await
         };
         operation = operation.or_else(|| response.data::<OperationId>().map(|operation| operation.0));
         if response.status() == StatusCode::METHOD_NOT_ALLOWED
@@ -89,12 +90,25 @@ impl<E: Endpoint> Outside<E> {
         Ok(response)
     }
 
-    async fn answered(&self, request: Request, operation: &mut Option<&'static str>) -> Response {
+    /// Has the operation done. What may change something is done to its end also where the client goes away in the middle,
+    /// so that what follows a change in the database (telling memories of it, giving a key up) is never left out.
+    async fn called(&self, request: Request, id: Uuid) -> poem::Result<Response> {
+        let changes_nothing = request.method().is_safe();
+        let inner = self.inner.clone();
+        let call = async move { inner.call(request).await.map(IntoResponse::into_response) };
+        let called = match changes_nothing {
+            true => AssertUnwindSafe(call).catch_unwind().await.ok(),
+            false => tokio::spawn(within_request(id, call)).await.ok(),
+        };
+        called.unwrap_or_else(|| Ok(panicked(changes_nothing)))
+    }
+
+    async fn answered(&self, request: Request, id: Uuid, operation: &mut Option<&'static str>) -> Response {
         let changes_nothing = request.method().is_safe();
         let mut is_last_call = self.is_last_call.clone();
         let answered = tokio::select! {
             biased;
-            answered = self.inner.call(request) => answered,
+            answered = self.called(request, id) => answered,
             Ok(_) = is_last_call.wait_for(|is_last_call| *is_last_call) => {
                 return match changes_nothing {
                     true => Problem::new(problem::UNAVAILABLE, "The server is stopping. Nothing was done."),
@@ -114,13 +128,24 @@ impl<E: Endpoint> Outside<E> {
             }
         };
         match answered {
-            Ok(output) => output.into_response(),
+            Ok(response) => response,
             Err(error) => {
                 *operation = error.data::<OperationId>().map(|operation| operation.0);
                 problem_of(error)
             }
         }
     }
+}
+
+/// What is answered where a handler panics. The hook that prints a panic has logged it.
+fn panicked(changes_nothing: bool) -> Response {
+    match changes_nothing {
+        true => Problem::internal(&"a request panicked"),
+        false => {
+            Problem::new(problem::OUTCOME_UNKNOWN, "The change may have been made or not. Read before you try again.")
+        }
+    }
+    .into_response()
 }
 
 /// The framework's errors, as problems; our own are problems already.
@@ -188,9 +213,4 @@ fn set_headers(response: &mut Response, id: Uuid, is_api: bool) {
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert("x-request-id", value);
     }
-}
-
-/// A panic is logged by the hook that prints it, and answered like any other error of ours.
-pub fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    Problem::internal(&"a request panicked").into_response()
 }

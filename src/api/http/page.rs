@@ -2,13 +2,19 @@
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use poem::Request;
-use poem_openapi::ApiResponse;
+use poem::{Request, RequestBody};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
+    registry::{MetaParamIn, MetaSchemaRef},
+    validation::{MaxLength, Maximum, Minimum},
+};
+use serde_json::{Value, json};
 
 use crate::{
     actors::repository::{Page, Shared},
     api::http::{
         json::{Row, Rows},
+        parameter::{check, described, query, text},
         problem::Problem,
     },
     domain::{Caller, fields::FieldErrors},
@@ -19,8 +25,86 @@ const USUAL: i64 = 50;
 /// The most rows that a page has.
 const MOST: i64 = 200;
 
-/// A page that a request asks for.
+/// The longest cursor.
+const LONGEST_CURSOR: usize = 200;
+
+/// Which page of a list a request asks for, by its query's `limit` and `cursor`.
 pub struct Paging {
+    path: String,
+    /// The query without its cursor.
+    query: String,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+impl<'a> ApiExtractor<'a> for Paging {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        text()
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let limit = query(request, body, "limit").await?;
+        check("limit", limit.as_ref(), &[&Maximum::new(MOST as f64, false), &Minimum::new(1.0, false)])?;
+        let cursor = query(request, body, "cursor").await?;
+        check("cursor", cursor.as_ref(), &[&MaxLength::new(LONGEST_CURSOR)])?;
+        let uri = request.uri();
+        let parts = uri.query().unwrap_or_default().split('&');
+        let parts: Vec<_> = parts.filter(|part| !part.is_empty() && !part.starts_with("cursor=")).collect();
+        Ok(Self { path: uri.path().trim_end_matches('/').to_owned(), query: parts.join("&"), limit, cursor })
+    }
+}
+
+impl Paging {
+    /// What the contract says of it.
+    pub fn parameters() -> [Value; 2] {
+        let limit = json!({ "type": "integer", "format": "int64", "maximum": MOST as f64, "minimum": 1.0 });
+        let cursor = json!({ "type": "string", "maxLength": LONGEST_CURSOR });
+        [
+            described("limit", "query", limit, &format!("How many at most; {USUAL} unless said.")),
+            described("cursor", "query", cursor, "Where to go on, from the `Link` header of the page before."),
+        ]
+    }
+
+    /// The page of the caller's clinic.
+    ///
+    /// # Errors
+    /// 422 for a cursor that was made for another clinic or query, or by somebody else.
+    pub fn of(self, caller: &Caller) -> Result<Listing, Problem> {
+        // The size of the page may change from page to page; what is listed may not.
+        let mut listed: Vec<_> = self.query.split('&').filter(|part| !part.starts_with("limit=")).collect();
+        listed.sort_unstable();
+        let bound = format!("{} {}?{}", caller.clinic, self.path, listed.join("&"));
+        let mut binding = [0; 8];
+        binding.copy_from_slice(&digest::digest(&digest::SHA256, bound.as_bytes()).as_ref()[..8]);
+        let page = Page { before: None, limit: self.limit.unwrap_or(USUAL) };
+        let mut listing = Listing { path: self.path, query: self.query, binding, page };
+        if let Some(cursor) = self.cursor {
+            let before = listing.read_cursor(&cursor).ok_or_else(|| {
+                Problem::invalid(FieldErrors::one(
+                    "cursor",
+                    "This cursor is not for this list; follow the Link header of its first page.",
+                ))
+            })?;
+            listing.page.before = Some(before);
+        }
+        Ok(listing)
+    }
+}
+
+/// A page of a list.
+pub struct Listing {
     path: String,
     /// The query without its cursor.
     query: String,
@@ -28,46 +112,7 @@ pub struct Paging {
     page: Page,
 }
 
-impl Paging {
-    /// Reads the page that a list request asks for.
-    ///
-    /// # Errors
-    /// 422 for a cursor that was made for another clinic or query, or by somebody else.
-    pub fn of(
-        request: &Request,
-        caller: &Caller,
-        limit: Option<i64>,
-        cursor: Option<&String>,
-    ) -> Result<Self, Problem> {
-        let uri = request.uri();
-        let path = uri.path().trim_end_matches('/').to_owned();
-        let parameters = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
-        let parameters: Vec<_> = parameters.filter(|part| !part.starts_with("cursor=")).collect();
-        let query = parameters.join("&");
-        // The size of the page may change from page to page; what is listed may not.
-        let mut listed: Vec<_> = parameters.iter().filter(|part| !part.starts_with("limit=")).copied().collect();
-        listed.sort_unstable();
-        let binding =
-            digest::digest(&digest::SHA256, format!("{} {path}?{}", caller.clinic, listed.join("&")).as_bytes());
-        let mut paging = Self {
-            path,
-            query,
-            binding: [0; 8],
-            page: Page { before: None, limit: limit.unwrap_or(USUAL).clamp(1, MOST) },
-        };
-        paging.binding.copy_from_slice(&binding.as_ref()[..8]);
-        if let Some(cursor) = cursor {
-            let before = paging.read_cursor(cursor).ok_or_else(|| {
-                Problem::invalid(FieldErrors::one(
-                    "cursor",
-                    "This cursor is not for this list; follow the Link header of its first page.",
-                ))
-            })?;
-            paging.page.before = Some(before);
-        }
-        Ok(paging)
-    }
-
+impl Listing {
     /// The page to fetch: one row more than is shown, to know whether there is another page.
     pub fn fetch(&self) -> Page {
         Page { limit: self.page.limit + 1, ..self.page }
@@ -135,7 +180,6 @@ pub enum Listed<T: Row> {
 
 #[cfg(test)]
 mod tests {
-    use poem::http::Uri;
     use uuid::Uuid;
 
     use super::*;
@@ -152,28 +196,37 @@ mod tests {
         }
     }
 
-    fn paging(uri: &'static str, clinic: i64, cursor: Option<&String>) -> Result<Paging, Problem> {
-        let request = Request::builder().uri(Uri::from_static(uri)).finish();
-        Paging::of(&request, &caller(clinic), None, cursor)
+    async fn page(uri: &str, clinic: i64) -> Result<Listing, Problem> {
+        let (request, mut body) = Request::builder().uri(uri.parse().unwrap()).finish().split();
+        let options = ExtractParamOptions {
+            name: "paging",
+            ignore_case: false,
+            default_value: None,
+            example_value: None,
+            explode: true,
+            style: None,
+        };
+        Paging::from_request(&request, &mut body, options).await.unwrap().of(&caller(clinic))
     }
 
-    #[test]
-    fn a_cursor_is_good_for_its_own_clinic_and_query_only() {
-        let first = paging("/api/patients?search=ann&limit=2", 1, None).unwrap();
-        let cursor = Some(first.write_cursor(41));
-        let next = paging("/api/patients?limit=5&search=ann&cursor=x", 1, cursor.as_ref()).unwrap();
-        assert_eq!(next.page.before, Some(41));
-        assert!(paging("/api/patients?search=ann", 2, cursor.as_ref()).is_err(), "another clinic");
-        assert!(paging("/api/patients?search=bob", 1, cursor.as_ref()).is_err(), "another query");
-        assert!(paging("/api/doctors?search=ann", 1, cursor.as_ref()).is_err(), "another list");
-        assert!(paging("/api/patients", 1, Some(&"garbage".to_owned())).is_err());
+    #[tokio::test]
+    async fn a_cursor_is_good_for_its_own_clinic_and_query_only() {
+        let first = page("/api/patients?search=ann&limit=2", 1).await.unwrap();
+        let cursor = first.write_cursor(41);
+        let next = page(&format!("/api/patients?limit=5&search=ann&cursor={cursor}"), 1).await.unwrap();
+        assert_eq!((next.page.before, next.page.limit), (Some(41), 5));
+        let sent = |path: &str| format!("{path}cursor={cursor}");
+        assert!(page(&sent("/api/patients?search=ann&"), 2).await.is_err(), "another clinic");
+        assert!(page(&sent("/api/patients?search=bob&"), 1).await.is_err(), "another query");
+        assert!(page(&sent("/api/doctors?search=ann&"), 1).await.is_err(), "another list");
+        assert!(page("/api/patients?cursor=garbage", 1).await.is_err());
     }
 
     impl Row for i64 {}
 
-    #[test]
-    fn only_a_page_that_is_not_the_last_links_to_the_next() {
-        let paging = paging("/api/patients/?search=ann", 1, None).unwrap();
+    #[tokio::test]
+    async fn only_a_page_that_is_not_the_last_links_to_the_next() {
+        let paging = page("/api/patients/?search=ann", 1).await.unwrap();
         let rows: Vec<i64> = (0..51).rev().collect();
         let Listed::Ok(shown, link) = paging.listed(rows.clone(), |id| *id, |id| id);
         let (Listed::Ok(again, same), shown) =

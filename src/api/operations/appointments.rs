@@ -1,10 +1,10 @@
 //! `/api/appointments`: parse and validate; the schedule of the doctor decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use poem::{Request, web::Data};
+use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
     payload::Json,
 };
 
@@ -14,7 +14,8 @@ use crate::{
         context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Created, Fetched, Found, NoContent, expected_version},
+            etag::{Created, Fetched, Found, IfMatch, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -46,8 +47,7 @@ impl Appointments {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Only rows of this doctor.
+        /// Only this doctor's.
         doctor: Query<Option<i64>>,
         /// Only rows of this patient.
         patient: Query<Option<i64>>,
@@ -57,15 +57,10 @@ impl Appointments {
         from: Query<Option<DateTime<Utc>>>,
         /// Only appointments that start before this instant (RFC 3339).
         to: Query<Option<DateTime<Utc>>>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<AppointmentView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let filter = AppointmentFilter {
             doctor: doctor.0.map(DoctorId),
             patient: patient.0.map(PatientId),
@@ -86,10 +81,7 @@ impl Appointments {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<AppointmentInput>,
     ) -> Result<Created<AppointmentView>, Problem> {
         let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
@@ -140,9 +132,7 @@ impl Appointments {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<AppointmentPatch>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
         let patch = body.0;
@@ -155,7 +145,7 @@ impl Appointments {
             let updatable = services.admit(&caller.0, Action::Update, Resource::Appointments).await?;
             reach = Some(reach.map_or(updatable, |transitionable| narrower(transitionable, updatable)));
         }
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let reach = reach.unwrap_or_default();
         let amended = amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Change).await?;
         Ok(fetched(amended))
@@ -171,12 +161,10 @@ impl Appointments {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<NoContent, Problem> {
         let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let patch = AppointmentPatch { status: Some(StatusView::Cancelled), ..AppointmentPatch::default() };
         amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Change).await?;
         Ok(NoContent::Done)

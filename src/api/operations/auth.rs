@@ -1,14 +1,14 @@
 //! `/api/auth` and `/api/token`: signing up, in, on and out.
 
 use poem::web::Data;
-use poem_openapi::{OpenApi, param::Header, payload::Json, types::Email};
+use poem_openapi::{OpenApi, payload::Json, types::Email};
 
 use crate::{
     api::{
         context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Fetched, NoContent, expected_version},
+            etag::{Fetched, IfMatch, NoContent},
             problem::Problem,
             request_id::current_request,
         },
@@ -98,12 +98,10 @@ impl Auth {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<MePatch>,
     ) -> Result<Fetched<Me>, Problem> {
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let tidied = |name: Option<String>| name.map(|name| tidy(&name));
         let (first_name, last_name) = (tidied(body.0.first_name), tidied(body.0.last_name));
         let account = services.repository.rename_account(&caller.0, expected, first_name, last_name).await?;

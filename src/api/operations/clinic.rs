@@ -1,14 +1,14 @@
 //! `/api/clinic`
 
 use poem::web::Data;
-use poem_openapi::{OpenApi, param::Header};
+use poem_openapi::OpenApi;
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Fetched, expected_version},
+            etag::{Fetched, IfMatch},
             problem::Problem,
         },
         views::{
@@ -42,39 +42,33 @@ impl ClinicApi {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<ClinicPatch>,
     ) -> Result<Fetched<ChangedClinicView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Clinic).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let patch = body.0;
-        let services = services.clone();
-        to_the_end(async move {
-            let (row, is_another_zone) = services
-                .repository
-                .update_clinic(&caller.0, expected, move |stored| {
-                    Ok(ClinicDetails {
-                        name: patch.name.map_or(stored.name, |name| tidy(&name)),
-                        time_zone: match patch.time_zone {
-                            Some(zone) => parse_zone("time_zone", &zone)?,
-                            None => stored.time_zone,
-                        },
-                    })
+        let (row, is_another_zone) = services
+            .repository
+            .update_clinic(&caller.0, expected, move |stored| {
+                Ok(ClinicDetails {
+                    name: patch.name.map_or(stored.name, |name| tidy(&name)),
+                    time_zone: match patch.time_zone {
+                        Some(zone) => parse_zone("time_zone", &zone)?,
+                        None => stored.time_zone,
+                    },
                 })
-                .await?;
-            // Its doctors' days are read in its zone. After the change, so that nobody who books waits for it.
-            let outside = match is_another_zone {
-                true => services.repository.outside_of_clinic(row.id, None).await?,
-                false => Vec::new(),
-            };
-            let version = row.version;
-            let appointments_outside = outside.into_iter().map(OutsideView::from).collect();
-            let view = ChangedClinicView { clinic: row.into(), appointments_outside };
-            Ok(Fetched::of(version, view))
-        })
-        .await
+            })
+            .await?;
+        // Its doctors' days are read in its zone. After the change, so that nobody who books waits for it.
+        let outside = match is_another_zone {
+            true => services.repository.outside_of_clinic(row.id, None).await?,
+            false => Vec::new(),
+        };
+        let version = row.version;
+        let appointments_outside = outside.into_iter().map(OutsideView::from).collect();
+        let view = ChangedClinicView { clinic: row.into(), appointments_outside };
+        Ok(Fetched::of(version, view))
     }
 }
 

@@ -1,17 +1,15 @@
 //! `/api/clinic/closures`: days on which the whole clinic is closed.
 
-use poem::{Request, web::Data};
-use poem_openapi::{
-    OpenApi,
-    param::{Header, Path, Query},
-};
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
             etag::{Entered, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -42,16 +40,10 @@ impl Closures {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<ClosureView>, Problem> {
         services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let rows = services.repository.list_closures(&caller.0, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, ClosureView::from))
     }
@@ -65,10 +57,7 @@ impl Closures {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<ClosureInput>,
     ) -> Result<Entered<EnteredClosureView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
@@ -80,8 +69,8 @@ impl Closures {
         }
         let reason = tidy(&body.0.reason.unwrap_or_default());
         let (changing, clinic, days) = (services.clone(), caller.0.clinic, ClosedDays { first, last });
-        let made = services.once(caller.0, body.1, move |caller| {
-            to_the_end(async move { Ok(changing.repository.create_closure(&caller, days, reason).await?) })
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            Ok(changing.repository.create_closure(&caller, days, reason).await?)
         });
         let made = made.await?;
         // After the change, so that nobody who books waits for it.
@@ -99,11 +88,7 @@ impl Closures {
         id: Path<i64>,
     ) -> Result<NoContent, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
-        let services = services.clone();
-        to_the_end(async move {
-            services.repository.delete_closure(&caller.0, ClosureId(id.0)).await?;
-            Ok(NoContent::Done)
-        })
-        .await
+        services.repository.delete_closure(&caller.0, ClosureId(id.0)).await?;
+        Ok(NoContent::Done)
     }
 }

@@ -1,17 +1,18 @@
 //! `/api/doctors`
 
-use poem::{Request, web::Data};
+use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
 };
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Created, Fetched, NoContent, expected_version},
+            etag::{Created, Fetched, IfMatch, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -44,10 +45,7 @@ impl Doctors {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Words from the name, e-mail address, phone number or specialization, in any order and case. All words must
-        /// match. A word of three or more characters matches anywhere; a shorter one matches the start of a word. A phone
-        /// number matches by its digits.
+        /// A part of the name, e-mail address or specialization.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
         /// Only doctors of this specialization.
@@ -55,15 +53,10 @@ impl Doctors {
         specialization: Query<Option<String>>,
         /// Only active doctors (true), or only inactive ones (false).
         is_active: Query<Option<bool>>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<DoctorView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let filter = DoctorFilter {
             search: filter_text("search", search.0)?.as_deref().map(Words::of),
             specialization: filter_text("specialization", specialization.0)?,
@@ -80,21 +73,16 @@ impl Doctors {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<DoctorInput>,
     ) -> Result<Created<DoctorView>, Problem> {
         services.admit(&caller.0, Action::Create, Resource::Doctors).await?;
         let details = body.0.details(Scheduling::default())?;
         let changing = services.clone();
-        let made = services.once(caller.0, body.1, |caller| {
-            to_the_end(async move {
-                let doctor = changing.repository.create_doctor(&caller, details).await?;
-                changing.authn.memberships_changed(caller.clinic);
-                Ok(doctor)
-            })
+        let made = services.once(caller.0, body.1, |caller| async move {
+            let doctor = changing.repository.create_doctor(&caller, details).await?;
+            changing.authn.memberships_changed(caller.clinic);
+            Ok(doctor)
         });
         Ok(made.await?.created("/api/doctors", |row| (row.id.0, row.version)))
     }
@@ -124,12 +112,10 @@ impl Doctors {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<DoctorInput>,
     ) -> Result<Fetched<ChangedDoctorView>, Problem> {
-        change(caller, &services, DoctorId(id.0), if_match.0, move |stored| body.0.details(stored.scheduling)).await
+        change(caller, &services, DoctorId(id.0), if_match, move |stored| body.0.details(stored.scheduling)).await
     }
 
     /// Update a doctor
@@ -142,12 +128,10 @@ impl Doctors {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<DoctorPatch>,
     ) -> Result<Fetched<ChangedDoctorView>, Problem> {
-        change(caller, &services, DoctorId(id.0), if_match.0, move |stored| body.0.apply(stored)).await
+        change(caller, &services, DoctorId(id.0), if_match, move |stored| body.0.apply(stored)).await
     }
 
     /// Delete a doctor
@@ -163,21 +147,15 @@ impl Doctors {
         id: Path<i64>,
         /// Whether to cancel the doctor's future active appointments.
         cancel_appointments: Query<Option<bool>>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<NoContent, Problem> {
         let seen = services.admit(&caller.0, Action::Delete, Resource::Doctors).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
-        let services = services.clone();
-        to_the_end(async move {
-            let doctor = DoctorId(id.0);
-            let cancel = cancel_appointments.0.unwrap_or(false);
-            services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await?;
-            services.authn.memberships_changed(caller.0.clinic);
-            Ok(NoContent::Done)
-        })
-        .await
+        let expected = if_match.version()?;
+        let doctor = DoctorId(id.0);
+        let cancel = cancel_appointments.0.unwrap_or(false);
+        services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await?;
+        services.authn.memberships_changed(caller.0.clinic);
+        Ok(NoContent::Done)
     }
 
     /// List a doctor's patients
@@ -188,22 +166,16 @@ impl Doctors {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
         /// The doctor's id.
         id: Path<i64>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<PatientView>, Problem> {
         let doctors_seen = services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
         let mappings_seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
         let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
         let doctor = DoctorId(id.0);
         services.repository.find_doctor(&caller.0, doctor, doctors_seen).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         // A doctor sees who is assigned to themselves, not who is assigned to a colleague.
         let is_hidden =
             !mappings_seen.whole_clinic && mappings_seen.owner.is_none() && mappings_seen.doctor != Some(doctor);
@@ -221,18 +193,14 @@ async fn change(
     caller: Authenticated,
     services: &Services,
     id: DoctorId,
-    if_match: Option<String>,
+    if_match: IfMatch,
     change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors> + Send + 'static,
 ) -> Result<Fetched<ChangedDoctorView>, Problem> {
     let seen = services.admit(&caller.0, Action::Update, Resource::Doctors).await?;
-    let expected = expected_version(if_match.as_ref())?;
-    let services = services.clone();
-    to_the_end(async move {
-        let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
-        services.authn.memberships_changed(caller.0.clinic);
-        Ok(Fetched::of(changed.row.version, changed))
-    })
-    .await
+    let expected = if_match.version()?;
+    let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
+    services.authn.memberships_changed(caller.0.clinic);
+    Ok(Fetched::of(changed.row.version, changed))
 }
 
 fn fetched(doctor: Doctor) -> Fetched<DoctorView> {

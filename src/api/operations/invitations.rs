@@ -1,13 +1,8 @@
 //! `/api/invitations`
 
 use chrono::TimeDelta;
-use poem::{Request, web::Data};
-use poem_openapi::{
-    ApiResponse, OpenApi,
-    param::{Path, Query},
-    payload::Json,
-    types::Email,
-};
+use poem::web::Data;
+use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json, types::Email};
 
 use crate::{
     api::{
@@ -53,16 +48,10 @@ impl Invitations {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<InvitationView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Read, Resource::Invitations).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let rows = services.repository.list_invitations(&caller.0, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, InvitationView::from))
     }

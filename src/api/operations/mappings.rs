@@ -1,9 +1,9 @@
 //! `/api/mappings`
 
-use poem::{Request, web::Data};
+use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
     payload::Json,
 };
 
@@ -13,7 +13,8 @@ use crate::{
         context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Created, Fetched, NoContent, expected_version},
+            etag::{Created, Fetched, IfMatch, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -47,22 +48,16 @@ impl Mappings {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Only rows of this patient.
+        /// Only this patient's.
         patient: Query<Option<i64>>,
         /// Only rows of this doctor.
         doctor: Query<Option<i64>>,
         /// Only active mappings (true), or only ended ones (false).
         is_active: Query<Option<bool>>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<MappingView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let filter =
             MappingFilter { patient: patient.0.map(PatientId), doctor: doctor.0.map(DoctorId), is_active: is_active.0 };
         let rows = services.repository.list_mappings(&caller.0, seen, filter, paging.fetch()).await?;
@@ -75,10 +70,7 @@ impl Mappings {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<MappingInput>,
     ) -> Result<Created<MappingView>, Problem> {
         let mappable = services.admit(&caller.0, Action::Create, Resource::Mappings).await?;
@@ -122,13 +114,11 @@ impl Mappings {
         services: Data<&Services>,
         /// The mapping's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<MappingPatch>,
     ) -> Result<Fetched<MappingView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Mappings).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let patch = body.0;
         let mapping = services
             .repository
@@ -151,12 +141,10 @@ impl Mappings {
         services: Data<&Services>,
         /// The mapping's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<NoContent, Problem> {
         let seen = services.admit(&caller.0, Action::Delete, Resource::Mappings).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         services.repository.delete_mapping(&caller.0, MappingId(id.0), seen, expected).await?;
         Ok(NoContent::Done)
     }

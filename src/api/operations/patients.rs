@@ -1,17 +1,18 @@
 //! `/api/patients`
 
-use poem::{Request, web::Data};
+use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
 };
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Created, Fetched, NoContent, expected_version},
+            etag::{Created, Fetched, IfMatch, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -46,23 +47,15 @@ impl Patients {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Words from the name, e-mail address or phone number, in any order and case. All words must match. A word of
-        /// three or more characters matches anywhere; a shorter one matches the start of a word. A phone number matches by
-        /// its digits.
+        /// A part of the name, e-mail address or phone number.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
         /// Only patients whose owner is this user.
         created_by: Query<Option<i64>>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<PatientView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let filter = PatientFilter {
             search: filter_text("search", search.0)?.as_deref().map(Words::of),
             created_by: created_by.0.map(AccountId),
@@ -80,10 +73,7 @@ impl Patients {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<PatientInput>,
     ) -> Result<Created<PatientView>, Problem> {
         services.admit(&caller.0, Action::Create, Resource::Patients).await?;
@@ -118,13 +108,11 @@ impl Patients {
         services: Data<&Services>,
         /// The patient's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<PatientInput>,
     ) -> Result<Fetched<PatientView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Patients).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let details = body.0.details()?;
         let patient = services
             .repository
@@ -143,13 +131,11 @@ impl Patients {
         services: Data<&Services>,
         /// The patient's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<PatientPatch>,
     ) -> Result<Fetched<PatientView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Patients).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let patient = services
             .repository
             .update_patient(&caller.0, PatientId(id.0), seen, expected, move |stored| body.0.apply(stored))
@@ -170,19 +156,13 @@ impl Patients {
         id: Path<i64>,
         /// Whether to cancel the patient's future active appointments.
         cancel_appointments: Query<Option<bool>>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<NoContent, Problem> {
         let seen = services.admit(&caller.0, Action::Delete, Resource::Patients).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
-        let services = services.clone();
-        to_the_end(async move {
-            let cancel = cancel_appointments.0.unwrap_or(false);
-            services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await?;
-            Ok(NoContent::Done)
-        })
-        .await
+        let expected = if_match.version()?;
+        let cancel = cancel_appointments.0.unwrap_or(false);
+        services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await?;
+        Ok(NoContent::Done)
     }
 
     /// Transfer a patient
@@ -195,13 +175,11 @@ impl Patients {
         services: Data<&Services>,
         /// The patient's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<PatientTransfer>,
     ) -> Result<Fetched<PatientView>, Problem> {
         let seen = services.admit(&caller.0, Action::Transfer, Resource::Patients).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let patient = services
             .repository
             .transfer_patient(&caller.0, PatientId(id.0), seen, expected, AccountId(body.0.user))
@@ -217,22 +195,16 @@ impl Patients {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
         /// The patient's id.
         id: Path<i64>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<DoctorView>, Problem> {
         let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
         let mappings_seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
         services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
         let patient = PatientId(id.0);
         services.repository.find_patient(&caller.0, patient, patients_seen).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         // A doctor whose mapping the caller may see is one that the caller may see here.
         let filter = DoctorFilter { patient: Some(patient), ..DoctorFilter::default() };
         let rows = services.repository.list_doctors(&caller.0, mappings_seen, filter, paging.fetch()).await?;
@@ -247,21 +219,15 @@ impl Patients {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
         /// The patient's id.
         id: Path<i64>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<AppointmentView>, Problem> {
         let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
         let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
         let patient = PatientId(id.0);
         services.repository.find_patient(&caller.0, patient, patients_seen).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let filter = AppointmentFilter { patient: Some(patient), ..AppointmentFilter::default() };
         let rows = services.repository.list_appointments(&caller.0, seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, AppointmentView::from))

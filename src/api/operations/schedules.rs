@@ -1,18 +1,16 @@
 //! `/api/doctors/{id}/working-hours`, `/time-off` and `/scheduling`: what a doctor's appointments keep to.
 
 use chrono::TimeDelta;
-use poem::{Request, web::Data};
-use poem_openapi::{
-    OpenApi,
-    param::{Header, Path, Query},
-};
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Entered, Fetched, NoContent, expected_version},
+            etag::{Entered, Fetched, IfMatch, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -66,20 +64,15 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the hours must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        /// The ETag that the hours must still have.
+        if_match: IfMatch,
         body: Body<HoursInput>,
     ) -> Result<Fetched<ChangedHoursView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let (doctor, new) = (DoctorId(id.0), body.0.hours()?);
-        let services = services.clone();
-        to_the_end(async move {
-            let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await?;
-            Ok(Fetched::of(changed.row.revision, changed))
-        })
-        .await
+        let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await?;
+        Ok(Fetched::of(changed.row.revision, changed))
     }
 
     /// List time off
@@ -90,18 +83,12 @@ impl DoctorSchedules {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
         /// The doctor's id.
         id: Path<i64>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<TimeOffView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let rows = services.repository.list_time_off(&caller.0, DoctorId(id.0), seen, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, TimeOffView::from))
     }
@@ -116,10 +103,7 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<TimeOffInput>,
     ) -> Result<Entered<EnteredTimeOffView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
@@ -131,10 +115,8 @@ impl DoctorSchedules {
         })?;
         let reason = tidy(&body.0.reason.unwrap_or_default());
         let (changing, doctor) = (services.clone(), DoctorId(id.0));
-        let made = services.once(caller.0, body.1, move |caller| {
-            to_the_end(
-                async move { Ok(changing.repository.create_time_off(&caller, doctor, seen, during, reason).await?) },
-            )
+        let made = services.once(caller.0, body.1, move |caller| async move {
+            Ok(changing.repository.create_time_off(&caller, doctor, seen, during, reason).await?)
         });
         Ok(made.await?.entered(&format!("/api/doctors/{doctor}/time-off"), |made| made.row.id.0))
     }
@@ -151,13 +133,10 @@ impl DoctorSchedules {
         time_off_id: Path<i64>,
     ) -> Result<NoContent, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
-        let (services, doctor) = (services.clone(), DoctorId(id.0));
-        to_the_end(async move {
-            let id = TimeOffId(time_off_id.0);
-            services.repository.delete_time_off(&caller.0, doctor, seen, id).await?;
-            Ok(NoContent::Done)
-        })
-        .await
+        let doctor = DoctorId(id.0);
+        let id = TimeOffId(time_off_id.0);
+        services.repository.delete_time_off(&caller.0, doctor, seen, id).await?;
+        Ok(NoContent::Done)
     }
 
     /// Get scheduling settings
@@ -185,22 +164,18 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the doctor's settings must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        /// The ETag that the doctor must still have.
+        if_match: IfMatch,
         body: Body<SchedulingPatch>,
     ) -> Result<Fetched<ChangedSchedulingView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
-        let (services, doctor) = (services.clone(), DoctorId(id.0));
-        to_the_end(async move {
-            let change = move |mut stored: DoctorDetails| {
-                stored.scheduling = body.0.apply(stored.scheduling)?;
-                Ok(stored)
-            };
-            let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await?;
-            Ok(Fetched::of(changed.row.version, changed))
-        })
-        .await
+        let expected = if_match.version()?;
+        let doctor = DoctorId(id.0);
+        let change = move |mut stored: DoctorDetails| {
+            stored.scheduling = body.0.apply(stored.scheduling)?;
+            Ok(stored)
+        };
+        let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await?;
+        Ok(Fetched::of(changed.row.version, changed))
     }
 }

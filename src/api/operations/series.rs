@@ -2,11 +2,7 @@
 
 use chrono::TimeDelta;
 use poem::web::Data;
-use poem_openapi::{
-    OpenApi,
-    param::{Header, Path},
-    payload::Json,
-};
+use poem_openapi::{OpenApi, param::Path, payload::Json};
 
 use crate::{
     api::{
@@ -14,6 +10,7 @@ use crate::{
         http::{
             body::Body,
             etag::{Entered, Found},
+            idempotency::IdempotencyKey,
             problem::Problem,
         },
         views::series::{BookedSeriesView, SeriesInput, SeriesView},
@@ -41,10 +38,7 @@ impl AppointmentSeries {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<SeriesInput>,
     ) -> Result<Entered<BookedSeriesView>, Problem> {
         let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;

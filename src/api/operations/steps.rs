@@ -1,18 +1,18 @@
 //! The steps of an appointment, each by its own path, and what came of them.
 
-use poem::{Request, web::Data};
+use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
 };
 
 use super::appointments::{Kind, amend, fetched};
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Fetched, expected_version},
+            etag::{Fetched, IfMatch},
             page::{Listed, Paging},
             problem::{self, Problem},
         },
@@ -40,11 +40,9 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match.0, StatusView::Confirmed).await
+        step(&services, caller, id.0, if_match, StatusView::Confirmed).await
     }
 
     /// Check in the patient
@@ -57,11 +55,9 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match.0, StatusView::CheckedIn).await
+        step(&services, caller, id.0, if_match, StatusView::CheckedIn).await
     }
 
     /// Complete an appointment
@@ -74,11 +70,9 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match.0, StatusView::Completed).await
+        step(&services, caller, id.0, if_match, StatusView::Completed).await
     }
 
     /// Mark a no-show
@@ -91,11 +85,9 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match.0, StatusView::NoShow).await
+        step(&services, caller, id.0, if_match, StatusView::NoShow).await
     }
 
     /// Cancel an appointment or its series
@@ -111,29 +103,24 @@ impl AppointmentSteps {
         id: Path<i64>,
         /// Whether to cancel this appointment only (the default), or also the later ones of its series.
         scope: Query<Option<CancelScope>>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Problem> {
         if scope.0 != Some(CancelScope::ThisAndFollowing) {
-            return step(&services, caller, id.0, if_match.0, StatusView::Cancelled).await;
+            return step(&services, caller, id.0, if_match, StatusView::Cancelled).await;
         }
         let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
-        let (services, id) = (services.clone(), AppointmentId(id.0));
-        to_the_end(async move {
-            let current = services.repository.find_appointment(&caller.0, id, reach).await?;
-            if current.series.is_none() {
-                return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment is not part of a series."));
-            }
-            if !current.status.can_be_rescheduled() {
-                return Err(Problem::invalid_transition(current.status, Status::Cancelled));
-            }
-            services.repository.cancel_from(&caller.0, id, reach, expected).await?;
-            let cancelled = services.repository.find_appointment(&caller.0, id, Visibility::WHOLE_CLINIC).await?;
-            Ok(fetched(cancelled))
-        })
-        .await
+        let expected = if_match.version()?;
+        let id = AppointmentId(id.0);
+        let current = services.repository.find_appointment(&caller.0, id, reach).await?;
+        if current.series.is_none() {
+            return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment belongs to no series."));
+        }
+        if !current.status.can_be_rescheduled() {
+            return Err(Problem::invalid_transition(current.status, Status::Cancelled));
+        }
+        services.repository.cancel_from(&caller.0, id, reach, expected).await?;
+        let cancelled = services.repository.find_appointment(&caller.0, id, Visibility::WHOLE_CLINIC).await?;
+        Ok(fetched(cancelled))
     }
 
     /// Reschedule an appointment
@@ -147,13 +134,11 @@ impl AppointmentSteps {
         services: Data<&Services>,
         /// The appointment's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<RescheduleInput>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
         let reach = services.admit(&caller.0, Action::Update, Resource::Appointments).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let patch = AppointmentPatch {
             appointment_datetime: Some(body.0.appointment_datetime),
             duration_minutes: body.0.duration_minutes,
@@ -170,18 +155,12 @@ impl AppointmentSteps {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
         /// The appointment's id.
         id: Path<i64>,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<EventView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let id = AppointmentId(id.0);
         let events = services.repository.list_appointment_events(&caller.0, id, seen, paging.fetch()).await?;
         Ok(paging.listed(events, |event| event.id, EventView::from))
@@ -193,11 +172,11 @@ async fn step(
     services: &Services,
     caller: Authenticated,
     id: i64,
-    if_match: Option<String>,
+    if_match: IfMatch,
     status: StatusView,
 ) -> Result<Fetched<AppointmentView>, Problem> {
     let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
-    let expected = expected_version(if_match.as_ref())?;
+    let expected = if_match.version()?;
     let patch = AppointmentPatch { status: Some(status), ..AppointmentPatch::default() };
     Ok(fetched(amend(services, &caller.0, AppointmentId(id), reach, expected, &patch, Kind::Step).await?))
 }

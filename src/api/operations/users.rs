@@ -1,17 +1,15 @@
 //! `/api/users`: the clinic's users and their roles.
 
-use poem::{Request, web::Data};
-use poem_openapi::{
-    OpenApi,
-    param::{Header, Path, Query},
-};
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Created, Fetched, NoContent, expected_version},
+            etag::{Created, Fetched, IfMatch, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -39,16 +37,10 @@ impl Users {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<UserView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Read, Resource::Users).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let rows = services.repository.list_users(&caller.0, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, UserView::from))
     }
@@ -61,10 +53,7 @@ impl Users {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<UserInput>,
     ) -> Result<Created<UserView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Create, Resource::Users).await?;
@@ -114,26 +103,20 @@ impl Users {
         services: Data<&Services>,
         /// The user's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<UserPatch>,
     ) -> Result<Fetched<UserView>, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Users).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         if let Some(role) = &body.0.role {
             services.check_role(role)?;
         }
         let change = UserChange { role: body.0.role, is_active: body.0.is_active };
         let administering = services.gate.policy().administering_roles();
-        let services = services.clone();
-        to_the_end(async move {
-            let id = AccountId(id.0);
-            let user = services.repository.update_user(&caller.0, id, expected, change, administering).await?;
-            services.authn.memberships_changed(caller.0.clinic);
-            Ok(fetched(user))
-        })
-        .await
+        let id = AccountId(id.0);
+        let user = services.repository.update_user(&caller.0, id, expected, change, administering).await?;
+        services.authn.memberships_changed(caller.0.clinic);
+        Ok(fetched(user))
     }
 
     /// Remove a user
@@ -146,20 +129,14 @@ impl Users {
         services: Data<&Services>,
         /// The user's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<NoContent, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Delete, Resource::Users).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
+        let expected = if_match.version()?;
         let administering = services.gate.policy().administering_roles();
-        let services = services.clone();
-        to_the_end(async move {
-            services.repository.delete_user(&caller.0, AccountId(id.0), expected, administering).await?;
-            services.authn.memberships_changed(caller.0.clinic);
-            Ok(NoContent::Done)
-        })
-        .await
+        services.repository.delete_user(&caller.0, AccountId(id.0), expected, administering).await?;
+        services.authn.memberships_changed(caller.0.clinic);
+        Ok(NoContent::Done)
     }
 }
 

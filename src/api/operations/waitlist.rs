@@ -1,19 +1,15 @@
 //! `/api/waitlist`: those who wait for a time, and what is held for them.
 
-use poem::{Request, web::Data};
-use poem_openapi::{
-    OpenApi,
-    param::{Header, Path, Query},
-};
-use serde_json::Map;
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services, to_the_end},
+        context::{Authenticated, Chapter, Services},
         http::{
             body::Body,
-            etag::{Created, Fetched, NoContent, expected_version},
-            idempotency,
+            etag::{Created, Fetched, IfMatch, NoContent},
+            idempotency::IdempotencyKey,
             page::{Listed, Paging},
             problem::Problem,
         },
@@ -43,16 +39,10 @@ impl Waitlist {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        request: &Request,
-        /// Maximum number of rows; 50 by default.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<i64>>,
-        /// The cursor from the `Link` header of the previous page.
-        #[oai(validator(max_length = 200))]
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Listed<EntryView>, Problem> {
         let seen = services.admit(&caller.0, Action::Read, Resource::Waitlist).await?;
-        let paging = Paging::of(request, &caller.0, limit.0, cursor.0.as_ref())?;
+        let paging = paging.of(&caller.0)?;
         let rows = services.repository.list_waitlist(&caller.0, seen, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, EntryView::from))
     }
@@ -66,10 +56,7 @@ impl Waitlist {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
+        _key: IdempotencyKey,
         body: Body<EntryInput>,
     ) -> Result<Created<EntryView>, Problem> {
         let seen = services.admit(&caller.0, Action::Create, Resource::Waitlist).await?;
@@ -104,20 +91,13 @@ impl Waitlist {
         services: Data<&Services>,
         /// The entry's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
-        /// A key that the client chooses for this request. A request with the same key within a day is not executed
-        /// again; it gets the same response.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 200))]
-        _key: Header<Option<String>>,
-        request: &Request,
+        if_match: IfMatch,
+        key: IdempotencyKey,
     ) -> Result<Created<AppointmentView>, Problem> {
         let reach = services.admit(&caller.0, Action::Update, Resource::Waitlist).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
-        let retry = idempotency::named(request, &Map::new())?;
+        let expected = if_match.version()?;
         let (entry, accepting) = (WaitlistEntryId(id.0), services.clone());
-        let accepted = services.once(caller.0, retry, move |caller| async move {
+        let accepted = services.once(caller.0, key.0, move |caller| async move {
             let doctor = accepting.repository.find_offer(&caller, entry, reach).await?.doctor;
             let acceptance = Acceptance { caller, entry, doctor, reach, expected };
             Ok::<Appointment, Problem>(accepting.schedules.accept(acceptance).await?)
@@ -135,17 +115,12 @@ impl Waitlist {
         services: Data<&Services>,
         /// The entry's id.
         id: Path<i64>,
-        /// The ETag that the row must have; otherwise 412.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<NoContent, Problem> {
         let reach = services.admit(&caller.0, Action::Delete, Resource::Waitlist).await?;
-        let expected = expected_version(if_match.0.as_ref())?;
-        let (services, id) = (services.clone(), WaitlistEntryId(id.0));
-        to_the_end(async move {
-            services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await?;
-            Ok(NoContent::Done)
-        })
-        .await
+        let expected = if_match.version()?;
+        let id = WaitlistEntryId(id.0);
+        services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await?;
+        Ok(NoContent::Done)
     }
 }

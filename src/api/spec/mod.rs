@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::api::{
     http::{
-        idempotency,
+        etag::IfMatch,
+        idempotency::IdempotencyKey,
+        page::Paging,
         problem::{KINDS, Kind, *},
     },
     views::refusal::InsteadView,
@@ -92,6 +94,7 @@ pub fn complete(document: &str) -> Result<String, serde_json::Error> {
 }
 
 fn complete_operation(is_get: bool, operation: &mut Value) {
+    complete_parameters(operation);
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let has_parameter = |place: &str| {
         let parameters = operation["parameters"].as_array();
@@ -113,10 +116,10 @@ fn complete_operation(is_get: bool, operation: &mut Value) {
     if has_parameter("path") {
         kinds.push(NOT_FOUND);
     }
-    if has_header("If-Match") {
+    if has_header(IfMatch::NAME) {
         kinds.push(STALE);
     }
-    if has_header(idempotency::HEADER) {
+    if has_header(IdempotencyKey::NAME) {
         kinds.extend([KEY_IN_USE, KEY_OF_ANOTHER]);
     }
     if operation.get("requestBody").is_some() {
@@ -162,6 +165,18 @@ fn complete_operation(is_get: bool, operation: &mut Value) {
     if let Some(body) = operation.pointer_mut("/requestBody") {
         body["required"] = Value::Bool(true);
     }
+}
+
+/// Writes what the types of common parameters say of them, in the place of the arguments of these types.
+fn complete_parameters(operation: &mut Value) {
+    let Some(Value::Array(parameters)) = operation.get_mut("parameters") else { return };
+    let completed = parameters.drain(..).flat_map(|parameter| match parameter["name"].as_str() {
+        Some("paging") => Paging::parameters().into(),
+        Some("if_match") => vec![IfMatch::parameter(parameter["description"].as_str())],
+        Some("key" | "_key") => vec![IdempotencyKey::parameter()],
+        _ => vec![parameter],
+    });
+    *parameters = completed.collect();
 }
 
 /// A body, and what is in it, has no fields but those of its schema; `body.rs` enforces this and the framework does
