@@ -312,7 +312,8 @@ fn statements(text: &str, is_door: bool) -> impl Iterator<Item = &str> {
 /// Every path that a text uses.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut paths: Vec<_> = statements(text, false).flat_map(named).collect();
-    let text = &statements(text, true).fold(text.to_owned(), |text, door| text.replace(door, ""));
+    let written = statements(text, true).chain(statements(text, false));
+    let text = &written.fold(text.to_owned(), |text, door| text.replace(door, ""));
     for (at, _) in text.match_indices("::") {
         let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
         let begin = text[..at].rfind(|c| !is_part(c)).map_or(0, |before| before + 1);

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use poem::{Request, RequestBody};
+use poem::{Request, RequestBody, http::Uri};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
     registry::{MetaParamIn, MetaSchemaRef},
@@ -59,14 +59,17 @@ impl<'a> ApiExtractor<'a> for Paging {
         check("limit", limit.as_ref(), &[&Maximum::new(MOST as f64, false), &Minimum::new(1.0, false)])?;
         let cursor = query(request, body, "cursor").await?;
         check("cursor", cursor.as_ref(), &[&MaxLength::new(LONGEST_CURSOR)])?;
-        let uri = request.uri();
-        let parts = uri.query().unwrap_or_default().split('&');
-        let parts: Vec<_> = parts.filter(|part| !part.is_empty() && !part.starts_with("cursor=")).collect();
-        Ok(Self { path: uri.path().trim_end_matches('/').to_owned(), query: parts.join("&"), limit, cursor })
+        Ok(Self::new(request.uri(), limit, cursor))
     }
 }
 
 impl Paging {
+    fn new(uri: &Uri, limit: Option<i64>, cursor: Option<String>) -> Self {
+        let parts = uri.query().unwrap_or_default().split('&');
+        let parts: Vec<_> = parts.filter(|part| !part.is_empty() && !part.starts_with("cursor=")).collect();
+        Self { path: uri.path().trim_end_matches('/').to_owned(), query: parts.join("&"), limit, cursor }
+    }
+
     /// What the contract says of it.
     pub fn parameters() -> [Value; 2] {
         let limit = json!({ "type": "integer", "format": "int64", "maximum": MOST as f64, "minimum": 1.0 });
@@ -196,37 +199,27 @@ mod tests {
         }
     }
 
-    async fn page(uri: &str, clinic: i64) -> Result<Listing, Problem> {
-        let (request, mut body) = Request::builder().uri(uri.parse().unwrap()).finish().split();
-        let options = ExtractParamOptions {
-            name: "paging",
-            ignore_case: false,
-            default_value: None,
-            example_value: None,
-            explode: true,
-            style: None,
-        };
-        Paging::from_request(&request, &mut body, options).await.unwrap().of(&caller(clinic))
+    fn page(uri: &'static str, clinic: i64, cursor: Option<&String>) -> Result<Listing, Problem> {
+        Paging::new(&Uri::from_static(uri), None, cursor.cloned()).of(&caller(clinic))
     }
 
-    #[tokio::test]
-    async fn a_cursor_is_good_for_its_own_clinic_and_query_only() {
-        let first = page("/api/patients?search=ann&limit=2", 1).await.unwrap();
-        let cursor = first.write_cursor(41);
-        let next = page(&format!("/api/patients?limit=5&search=ann&cursor={cursor}"), 1).await.unwrap();
-        assert_eq!((next.page.before, next.page.limit), (Some(41), 5));
-        let sent = |path: &str| format!("{path}cursor={cursor}");
-        assert!(page(&sent("/api/patients?search=ann&"), 2).await.is_err(), "another clinic");
-        assert!(page(&sent("/api/patients?search=bob&"), 1).await.is_err(), "another query");
-        assert!(page(&sent("/api/doctors?search=ann&"), 1).await.is_err(), "another list");
-        assert!(page("/api/patients?cursor=garbage", 1).await.is_err());
+    #[test]
+    fn a_cursor_is_good_for_its_own_clinic_and_query_only() {
+        let first = page("/api/patients?search=ann&limit=2", 1, None).unwrap();
+        let cursor = Some(first.write_cursor(41));
+        let next = page("/api/patients?limit=5&search=ann&cursor=x", 1, cursor.as_ref()).unwrap();
+        assert_eq!(next.page.before, Some(41));
+        assert!(page("/api/patients?search=ann", 2, cursor.as_ref()).is_err(), "another clinic");
+        assert!(page("/api/patients?search=bob", 1, cursor.as_ref()).is_err(), "another query");
+        assert!(page("/api/doctors?search=ann", 1, cursor.as_ref()).is_err(), "another list");
+        assert!(page("/api/patients", 1, Some(&"garbage".to_owned())).is_err());
     }
 
     impl Row for i64 {}
 
-    #[tokio::test]
-    async fn only_a_page_that_is_not_the_last_links_to_the_next() {
-        let paging = page("/api/patients/?search=ann", 1).await.unwrap();
+    #[test]
+    fn only_a_page_that_is_not_the_last_links_to_the_next() {
+        let paging = page("/api/patients/?search=ann", 1, None).unwrap();
         let rows: Vec<i64> = (0..51).rev().collect();
         let Listed::Ok(shown, link) = paging.listed(rows.clone(), |id| *id, |id| id);
         let (Listed::Ok(again, same), shown) =
