@@ -168,7 +168,7 @@ async fn make(services: &Services) -> Result<(), DemoError> {
     away(services, &admin, doctors[3], (next(today, Weekday::Mon) + Days::new(7), 7), "Holiday").await?;
     let december = |day| NaiveDate::from_ymd_opt(today.year(), 12, day).unwrap_or(today);
     let christmas = ClosedDays { first: december(24), last: december(26) };
-    services.repository.create_closure(&admin, christmas, "Christmas".into()).await?;
+    services.schedules.rules().create_closure(&admin, christmas, "Christmas".into()).await?;
     let mut patients = Vec::new();
     for (n, (first, last, year, day, gender)) in PATIENTS.into_iter().enumerate() {
         let date = NaiveDate::from_yo_opt(year, day);
@@ -236,7 +236,7 @@ async fn employ(
         })
     });
     let hours = NewHours { effective_from: None, windows: Some(windows.collect()) };
-    services.repository.set_hours(admin, id, Visibility::WHOLE_CLINIC, None, hours).await?;
+    services.schedules.rules().set_hours(admin, id, Visibility::WHOLE_CLINIC, None, hours).await?;
     Ok(id)
 }
 
@@ -251,7 +251,7 @@ async fn away(
     let (start, end) = (zone::start_of_day(ZONE, first), zone::start_of_day(ZONE, first + Days::new(days)));
     if let Some(during) = start.zip(end).and_then(|(start, end)| Interval::between(start, end)) {
         let seen = Visibility::WHOLE_CLINIC;
-        services.repository.create_time_off(admin, doctor, seen, during, reason.into()).await?;
+        services.schedules.rules().create_time_off(admin, doctor, seen, during, reason.into()).await?;
     }
     Ok(())
 }

@@ -128,6 +128,6 @@ pub fn endpoint(
         .at("/metrics", get(make_sync(move |_| metrics().with_content_type("text/plain; version=0.0.4"))))
         .data(services)
         .with(NormalizePath::new(TrailingSlash::Trim));
-    let routes = outside::Outside::new(routes, methods, is_last_call);
+    let routes = outside::Outermost::new(routes, methods, is_last_call);
     Ok(cors::Cors::new(routes, cors_origins))
 }

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The length of a password, in characters (NIST SP 800-63B, and a bound on the work of hashing).
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
-/// How long a caller waits for the gate (SECURITY.md).
+/// How long a caller waits for the gate.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Common passwords, one a line, lower case.
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());

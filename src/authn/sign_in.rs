@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Lifetimes, PasswordError, Passwords, Secret, TokenKeys, split_invitation_token, standings::Standings};
 use crate::{
-    actors::repository::{self, Conflict, Entry, Error, Repository},
+    actors::repository::{self, Conflict, Error, Joining, Repository},
     domain::{
         Caller, ClinicId,
         clinics::ClinicDetails,
@@ -164,8 +164,8 @@ impl Authn {
             last_name: registration.last_name,
         };
         let entry = match invitation {
-            Some((clinic, token_hash)) => Entry::Invited { clinic, token_hash },
-            None => Entry::Found { details: registration.clinic, role: self.founder_role.to_string() },
+            Some((clinic, token_hash)) => Joining::Invited { clinic, token_hash },
+            None => Joining::Found { details: registration.clinic, role: self.founder_role.to_string() },
         };
         let (account, caller) = self.repository.register(new, entry, request).await?;
         self.begin(account, caller).await

@@ -52,7 +52,7 @@ struct Verified {
     expires: i64,
 }
 
-/// What a token says (SECURITY.md, "access token"): every claim is required.
+/// What a token says: every claim is required.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     iss: String,

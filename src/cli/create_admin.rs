@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Failure;
 use crate::{
-    actors::repository::{Entry, Repository},
+    actors::repository::{Joining, Repository},
     app::App,
     authn::{KeySecret, weakness},
     config::Settings,
@@ -89,8 +89,8 @@ async fn register(
     request: Uuid,
 ) -> Result<(), Failure> {
     let entry = match existing {
-        Some(clinic) => Entry::Appointed { clinic, role },
-        None => Entry::Found { details: ClinicDetails { name: clinic.to_owned(), time_zone: Tz::UTC }, role },
+        Some(clinic) => Joining::Appointed { clinic, role },
+        None => Joining::Found { details: ClinicDetails { name: clinic.to_owned(), time_zone: Tz::UTC }, role },
     };
     repository.register(new, entry, request).await?;
     Ok(())

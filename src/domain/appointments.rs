@@ -9,11 +9,6 @@ use super::{
     WaitlistEntryId, calendar::Violation, lifecycle::Status,
 };
 
-/// The shortest appointment, in minutes.
-pub const SHORTEST_MINUTES: i64 = 5;
-/// The longest appointment, in minutes.
-pub const LONGEST_MINUTES: i64 = 24 * 60;
-
 /// A booked time of a doctor with a patient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appointment {
@@ -147,7 +142,7 @@ pub struct Outside {
 
 /// A step in an appointment's life: who did it, when, and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct AppointmentEvent {
     /// The row's id; 0 for the booking itself.
     pub id: i64,
     /// When.

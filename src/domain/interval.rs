@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, Duration, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The years that clinicd keeps times in (SCHEDULING.md, "time extremes").
+/// The years that clinicd keeps times in (docs/scheduling.md, "time extremes").
 pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2200;
 
 /// A half-open span `[start, end)` with `start < end`: 10:00–10:30 and 10:30–11:00 do not overlap.

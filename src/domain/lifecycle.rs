@@ -1,4 +1,4 @@
-//! The states of an appointment and the steps between them (SCHEDULING.md, "lifecycle").
+//! The states of an appointment and the steps between them (docs/scheduling.md, "lifecycle").
 
 use serde::{Deserialize, Serialize};
 

@@ -33,7 +33,7 @@ pub enum EntryStatus {
 
 /// Which times an entry is content with, in the doctor's local time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct WantedTimes {
     /// The first day.
     pub first_day: NaiveDate,
     /// The last day.
@@ -54,7 +54,7 @@ pub struct NewEntry {
     /// For whom.
     pub sought: Sought,
     /// For which times.
-    pub wanted: Wanted,
+    pub wanted: WantedTimes,
     /// Why, in words.
     pub reason: String,
 }
@@ -69,7 +69,7 @@ pub struct Entry {
     /// For whom.
     pub sought: Sought,
     /// For which times.
-    pub wanted: Wanted,
+    pub wanted: WantedTimes,
     /// Why, in words.
     pub reason: String,
     /// Where it stands.
@@ -120,7 +120,7 @@ pub struct Alarm {
     pub during: Interval,
 }
 
-impl Wanted {
+impl WantedTimes {
     /// The times within `free` that suit, that the calendar allows and that overlap none of `busy`: the free time's own
     /// start, then the starts of the slot grid.
     pub fn fits<'a>(
@@ -169,10 +169,16 @@ mod tests {
         Interval::between(at(from), at(to)).unwrap()
     }
 
-    fn wanted(earliest: &str, latest: &str) -> Wanted {
+    fn wanted(earliest: &str, latest: &str) -> WantedTimes {
         let time = |text| NaiveTime::parse_from_str(text, "%H:%M").unwrap();
         let day = "2030-01-07".parse().unwrap();
-        Wanted { first_day: day, last_day: day, earliest_time: time(earliest), latest_time: time(latest), length: None }
+        WantedTimes {
+            first_day: day,
+            last_day: day,
+            earliest_time: time(earliest),
+            latest_time: time(latest),
+            length: None,
+        }
     }
 
     #[test]
@@ -181,12 +187,12 @@ mod tests {
         let rules = Rules::unset(Tz::UTC, Duration::minutes(30));
         let calendar = Calendar::new(rules, [(AppointmentId(1), span("10:00", "10:20"))]);
         let freed = span("10:00", "11:30");
-        let fit = |wanted: Wanted| wanted.fits(&freed, &calendar, &[], now).next();
+        let fit = |wanted: WantedTimes| wanted.fits(&freed, &calendar, &[], now).next();
         assert_eq!(fit(wanted("00:00", "23:59")), Some(span("10:30", "11:00")));
         assert_eq!(fit(wanted("10:45", "23:59")), Some(span("11:00", "11:30")));
         assert_eq!(fit(wanted("11:01", "23:59")), None);
-        assert_eq!(fit(Wanted { length: Some(Duration::minutes(90)), ..wanted("00:00", "23:59") }), None);
-        let elsewhere = Wanted {
+        assert_eq!(fit(WantedTimes { length: Some(Duration::minutes(90)), ..wanted("00:00", "23:59") }), None);
+        let elsewhere = WantedTimes {
             first_day: "2030-01-08".parse().unwrap(),
             last_day: "2030-01-09".parse().unwrap(),
             ..wanted("00:00", "23:59")

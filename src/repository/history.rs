@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     AccountId, AppointmentId, Caller,
-    appointments::{Appointment, Event},
+    appointments::{Appointment, AppointmentEvent},
     lifecycle::Status,
 };
 
@@ -26,11 +26,11 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn checked(self) -> Result<Event> {
+    fn checked(self) -> Result<AppointmentEvent> {
         let status = |name: &str| {
             Status::named(name).ok_or_else(|| Error::Corrupt("unknown status in an appointment's past".into()))
         };
-        Ok(Event {
+        Ok(AppointmentEvent {
             id: self.id,
             at: self.at,
             account: AccountId(self.account_id),
@@ -86,7 +86,7 @@ pub async fn has(db: &mut ClinicDb<'_>, id: AppointmentId, reference: Uuid) -> R
 }
 
 /// What was done to an appointment, newest first; the last is its booking, which has the id 0.
-pub async fn list(db: &mut ClinicDb<'_>, id: AppointmentId, page: Page) -> Result<Vec<Event>> {
+pub async fn list(db: &mut ClinicDb<'_>, id: AppointmentId, page: Page) -> Result<Vec<AppointmentEvent>> {
     sqlx::query_as!(
         EventRow,
         r#"SELECT e.id AS "id!", e.at AS "at!", e.account_id AS "account_id!", e.from_status,

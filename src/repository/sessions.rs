@@ -23,7 +23,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Consumes a refresh token and stores its successor. A token that was consumed more than five seconds ago (SECURITY.md)
+/// Consumes a refresh token and stores its successor. A token that was consumed more than five seconds ago
 /// ends its whole session.
 pub async fn rotate(
     db: &mut GlobalDb<'_>,

@@ -18,7 +18,7 @@ use crate::domain::{
     appointments::Appointment,
     calendar::{SpanChange, Stamp},
     proposal::{Proposal, Refusal},
-    waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, Wanted},
+    waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, WantedTimes},
 };
 
 /// An entry with the hold that it is offered, if any.
@@ -62,7 +62,7 @@ impl EntryRow {
                 (None, Some(specialization)) => Sought::Specialization(specialization),
                 _ => return Err(corrupt("the doctor or specialization")),
             },
-            wanted: Wanted {
+            wanted: WantedTimes {
                 first_day: self.first_day,
                 last_day: self.last_day,
                 earliest_time: self.earliest_time,

@@ -1,4 +1,4 @@
-//! Booking appointments, reading them, and giving them another time: the rows of SCHEDULING.md.
+//! Booking appointments, reading them, and giving them another time: the rows of docs/scheduling.md.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -22,7 +22,7 @@ use crate::{
 
 /// How a new account comes into a clinic.
 #[derive(Debug, Clone)]
-pub enum Entry {
+pub enum Joining {
     /// It founds the clinic and has this role there.
     Found {
         /// The new clinic.
@@ -48,23 +48,23 @@ pub enum Entry {
 
 impl Repository {
     /// Makes an account and its place in a clinic, in one transaction.
-    pub async fn register(&self, new: NewAccount, entry: Entry, request: Uuid) -> Result<(Account, Caller)> {
+    pub async fn register(&self, new: NewAccount, entry: Joining, request: Uuid) -> Result<(Account, Caller)> {
         let clinic = match &entry {
-            Entry::Invited { clinic, .. } | Entry::Appointed { clinic, .. } => *clinic,
+            Joining::Invited { clinic, .. } | Joining::Appointed { clinic, .. } => *clinic,
             // Row-level security lets a clinic's row be made only under its own id.
-            Entry::Found { .. } => self.read(Global, |db| clinics::next_id(db).boxed()).await?,
+            Joining::Found { .. } => self.read(Global, |db| clinics::next_id(db).boxed()).await?,
         };
         self.transact(clinic, move |db| {
             async move {
                 let account = accounts::insert(&mut *db, &new).await?;
-                let founds = matches!(entry, Entry::Found { .. });
+                let founds = matches!(entry, Joining::Found { .. });
                 let role = match entry {
-                    Entry::Found { details, role } => {
+                    Joining::Found { details, role } => {
                         clinics::insert(&mut *db, &details).await?;
                         role
                     }
-                    Entry::Appointed { role, .. } => role,
-                    Entry::Invited { token_hash, .. } => {
+                    Joining::Appointed { role, .. } => role,
+                    Joining::Invited { token_hash, .. } => {
                         invitations::accept(&mut *db, &token_hash, account.id, &account.email).await?
                     }
                 };

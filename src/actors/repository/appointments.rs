@@ -6,7 +6,7 @@ use super::{Error, Page, Repository, Result};
 use crate::{
     domain::{
         AppointmentId, Caller, Visibility,
-        appointments::{Appointment, AppointmentFilter, Event},
+        appointments::{Appointment, AppointmentEvent, AppointmentFilter},
     },
     repository::{
         appointment_lists::{self, AppointmentList},
@@ -46,7 +46,7 @@ impl Repository {
         id: AppointmentId,
         seen: Visibility,
         page: Page,
-    ) -> Result<Vec<Event>> {
+    ) -> Result<Vec<AppointmentEvent>> {
         self.read(caller.clinic, move |db| {
             async move {
                 appointments::find(&mut *db, id, seen).await?;

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Repository, Result};
+use super::{Repository, Result, RuleChanges};
 use crate::{
     domain::{
         Caller, ClinicId, Identified,
@@ -24,7 +24,9 @@ impl Repository {
     pub async fn find_clinic(&self, caller: &Caller) -> Result<Clinic> {
         self.read(caller.clinic, move |db| clinics::find(db).boxed()).await
     }
+}
 
+impl RuleChanges {
     /// Changes the caller's clinic by `change`, if it has the expected version. Answers also whether its zone is another.
     pub async fn update_clinic(
         &self,
@@ -32,7 +34,7 @@ impl Repository {
         expected: Option<i64>,
         change: impl FnOnce(ClinicDetails) -> Result<ClinicDetails, FieldErrors> + Send + 'static,
     ) -> Result<(Clinic, bool)> {
-        let changed = self.write(caller, Action::Update, Resource::Clinic, move |db| {
+        let changed = self.0.write(caller, Action::Update, Resource::Clinic, move |db| {
             async move {
                 // Held first: the doctors who have no zone of their own are read in the clinic's.
                 calendars::hold_clinic(&mut *db).await?;

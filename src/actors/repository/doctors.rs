@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Deleted, Page, Repository, Result};
+use super::{Deleted, Page, Repository, Result, RuleChanges};
 use crate::{
     clock,
     domain::{
@@ -39,7 +39,9 @@ impl Repository {
     pub async fn find_doctor(&self, caller: &Caller, id: DoctorId, seen: Visibility) -> Result<Doctor> {
         self.read(caller.clinic, move |db| doctors::find(db, id, seen).boxed()).await
     }
+}
 
+impl RuleChanges {
     /// Changes a doctor by `change`, if it has the expected version.
     pub async fn update_doctor(
         &self,
@@ -49,14 +51,15 @@ impl Repository {
         expected: Option<i64>,
         change: impl FnOnce(DoctorDetails) -> Result<DoctorDetails, FieldErrors> + Send + 'static,
     ) -> Result<Changed<Doctor>> {
-        self.write(caller, Action::Update, Resource::Doctors, move |db| {
-            async move {
-                let row = doctors::update(&mut *db, id, seen, expected, change).await?;
-                Ok(Changed { row, outside: schedules::outside(db, &[id.0], clock::now()).await? })
-            }
-            .boxed()
-        })
-        .await
+        self.0
+            .write(caller, Action::Update, Resource::Doctors, move |db| {
+                async move {
+                    let row = doctors::update(&mut *db, id, seen, expected, change).await?;
+                    Ok(Changed { row, outside: schedules::outside(db, &[id.0], clock::now()).await? })
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// Deletes a doctor.
@@ -69,7 +72,7 @@ impl Repository {
         cancel_appointments: bool,
     ) -> Result<()> {
         let by = caller.clone();
-        let deleted = self.write(caller, Action::Delete, Resource::Doctors, move |db| {
+        let deleted = self.0.write(caller, Action::Delete, Resource::Doctors, move |db| {
             async move {
                 doctors::delete(db, &by, id, seen, expected, cancel_appointments).await?;
                 Ok(Deleted(id.0))

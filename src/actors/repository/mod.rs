@@ -60,7 +60,7 @@ use crate::{
         patient_groups::Wanted,
     },
 };
-pub use accounts::Entry;
+pub use accounts::Joining;
 use booking_writer::Bookings;
 use calendar_reader::Calendars;
 pub(crate) use calendar_reader::{Asked, Fresh, Read};
@@ -69,6 +69,7 @@ use grouping::Grouping;
 use patient_pages::PatientPages;
 use queue::FairQueue;
 use reader::Reader;
+pub use schedules::RuleChanges;
 pub use shared::Shared;
 pub use signing_keys::wrap_signing_keys;
 use worker::{RepositoryWorker, Work};

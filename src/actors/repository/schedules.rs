@@ -61,6 +61,66 @@ impl Repository {
         .await
     }
 
+    /// A doctor's time off, newest first, if the caller may see the doctor.
+    pub async fn list_time_off(
+        &self,
+        caller: &Caller,
+        doctor: DoctorId,
+        seen: Visibility,
+        page: Page,
+    ) -> Result<Vec<TimeOff>> {
+        self.read(caller.clinic, move |db| {
+            async move {
+                doctors::find(&mut *db, doctor, seen).await?;
+                schedules::list_time_off(db, doctor, page).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// The clinic's upcoming appointments that their doctors' rules would not allow now: all, or those around some days.
+    /// Read in pieces, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] where it cannot be read: it is asked after a change, which was made.
+    pub async fn outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
+        self.read_outside_of_clinic(clinic, on).await.map_err(|error| {
+            tracing::warn!(%error, "cannot list the appointments that a change of the clinic left outside the rules");
+            Error::OutcomeUnknown
+        })
+    }
+
+    async fn read_outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
+        let doctors = self.read(clinic, move |db| schedules::doctors_with_appointments(db, on).boxed());
+        let mut outside = Vec::new();
+        for piece in doctors.await?.chunks(PIECE) {
+            let piece: Vec<_> = piece.iter().map(|doctor| doctor.0).collect();
+            outside.extend(
+                self.read(clinic, move |db| async move { schedules::outside(db, &piece, clock::now()).await }.boxed())
+                    .await?,
+            );
+        }
+        Ok(outside)
+    }
+
+    /// The clinic's closures, newest first.
+    pub async fn list_closures(&self, caller: &Caller, page: Page) -> Result<Vec<Closure>> {
+        self.read(caller.clinic, move |db| schedules::list_closures(db, page).boxed()).await
+    }
+}
+
+/// Every change of what schedules are bound by. The schedules have it, and only they: what is to follow such a change has
+/// its place there.
+#[derive(Clone)]
+pub struct RuleChanges(pub(super) Repository);
+
+impl RuleChanges {
+    /// Those of that repository.
+    pub(in crate::actors) fn of(repository: Repository) -> Self {
+        Self(repository)
+    }
+
     /// Sets a doctor's working hours, if the rules have the expected revision.
     pub async fn set_hours(
         &self,
@@ -106,24 +166,6 @@ impl Repository {
         .await
     }
 
-    /// A doctor's time off, newest first, if the caller may see the doctor.
-    pub async fn list_time_off(
-        &self,
-        caller: &Caller,
-        doctor: DoctorId,
-        seen: Visibility,
-        page: Page,
-    ) -> Result<Vec<TimeOff>> {
-        self.read(caller.clinic, move |db| {
-            async move {
-                doctors::find(&mut *db, doctor, seen).await?;
-                schedules::list_time_off(db, doctor, page).await
-            }
-            .boxed()
-        })
-        .await
-    }
-
     /// Takes time off back.
     pub async fn delete_time_off(
         &self,
@@ -147,57 +189,29 @@ impl Repository {
     /// Closes the clinic for some days.
     pub async fn create_closure(&self, caller: &Caller, days: ClosedDays, reason: String) -> Result<Closure> {
         let by = caller.account;
-        self.create(caller, Action::Update, Resource::Schedules, move |db| {
-            async move {
-                calendars::advance_clinic(&mut *db).await?;
-                schedules::insert_closure(db, days, &reason, by).await
-            }
-            .boxed()
-        })
-        .await
-    }
-
-    /// The clinic's upcoming appointments that their doctors' rules would not allow now: all, or those around some days.
-    /// Read in pieces, so that nobody waits for it.
-    ///
-    /// # Errors
-    /// [`Error::OutcomeUnknown`] where it cannot be read: it is asked after a change, which was made.
-    pub async fn outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
-        self.read_outside_of_clinic(clinic, on).await.map_err(|error| {
-            tracing::warn!(%error, "cannot list the appointments that a change of the clinic left outside the rules");
-            Error::OutcomeUnknown
-        })
-    }
-
-    async fn read_outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
-        let doctors = self.read(clinic, move |db| schedules::doctors_with_appointments(db, on).boxed());
-        let mut outside = Vec::new();
-        for piece in doctors.await?.chunks(PIECE) {
-            let piece: Vec<_> = piece.iter().map(|doctor| doctor.0).collect();
-            outside.extend(
-                self.read(clinic, move |db| async move { schedules::outside(db, &piece, clock::now()).await }.boxed())
-                    .await?,
-            );
-        }
-        Ok(outside)
-    }
-
-    /// The clinic's closures, newest first.
-    pub async fn list_closures(&self, caller: &Caller, page: Page) -> Result<Vec<Closure>> {
-        self.read(caller.clinic, move |db| schedules::list_closures(db, page).boxed()).await
+        self.0
+            .create(caller, Action::Update, Resource::Schedules, move |db| {
+                async move {
+                    calendars::advance_clinic(&mut *db).await?;
+                    schedules::insert_closure(db, days, &reason, by).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// Takes a closure back.
     pub async fn delete_closure(&self, caller: &Caller, id: ClosureId) -> Result<()> {
-        self.write(caller, Action::Update, Resource::Schedules, move |db| {
-            async move {
-                calendars::advance_clinic(&mut *db).await?;
-                schedules::delete_closure(db, id).await?;
-                Ok(Deleted(id.0))
-            }
-            .boxed()
-        })
-        .await?;
+        self.0
+            .write(caller, Action::Update, Resource::Schedules, move |db| {
+                async move {
+                    calendars::advance_clinic(&mut *db).await?;
+                    schedules::delete_closure(db, id).await?;
+                    Ok(Deleted(id.0))
+                }
+                .boxed()
+            })
+            .await?;
         Ok(())
     }
 
@@ -218,7 +232,7 @@ impl Repository {
         F: for<'c> FnOnce(&'c mut ClinicDb<'_>, Doctor) -> BoxFuture<'c, Result<C>> + Send + 'static,
     {
         let by = caller.clone();
-        let done = self.write(caller, Action::Update, Resource::Schedules, move |db| {
+        let done = self.0.write(caller, Action::Update, Resource::Schedules, move |db| {
             async move {
                 calendars::hold(&mut *db, doctor, true).await?;
                 let stored = doctors::find(&mut *db, doctor, seen).await?;

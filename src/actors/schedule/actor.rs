@@ -6,7 +6,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use uuid::Uuid;
 
 use super::{
-    core::{Apart, Core, Effect, Event, Now, Wrote},
+    core::{Apart, Core, Effect, Happening, Now, Wrote},
     directory::Directory,
     request::{Booking, Change, Wish},
 };
@@ -22,7 +22,7 @@ pub(super) enum Message {
     /// Decide this.
     Ask(Box<Wish>),
     /// What was wanted done has this result.
-    Happened(Box<Event>),
+    Happened(Box<Happening>),
     /// Time to look whether anybody still needs this actor.
     Tick,
     /// There are too many schedules in memory: leave, if nothing is under way.
@@ -81,7 +81,7 @@ impl Actor for ScheduleActor {
             Message::Ask(wish) if state.is_leaving => drop(wish),
             Message::Ask(wish) => {
                 state.last_used = now.instant;
-                state.happened(&myself, Event::Asked(*wish), now);
+                state.happened(&myself, Happening::Asked(*wish), now);
             }
             Message::Happened(event) => state.happened(&myself, *event, now),
             Message::Tick => {
@@ -103,16 +103,16 @@ impl Actor for ScheduleActor {
 }
 
 impl State {
-    fn happened(&mut self, myself: &ActorRef<Message>, event: Event, now: Now) {
+    fn happened(&mut self, myself: &ActorRef<Message>, event: Happening, now: Now) {
         for effect in self.core.handle(event, now) {
             let repository = self.repository.clone();
             match effect {
                 Effect::Reply(reply) => reply.send(),
                 Effect::Leave => self.leave(myself),
-                Effect::Wake(pause) => drop(myself.send_after(pause, || Message::Happened(Box::new(Event::Woke)))),
+                Effect::Wake(pause) => drop(myself.send_after(pause, || Message::Happened(Box::new(Happening::Woke)))),
                 Effect::Look(asked) => {
-                    let lost = Event::Looked(Err(Error::Unavailable));
-                    run(myself, lost, async move { Event::Looked(repository.read_calendar(asked).await) });
+                    let lost = Happening::Looked(Err(Error::Unavailable));
+                    run(myself, lost, async move { Happening::Looked(repository.read_calendar(asked).await) });
                 }
                 Effect::Book { requests, batch, apart } => {
                     run(myself, written(Wrote::Lost), async move {
@@ -133,12 +133,12 @@ impl State {
     }
 }
 
-fn written(wrote: Wrote) -> Event {
-    Event::Written(Box::new(wrote))
+fn written(wrote: Wrote) -> Happening {
+    Happening::Written(Box::new(wrote))
 }
 
 /// Does something beside the actor, which is told the result or, where it failed, that it is `lost`.
-fn run(myself: &ActorRef<Message>, lost: Event, work: impl Future<Output = Event> + Send + 'static) {
+fn run(myself: &ActorRef<Message>, lost: Happening, work: impl Future<Output = Happening> + Send + 'static) {
     let (myself, work) = (myself.clone(), tokio::spawn(work));
     tokio::spawn(async move {
         let event = work.await.unwrap_or(lost);

@@ -47,7 +47,7 @@ pub(super) struct Now {
 }
 
 /// What happens to a schedule.
-pub(super) enum Event {
+pub(super) enum Happening {
     /// Somebody asks.
     Asked(Wish),
     /// A look at the calendar has this result.
@@ -82,7 +82,7 @@ pub(super) enum Effect {
     Change(Change, Basis),
     /// Answer.
     Reply(Reply),
-    /// Send [`Event::Woke`] after a while.
+    /// Send [`Happening::Woke`] after a while.
     Wake(Duration),
     /// The doctor is not there any more: be forgotten.
     Leave,
@@ -131,16 +131,16 @@ impl Core {
     }
 
     /// Takes an event in, and answers what is to be done, in order.
-    pub(super) fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+    pub(super) fn handle(&mut self, event: Happening, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Asked(wish) => self.asked(wish, now, &mut effects),
-            Event::Looked(read) => self.looked(read, now, &mut effects),
-            Event::Written(wrote) => {
+            Happening::Asked(wish) => self.asked(wish, now, &mut effects),
+            Happening::Looked(read) => self.looked(read, now, &mut effects),
+            Happening::Written(wrote) => {
                 self.is_writing = false;
                 self.wrote(*wrote, now, &mut effects);
             }
-            Event::Woke => {}
+            Happening::Woke => {}
         }
         self.write(now, &mut effects);
         self.look(&mut effects);

@@ -17,9 +17,9 @@ pub(super) type Key = (ClinicId, DoctorId);
 
 /// Which schedules are in memory.
 #[derive(Clone)]
-pub(super) struct Directory(Arc<Shared>);
+pub(super) struct Directory(Arc<Inner>);
 
-struct Shared {
+struct Inner {
     entries: Mutex<Entries>,
     limits: Limits,
 }
@@ -30,7 +30,7 @@ const LOOKS: usize = 64;
 /// The schedules in memory, around a clock whose hand finds those that nobody has asked for a while.
 #[derive(Default)]
 pub(super) struct Entries {
-    of: IndexMap<Key, Arc<Entry>>,
+    of: IndexMap<Key, Arc<Place>>,
     hand: usize,
 }
 
@@ -53,14 +53,14 @@ impl Entries {
         }
     }
 
-    fn remove(&mut self, key: Key, is_that: impl Fn(&Arc<Entry>) -> bool) {
+    fn remove(&mut self, key: Key, is_that: impl Fn(&Arc<Place>) -> bool) {
         if self.of.get(&key).is_some_and(is_that) {
             self.of.swap_remove(&key);
         }
     }
 }
 
-pub(super) struct Entry {
+pub(super) struct Place {
     /// Since the hand of the clock last passed.
     is_used: AtomicBool,
     /// Set once the actor has been activated; several callers wait for one activation.
@@ -71,7 +71,7 @@ pub(super) struct Entry {
 impl Directory {
     /// With no schedule in memory.
     pub(super) fn new(limits: Limits) -> Self {
-        Self(Arc::new(Shared { entries: Mutex::default(), limits }))
+        Self(Arc::new(Inner { entries: Mutex::default(), limits }))
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -85,12 +85,12 @@ impl Directory {
     }
 
     /// Lets go of all.
-    pub(super) fn take_all(&self) -> Vec<Arc<Entry>> {
+    pub(super) fn take_all(&self) -> Vec<Arc<Place>> {
         self.entries().of.drain(..).map(|(_, entry)| entry).collect()
     }
 
     /// The entry, and its actor if it has been activated.
-    pub(super) fn entry(&self, key: Key) -> (Arc<Entry>, Option<ActorRef<Message>>) {
+    pub(super) fn entry(&self, key: Key) -> (Arc<Place>, Option<ActorRef<Message>>) {
         let Limits { per_doctor, resident, .. } = self.0.limits;
         let mut entries = self.entries();
         if let Some(entry) = entries.of.get(&key) {
@@ -98,7 +98,7 @@ impl Directory {
             return (entry.clone(), entry.actor.get().cloned());
         }
         entries.make_room(resident);
-        let entry = Entry {
+        let entry = Place {
             is_used: AtomicBool::new(false),
             actor: OnceCell::new(),
             permits: Arc::new(Semaphore::new(per_doctor)),
@@ -112,7 +112,7 @@ impl Directory {
     }
 
     /// Lets go of an entry whose activation failed, unless somebody else is at it, who then does.
-    pub(super) fn forget_failed_activation(&self, key: Key, failed: Arc<Entry>) {
+    pub(super) fn forget_failed_activation(&self, key: Key, failed: Arc<Place>) {
         let mut entries = self.entries();
         entries.remove(key, |entry| {
             let is_last = Arc::strong_count(entry) == 2;

@@ -14,12 +14,12 @@ use tokio::{
 
 use super::{
     actor::{Arguments, Message, ScheduleActor},
-    directory::{Directory, Entry, Key, Supervisor},
+    directory::{Directory, Key, Place, Supervisor},
     limits::Limits,
     request::{Answer, Beginning, Change, Request, ScheduleError, Ticket, Wish},
 };
 use crate::{
-    actors::repository::{Error, Repository},
+    actors::repository::{Error, Repository, RuleChanges},
     clock,
     domain::{
         ClinicId, DoctorId,
@@ -40,6 +40,7 @@ const SETTLING: Duration = Duration::from_secs(20);
 pub struct Schedules {
     directory: Directory,
     repository: Repository,
+    rules: RuleChanges,
     supervisor: ActorRef<()>,
     overall: Arc<Semaphore>,
 }
@@ -52,7 +53,8 @@ impl Schedules {
     pub async fn start(repository: Repository, limits: Limits) -> Result<Self, ractor::SpawnErr> {
         let directory = Directory::new(limits);
         let (supervisor, _) = Actor::spawn(None, Supervisor, directory.clone()).await?;
-        Ok(Self { directory, repository, supervisor, overall: Arc::new(Semaphore::new(limits.overall)) })
+        let rules = RuleChanges::of(repository.clone());
+        Ok(Self { directory, repository, rules, supervisor, overall: Arc::new(Semaphore::new(limits.overall)) })
     }
 
     /// Books an appointment.
@@ -120,6 +122,11 @@ impl Schedules {
             Err(ScheduleError::Refused(refusal)) => Ok(refusal),
             answer => answer,
         }
+    }
+
+    /// What changes the rules that schedules are bound by.
+    pub fn rules(&self) -> &RuleChanges {
+        &self.rules
     }
 
     /// How many schedules are in memory.
@@ -207,7 +214,7 @@ impl Schedules {
     }
 
     /// Activates a doctor's actor; of several who ask, one does.
-    async fn activate(&self, key: Key, entry: Arc<Entry>) -> Result<ActorRef<Message>, ScheduleError> {
+    async fn activate(&self, key: Key, entry: Arc<Place>) -> Result<ActorRef<Message>, ScheduleError> {
         let schedules = self.clone();
         // To its end also where the caller goes away, so that nothing half made stays.
         let activating = tokio::spawn(async move {

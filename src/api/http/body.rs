@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// The largest body (docs/security.md).
+/// The largest body.
 const LARGEST: u64 = 1024 * 1024;
 /// The bytes that most bodies fit into.
 const TYPICAL: usize = 512;

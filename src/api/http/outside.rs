@@ -28,21 +28,21 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers every request, whatever happens inside.
-pub struct Outside<E> {
+pub struct Outermost<E> {
     inner: Arc<E>,
     methods: Methods,
     /// True when the program stops and waits no longer.
     is_last_call: watch::Receiver<bool>,
 }
 
-impl<E> Outside<E> {
+impl<E> Outermost<E> {
     /// Wraps all of the program's endpoints, whose paths have these methods.
     pub fn new(inner: E, methods: Methods, is_last_call: watch::Receiver<bool>) -> Self {
         Self { inner: Arc::new(inner), methods, is_last_call }
     }
 }
 
-impl<E: Endpoint + 'static> Endpoint for Outside<E> {
+impl<E: Endpoint + 'static> Endpoint for Outermost<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
@@ -51,7 +51,7 @@ impl<E: Endpoint + 'static> Endpoint for Outside<E> {
     }
 }
 
-impl<E: Endpoint + 'static> Outside<E> {
+impl<E: Endpoint + 'static> Outermost<E> {
     async fn answer(&self, request: Request, id: Uuid) -> poem::Result<Response> {
         let began = crate::clock::instant();
         let method = request.method().clone();

@@ -1,12 +1,14 @@
 //! The one problem type (RFC 9457): every refusal that a client meets has this shape.
 
+use std::marker::PhantomData;
+
 use poem::{
     IntoResponse, Response,
     http::{StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse, Object,
-    registry::{MetaResponses, Registry},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::ToJSON,
 };
 use serde_json::{Map, Value};
@@ -150,10 +152,93 @@ impl From<Problem> for poem::Error {
     }
 }
 
-/// Which problems an operation can answer is said once for all operations, in `api/spec`.
+/// What can stand against an operation, beside what can stand against all of its shape.
+pub trait Against {
+    /// The kinds of its problems.
+    const KINDS: &'static [&'static Kind];
+    /// Whether the policy is asked, and may forbid it.
+    const ASKS_POLICY: bool = true;
+}
+
+/// Names what can stand against operations: a type for [`Refused`].
+macro_rules! against {
+    ($(#[$doc:meta])* $name:ident: $($kind:ident),*) => {
+        $(#[$doc])*
+        pub struct $name;
+
+        impl $crate::api::http::problem::Against for $name {
+            const KINDS: &'static [&'static $crate::api::http::kinds::Kind] = &[$($crate::api::http::kinds::$kind),*];
+        }
+    };
+    ($(#[$doc:meta])* $name:ident without policy: $($kind:ident),*) => {
+        $(#[$doc])*
+        pub struct $name;
+
+        impl $crate::api::http::problem::Against for $name {
+            const KINDS: &'static [&'static $crate::api::http::kinds::Kind] = &[$($crate::api::http::kinds::$kind),*];
+            const ASKS_POLICY: bool = false;
+        }
+    };
+}
+pub(in crate::api) use against;
+
+against!(
+    /// Nothing but what can stand against all.
+    Nothing:
+);
+against!(
+    /// Nothing, and the policy is not asked.
+    Unasked without policy:
+);
+against!(
+    /// Another row has a value that may be there once.
+    Taken: TAKEN
+);
+against!(
+    /// Appointments to come.
+    HasAppointments: HAS_FUTURE_APPOINTMENTS
+);
+
+/// A problem of an operation whose type says what can stand against it.
+pub struct Refused<K>(Problem, PhantomData<fn() -> K>);
+
+impl<K, E: Into<Problem>> From<E> for Refused<K> {
+    fn from(error: E) -> Self {
+        Self(error.into(), PhantomData)
+    }
+}
+
+impl<K> From<Refused<K>> for poem::Error {
+    fn from(refused: Refused<K>) -> Self {
+        refused.0.into()
+    }
+}
+
+/// Tells `spec` the kinds, as media types of an answer; it writes the answers themselves.
+impl<K: Against> ApiResponse for Refused<K> {
+    fn meta() -> MetaResponses {
+        let policy = K::ASKS_POLICY.then_some(FORBIDDEN);
+        let kinds = policy.into_iter().chain(K::KINDS.iter().copied()).chain([INTERNAL, UNAVAILABLE]);
+        let content = kinds.map(|kind| MetaMediaType {
+            content_type: kind.name,
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)),
+        });
+        let kinds = MetaResponse {
+            description: "",
+            status: None,
+            status_range: None,
+            content: content.collect(),
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![kinds] }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: Vec::new() }
+        Refused::<Nothing>::meta()
     }
 
     fn register(_: &mut Registry) {}

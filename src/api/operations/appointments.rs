@@ -17,7 +17,7 @@ use crate::{
             etag::{Created, Fetched, Found, IfMatch, NoContent},
             idempotency::IdempotencyKey,
             page::{Listed, Paging},
-            problem::Problem,
+            problem::{Problem, Refused, against},
         },
         views::appointments::{AppointmentInput, AppointmentPatch, AppointmentView, CheckView, StatusView},
     },
@@ -35,6 +35,21 @@ const ATTEMPTS: usize = 5;
 
 /// Operations on appointments.
 pub struct Appointments;
+
+against!(
+    /// What stands against a booking.
+    Booking: SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE, CLINIC_CLOSED, TIME_OFF, OUTSIDE_HOURS, TOO_CLOSE, DAY_FULL,
+        IN_THE_PAST, TOO_SOON, TOO_FAR
+);
+against!(
+    /// What stands against giving an appointment another time.
+    Moving: SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE, CLINIC_CLOSED, TIME_OFF, OUTSIDE_HOURS, TOO_CLOSE, DAY_FULL,
+        INVALID_TRANSITION, IN_THE_PAST, TOO_SOON, TOO_FAR
+);
+against!(
+    /// What stands against a step.
+    Stepping: INVALID_TRANSITION
+);
 
 #[OpenApi(prefix_path = "/api/appointments", tag = "Chapter::Appointments")]
 impl Appointments {
@@ -83,7 +98,7 @@ impl Appointments {
         services: Data<&Services>,
         _key: IdempotencyKey,
         body: Body<AppointmentInput>,
-    ) -> Result<Created<AppointmentView>, Problem> {
+    ) -> Result<Created<AppointmentView>, Refused<Booking>> {
         let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
         let schedules = services.schedules.clone();
         let booked = services.once(caller.0, body.1, move |caller| async move {
@@ -134,7 +149,7 @@ impl Appointments {
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<AppointmentPatch>,
-    ) -> Result<Fetched<AppointmentView>, Problem> {
+    ) -> Result<Fetched<AppointmentView>, Refused<Moving>> {
         let patch = body.0;
         let mut reach = None;
         if patch.status.is_some() {
@@ -147,7 +162,7 @@ impl Appointments {
         }
         let expected = if_match.version()?;
         let reach = reach.unwrap_or_default();
-        let amended = amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Change).await?;
+        let amended = amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Aim::Change).await?;
         Ok(fetched(amended))
     }
 
@@ -162,11 +177,11 @@ impl Appointments {
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
-    ) -> Result<NoContent, Problem> {
+    ) -> Result<NoContent, Refused<Stepping>> {
         let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
         let expected = if_match.version()?;
         let patch = AppointmentPatch { status: Some(StatusView::Cancelled), ..AppointmentPatch::default() };
-        amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Change).await?;
+        amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Aim::Change).await?;
         Ok(NoContent::Done)
     }
 }
@@ -202,7 +217,7 @@ fn narrower(one: Visibility, other: Visibility) -> Visibility {
 
 /// Whether a change must take a step, or may find things as it wants them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Aim {
     Change,
     Step,
 }
@@ -216,14 +231,14 @@ pub(super) async fn amend(
     reach: Visibility,
     expected: Option<i64>,
     patch: &AppointmentPatch,
-    kind: Kind,
+    aim: Aim,
 ) -> Result<Appointment, Problem> {
     for _ in 0..ATTEMPTS {
         let current = services.repository.find_appointment(caller, id, reach).await?;
         if expected.is_some_and(|expected| expected != current.version) {
             return Err(Error::Stale.into());
         }
-        if let (Kind::Step, Some(status)) = (kind, patch.status.map(Status::from))
+        if let (Aim::Step, Some(status)) = (aim, patch.status.map(Status::from))
             && status == current.status
         {
             return Err(Problem::invalid_transition(status, status));

@@ -9,7 +9,7 @@ use crate::{
         http::{
             body::Body,
             etag::{Fetched, IfMatch, NoContent},
-            problem::Problem,
+            problem::{Problem, Refused, Unasked, against},
             request_id::current_request,
         },
         views::auth::{
@@ -27,6 +27,19 @@ use crate::{
 /// Operations on accounts and sessions.
 pub struct Auth;
 
+against!(
+    /// What stands against signing up.
+    Registering without policy: TAKEN
+);
+against!(
+    /// What stands against logging in.
+    LoggingIn without policy: UNAUTHENTICATED, FORBIDDEN
+);
+against!(
+    /// What stands against refreshing.
+    Refreshing without policy: UNAUTHENTICATED
+);
+
 #[OpenApi(prefix_path = "/api", tag = "Chapter::Auth")]
 impl Auth {
     /// Sign up
@@ -34,7 +47,11 @@ impl Auth {
     /// Without an invitation, this creates a clinic; the new account is its administrator. With an invitation, the
     /// account joins the inviting clinic with the role that the invitation names.
     #[oai(path = "/auth/register", method = "post", operation_id = "register")]
-    async fn register(&self, services: Data<&Services>, body: Body<RegisterInput>) -> Result<Registered, Problem> {
+    async fn register(
+        &self,
+        services: Data<&Services>,
+        body: Body<RegisterInput>,
+    ) -> Result<Registered, Refused<Registering>> {
         let signed_in = services.authn.register(body.0.checked()?, current_request()).await?;
         Ok(Registered::Created(Json(signed_in.into())))
     }
@@ -43,32 +60,48 @@ impl Auth {
     ///
     /// The tokens are for the clinic that the account joined first. `POST /api/auth/switch` switches to another one.
     #[oai(path = "/auth/login", method = "post", operation_id = "login")]
-    async fn login(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
-        login(&services, body.0).await
+    async fn login(
+        &self,
+        services: Data<&Services>,
+        body: Body<LoginInput>,
+    ) -> Result<Json<TokenPair>, Refused<LoggingIn>> {
+        Ok(login(&services, body.0).await?)
     }
 
     /// Log in (alias)
     ///
     /// The same as `POST /api/auth/login`.
     #[oai(path = "/token", method = "post", operation_id = "createToken")]
-    async fn token(&self, services: Data<&Services>, body: Body<LoginInput>) -> Result<Json<TokenPair>, Problem> {
-        login(&services, body.0).await
+    async fn token(
+        &self,
+        services: Data<&Services>,
+        body: Body<LoginInput>,
+    ) -> Result<Json<TokenPair>, Refused<LoggingIn>> {
+        Ok(login(&services, body.0).await?)
     }
 
     /// Refresh tokens
     ///
     /// A refresh token works once. If it is used again, its session ends.
     #[oai(path = "/auth/token/refresh", method = "post", operation_id = "refreshToken")]
-    async fn refresh(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
-        refresh(&services, body.0).await
+    async fn refresh(
+        &self,
+        services: Data<&Services>,
+        body: Body<RefreshInput>,
+    ) -> Result<Json<TokenPair>, Refused<Refreshing>> {
+        Ok(refresh(&services, body.0).await?)
     }
 
     /// Refresh tokens (alias)
     ///
     /// The same as `POST /api/auth/token/refresh`.
     #[oai(path = "/token/refresh", method = "post", operation_id = "renewToken")]
-    async fn renew(&self, services: Data<&Services>, body: Body<RefreshInput>) -> Result<Json<TokenPair>, Problem> {
-        refresh(&services, body.0).await
+    async fn renew(
+        &self,
+        services: Data<&Services>,
+        body: Body<RefreshInput>,
+    ) -> Result<Json<TokenPair>, Refused<Refreshing>> {
+        Ok(refresh(&services, body.0).await?)
     }
 
     /// Log out
@@ -80,16 +113,16 @@ impl Auth {
         caller: Authenticated,
         services: Data<&Services>,
         body: Body<RefreshInput>,
-    ) -> Result<NoContent, Problem> {
+    ) -> Result<NoContent, Refused<Unasked>> {
         services.authn.logout(&caller.0, &body.0.refresh).await?;
         Ok(NoContent::Done)
     }
 
     /// Get my account
     #[oai(path = "/auth/me", method = "get", operation_id = "getMe")]
-    async fn me(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<Me>, Problem> {
+    async fn me(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<Me>, Refused<Unasked>> {
         let account = services.repository.find_account(caller.0.account).await?;
-        me(&services, &caller.0, account).await
+        Ok(me(&services, &caller.0, account).await?)
     }
 
     /// Update my name
@@ -100,12 +133,12 @@ impl Auth {
         services: Data<&Services>,
         if_match: IfMatch,
         body: Body<MePatch>,
-    ) -> Result<Fetched<Me>, Problem> {
+    ) -> Result<Fetched<Me>, Refused<Unasked>> {
         let expected = if_match.version()?;
         let tidied = |name: Option<String>| name.map(|name| tidy(&name));
         let (first_name, last_name) = (tidied(body.0.first_name), tidied(body.0.last_name));
         let account = services.repository.rename_account(&caller.0, expected, first_name, last_name).await?;
-        me(&services, &caller.0, account).await
+        Ok(me(&services, &caller.0, account).await?)
     }
 
     /// Switch to another clinic
@@ -130,7 +163,7 @@ impl Auth {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-    ) -> Result<Json<Permissions>, Problem> {
+    ) -> Result<Json<Permissions>, Refused<Unasked>> {
         let granted = services.gate.policy().grants_of(&caller.0.role);
         let permissions = granted.map(|(resource, action, scopes)| Permission {
             resource: resource.name().into(),

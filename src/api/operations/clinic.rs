@@ -49,7 +49,8 @@ impl ClinicApi {
         let expected = if_match.version()?;
         let patch = body.0;
         let (row, is_another_zone) = services
-            .repository
+            .schedules
+            .rules()
             .update_clinic(&caller.0, expected, move |stored| {
                 Ok(ClinicDetails {
                     name: patch.name.map_or(stored.name, |name| tidy(&name)),

@@ -70,7 +70,7 @@ impl Closures {
         let reason = tidy(&body.0.reason.unwrap_or_default());
         let (changing, clinic, days) = (services.clone(), caller.0.clinic, ClosedDays { first, last });
         let made = services.once(caller.0, body.1, move |caller| async move {
-            Ok(changing.repository.create_closure(&caller, days, reason).await?)
+            Ok(changing.schedules.rules().create_closure(&caller, days, reason).await?)
         });
         let made = made.await?;
         // After the change, so that nobody who books waits for it.
@@ -88,7 +88,7 @@ impl Closures {
         id: Path<i64>,
     ) -> Result<NoContent, Problem> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
-        services.repository.delete_closure(&caller.0, ClosureId(id.0)).await?;
+        services.schedules.rules().delete_closure(&caller.0, ClosureId(id.0)).await?;
         Ok(NoContent::Done)
     }
 }

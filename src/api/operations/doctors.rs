@@ -14,7 +14,7 @@ use crate::{
             etag::{Created, Fetched, IfMatch, NoContent},
             idempotency::IdempotencyKey,
             page::{Listed, Paging},
-            problem::Problem,
+            problem::{HasAppointments, Problem, Refused, Taken},
         },
         views::{
             doctors::{ChangedDoctorView, DoctorInput, DoctorPatch, DoctorView},
@@ -40,7 +40,6 @@ impl Doctors {
     ///
     /// Lists the doctors that the caller may see, newest first.
     #[oai(path = "/", method = "get", operation_id = "listDoctors")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
         &self,
         caller: Authenticated,
@@ -75,7 +74,7 @@ impl Doctors {
         services: Data<&Services>,
         _key: IdempotencyKey,
         body: Body<DoctorInput>,
-    ) -> Result<Created<DoctorView>, Problem> {
+    ) -> Result<Created<DoctorView>, Refused<Taken>> {
         services.admit(&caller.0, Action::Create, Resource::Doctors).await?;
         let details = body.0.details(Scheduling::default())?;
         let changing = services.clone();
@@ -114,8 +113,8 @@ impl Doctors {
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<DoctorInput>,
-    ) -> Result<Fetched<ChangedDoctorView>, Problem> {
-        change(caller, &services, DoctorId(id.0), if_match, move |stored| body.0.details(stored.scheduling)).await
+    ) -> Result<Fetched<ChangedDoctorView>, Refused<Taken>> {
+        Ok(change(caller, &services, DoctorId(id.0), if_match, move |stored| body.0.details(stored.scheduling)).await?)
     }
 
     /// Update a doctor
@@ -130,8 +129,8 @@ impl Doctors {
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<DoctorPatch>,
-    ) -> Result<Fetched<ChangedDoctorView>, Problem> {
-        change(caller, &services, DoctorId(id.0), if_match, move |stored| body.0.apply(stored)).await
+    ) -> Result<Fetched<ChangedDoctorView>, Refused<Taken>> {
+        Ok(change(caller, &services, DoctorId(id.0), if_match, move |stored| body.0.apply(stored)).await?)
     }
 
     /// Delete a doctor
@@ -148,12 +147,12 @@ impl Doctors {
         /// Whether to cancel the doctor's future active appointments.
         cancel_appointments: Query<Option<bool>>,
         if_match: IfMatch,
-    ) -> Result<NoContent, Problem> {
+    ) -> Result<NoContent, Refused<HasAppointments>> {
         let seen = services.admit(&caller.0, Action::Delete, Resource::Doctors).await?;
         let expected = if_match.version()?;
         let doctor = DoctorId(id.0);
         let cancel = cancel_appointments.0.unwrap_or(false);
-        services.repository.delete_doctor(&caller.0, doctor, seen, expected, cancel).await?;
+        services.schedules.rules().delete_doctor(&caller.0, doctor, seen, expected, cancel).await?;
         services.authn.memberships_changed(caller.0.clinic);
         Ok(NoContent::Done)
     }
@@ -198,7 +197,7 @@ async fn change(
 ) -> Result<Fetched<ChangedDoctorView>, Problem> {
     let seen = services.admit(&caller.0, Action::Update, Resource::Doctors).await?;
     let expected = if_match.version()?;
-    let changed = services.repository.update_doctor(&caller.0, id, seen, expected, change).await?;
+    let changed = services.schedules.rules().update_doctor(&caller.0, id, seen, expected, change).await?;
     services.authn.memberships_changed(caller.0.clinic);
     Ok(Fetched::of(changed.row.version, changed))
 }

@@ -5,7 +5,7 @@ use poem_openapi::{Object, OpenApi, payload::Json};
 
 use crate::api::{
     context::{Chapter, Services},
-    http::problem::{self, Problem},
+    http::problem::{self, Problem, Refused, Unasked},
 };
 
 /// Operations on the program itself.
@@ -38,12 +38,13 @@ impl Health {
     ///
     /// Checks that the database answers, accepts writes and has this version's migrations.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
-    async fn ready(&self, services: Data<&Services>) -> Result<Json<Well>, Problem> {
+    async fn ready(&self, services: Data<&Services>) -> Result<Json<Well>, Refused<Unasked>> {
         if services.repository.schema_version().await? < services.schema_version {
             return Err(Problem::new(
                 problem::UNAVAILABLE,
                 "The database does not have this program's migrations; run `clinicd migrate`.",
-            ));
+            )
+            .into());
         }
         Ok(Well::ok())
     }

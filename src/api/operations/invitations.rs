@@ -11,7 +11,7 @@ use crate::{
             body::Body,
             etag::NoContent,
             page::{Listed, Paging},
-            problem::{self, Problem},
+            problem::{self, Problem, Refused, against},
         },
         views::invitations::{InvitationInput, InvitationView, NewInvitationView},
     },
@@ -37,6 +37,11 @@ enum Invited {
     #[oai(status = 201)]
     Created(Json<NewInvitationView>),
 }
+
+against!(
+    /// Somebody has accepted it.
+    Accepted: ALREADY_ACCEPTED
+);
 
 #[OpenApi(prefix_path = "/api/invitations", tag = "Chapter::Invitations")]
 impl Invitations {
@@ -95,7 +100,7 @@ impl Invitations {
         services: Data<&Services>,
         /// The invitation's id.
         id: Path<i64>,
-    ) -> Result<NoContent, Problem> {
+    ) -> Result<NoContent, Refused<Accepted>> {
         services.admit_whole_clinic(&caller.0, Action::Delete, Resource::Invitations).await?;
         services.repository.delete_invitation(&caller.0, InvitationId(id.0)).await?;
         Ok(NoContent::Done)

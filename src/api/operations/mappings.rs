@@ -16,7 +16,7 @@ use crate::{
             etag::{Created, Fetched, IfMatch, NoContent},
             idempotency::IdempotencyKey,
             page::{Listed, Paging},
-            problem::Problem,
+            problem::{Problem, Refused, Taken},
         },
         views::{
             mappings::{MappingInput, MappingPatch, MappingView, PatientDoctors},
@@ -43,7 +43,6 @@ impl Mappings {
     ///
     /// Lists the mappings that the caller may see, newest first, each with its patient and doctor.
     #[oai(path = "/", method = "get", operation_id = "listMappings")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
         &self,
         caller: Authenticated,
@@ -72,7 +71,7 @@ impl Mappings {
         services: Data<&Services>,
         _key: IdempotencyKey,
         body: Body<MappingInput>,
-    ) -> Result<Created<MappingView>, Problem> {
+    ) -> Result<Created<MappingView>, Refused<Taken>> {
         let mappable = services.admit(&caller.0, Action::Create, Resource::Mappings).await?;
         let new = NewMapping {
             patient: PatientId(body.0.patient),

@@ -14,7 +14,7 @@ use crate::{
             etag::{Created, Fetched, IfMatch, NoContent},
             idempotency::IdempotencyKey,
             page::{Listed, Paging},
-            problem::Problem,
+            problem::{HasAppointments, Problem, Refused, Taken},
         },
         views::{
             appointments::AppointmentView,
@@ -42,7 +42,6 @@ impl Patients {
     ///
     /// Lists the patients that the caller may see, newest first.
     #[oai(path = "/", method = "get", operation_id = "listPatients")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
         &self,
         caller: Authenticated,
@@ -75,7 +74,7 @@ impl Patients {
         services: Data<&Services>,
         _key: IdempotencyKey,
         body: Body<PatientInput>,
-    ) -> Result<Created<PatientView>, Problem> {
+    ) -> Result<Created<PatientView>, Refused<Taken>> {
         services.admit(&caller.0, Action::Create, Resource::Patients).await?;
         let (details, repository) = (body.0.details()?, services.repository.clone());
         let made = services.once(caller.0, body.1, |caller| async move {
@@ -110,7 +109,7 @@ impl Patients {
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<PatientInput>,
-    ) -> Result<Fetched<PatientView>, Problem> {
+    ) -> Result<Fetched<PatientView>, Refused<Taken>> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Patients).await?;
         let expected = if_match.version()?;
         let details = body.0.details()?;
@@ -133,7 +132,7 @@ impl Patients {
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<PatientPatch>,
-    ) -> Result<Fetched<PatientView>, Problem> {
+    ) -> Result<Fetched<PatientView>, Refused<Taken>> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Patients).await?;
         let expected = if_match.version()?;
         let patient = services
@@ -157,7 +156,7 @@ impl Patients {
         /// Whether to cancel the patient's future active appointments.
         cancel_appointments: Query<Option<bool>>,
         if_match: IfMatch,
-    ) -> Result<NoContent, Problem> {
+    ) -> Result<NoContent, Refused<HasAppointments>> {
         let seen = services.admit(&caller.0, Action::Delete, Resource::Patients).await?;
         let expected = if_match.version()?;
         let cancel = cancel_appointments.0.unwrap_or(false);

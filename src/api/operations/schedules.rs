@@ -71,7 +71,7 @@ impl DoctorSchedules {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
         let expected = if_match.version()?;
         let (doctor, new) = (DoctorId(id.0), body.0.hours()?);
-        let changed = services.repository.set_hours(&caller.0, doctor, seen, expected, new).await?;
+        let changed = services.schedules.rules().set_hours(&caller.0, doctor, seen, expected, new).await?;
         Ok(Fetched::of(changed.row.revision, changed))
     }
 
@@ -116,7 +116,7 @@ impl DoctorSchedules {
         let reason = tidy(&body.0.reason.unwrap_or_default());
         let (changing, doctor) = (services.clone(), DoctorId(id.0));
         let made = services.once(caller.0, body.1, move |caller| async move {
-            Ok(changing.repository.create_time_off(&caller, doctor, seen, during, reason).await?)
+            Ok(changing.schedules.rules().create_time_off(&caller, doctor, seen, during, reason).await?)
         });
         Ok(made.await?.entered(&format!("/api/doctors/{doctor}/time-off"), |made| made.row.id.0))
     }
@@ -135,7 +135,7 @@ impl DoctorSchedules {
         let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
         let doctor = DoctorId(id.0);
         let id = TimeOffId(time_off_id.0);
-        services.repository.delete_time_off(&caller.0, doctor, seen, id).await?;
+        services.schedules.rules().delete_time_off(&caller.0, doctor, seen, id).await?;
         Ok(NoContent::Done)
     }
 
@@ -175,7 +175,7 @@ impl DoctorSchedules {
             stored.scheduling = body.0.apply(stored.scheduling)?;
             Ok(stored)
         };
-        let changed = services.repository.update_doctor(&caller.0, doctor, seen, expected, change).await?;
+        let changed = services.schedules.rules().update_doctor(&caller.0, doctor, seen, expected, change).await?;
         Ok(Fetched::of(changed.row.version, changed))
     }
 }

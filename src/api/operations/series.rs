@@ -11,7 +11,7 @@ use crate::{
             body::Body,
             etag::{Entered, Found},
             idempotency::IdempotencyKey,
-            problem::Problem,
+            problem::{Problem, Refused, against},
         },
         views::series::{BookedSeriesView, SeriesInput, SeriesView},
     },
@@ -25,6 +25,11 @@ use crate::{
 
 /// Operations on series.
 pub struct AppointmentSeries;
+
+against!(
+    /// Some times cannot be booked.
+    SomeTimes: SERIES_CONFLICT
+);
 
 #[OpenApi(prefix_path = "/api/appointment-series", tag = "Chapter::Series")]
 impl AppointmentSeries {
@@ -40,7 +45,7 @@ impl AppointmentSeries {
         services: Data<&Services>,
         _key: IdempotencyKey,
         body: Body<SeriesInput>,
-    ) -> Result<Entered<BookedSeriesView>, Problem> {
+    ) -> Result<Entered<BookedSeriesView>, Refused<SomeTimes>> {
         let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
         let wanted = body.0;
         let request = SeriesRequest {

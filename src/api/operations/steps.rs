@@ -6,7 +6,7 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::appointments::{Kind, amend, fetched};
+use super::appointments::{Aim, Moving, Stepping, amend, fetched};
 use crate::{
     api::{
         context::{Authenticated, Chapter, Services},
@@ -14,7 +14,7 @@ use crate::{
             body::Body,
             etag::{Fetched, IfMatch},
             page::{Listed, Paging},
-            problem::{self, Problem},
+            problem::{self, Problem, Refused, against},
         },
         views::appointments::{AppointmentPatch, AppointmentView, CancelScope, EventView, RescheduleInput, StatusView},
     },
@@ -27,6 +27,11 @@ use crate::{
 
 /// Steps of appointments.
 pub struct AppointmentSteps;
+
+against!(
+    /// What stands against calling appointments off.
+    CallingOff: INVALID_TRANSITION, NOT_IN_SERIES
+);
 
 #[OpenApi(prefix_path = "/api/appointments", tag = "Chapter::Appointments")]
 impl AppointmentSteps {
@@ -41,8 +46,8 @@ impl AppointmentSteps {
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
-    ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match, StatusView::Confirmed).await
+    ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
+        Ok(step(&services, caller, id.0, if_match, StatusView::Confirmed).await?)
     }
 
     /// Check in the patient
@@ -56,8 +61,8 @@ impl AppointmentSteps {
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
-    ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match, StatusView::CheckedIn).await
+    ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
+        Ok(step(&services, caller, id.0, if_match, StatusView::CheckedIn).await?)
     }
 
     /// Complete an appointment
@@ -71,8 +76,8 @@ impl AppointmentSteps {
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
-    ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match, StatusView::Completed).await
+    ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
+        Ok(step(&services, caller, id.0, if_match, StatusView::Completed).await?)
     }
 
     /// Mark a no-show
@@ -86,8 +91,8 @@ impl AppointmentSteps {
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
-    ) -> Result<Fetched<AppointmentView>, Problem> {
-        step(&services, caller, id.0, if_match, StatusView::NoShow).await
+    ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
+        Ok(step(&services, caller, id.0, if_match, StatusView::NoShow).await?)
     }
 
     /// Cancel an appointment or its series
@@ -104,19 +109,19 @@ impl AppointmentSteps {
         /// Whether to cancel this appointment only (the default), or also the later ones of its series.
         scope: Query<Option<CancelScope>>,
         if_match: IfMatch,
-    ) -> Result<Fetched<AppointmentView>, Problem> {
+    ) -> Result<Fetched<AppointmentView>, Refused<CallingOff>> {
         if scope.0 != Some(CancelScope::ThisAndFollowing) {
-            return step(&services, caller, id.0, if_match, StatusView::Cancelled).await;
+            return Ok(step(&services, caller, id.0, if_match, StatusView::Cancelled).await?);
         }
         let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
         let expected = if_match.version()?;
         let id = AppointmentId(id.0);
         let current = services.repository.find_appointment(&caller.0, id, reach).await?;
         if current.series.is_none() {
-            return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment belongs to no series."));
+            return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment belongs to no series.").into());
         }
         if !current.status.can_be_rescheduled() {
-            return Err(Problem::invalid_transition(current.status, Status::Cancelled));
+            return Err(Problem::invalid_transition(current.status, Status::Cancelled).into());
         }
         services.repository.cancel_from(&caller.0, id, reach, expected).await?;
         let cancelled = services.repository.find_appointment(&caller.0, id, Visibility::WHOLE_CLINIC).await?;
@@ -136,7 +141,7 @@ impl AppointmentSteps {
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<RescheduleInput>,
-    ) -> Result<Fetched<AppointmentView>, Problem> {
+    ) -> Result<Fetched<AppointmentView>, Refused<Moving>> {
         let reach = services.admit(&caller.0, Action::Update, Resource::Appointments).await?;
         let expected = if_match.version()?;
         let patch = AppointmentPatch {
@@ -144,7 +149,7 @@ impl AppointmentSteps {
             duration_minutes: body.0.duration_minutes,
             ..AppointmentPatch::default()
         };
-        Ok(fetched(amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Kind::Step).await?))
+        Ok(fetched(amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Aim::Step).await?))
     }
 
     /// List an appointment's history
@@ -178,5 +183,5 @@ async fn step(
     let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
     let expected = if_match.version()?;
     let patch = AppointmentPatch { status: Some(status), ..AppointmentPatch::default() };
-    Ok(fetched(amend(services, &caller.0, AppointmentId(id), reach, expected, &patch, Kind::Step).await?))
+    Ok(fetched(amend(services, &caller.0, AppointmentId(id), reach, expected, &patch, Aim::Step).await?))
 }

@@ -11,7 +11,7 @@ use crate::{
             etag::{Created, Fetched, IfMatch, NoContent},
             idempotency::IdempotencyKey,
             page::{Listed, Paging},
-            problem::Problem,
+            problem::{Problem, Refused, Taken, against},
         },
         views::users::{UserInput, UserPatch, UserView},
     },
@@ -26,6 +26,11 @@ use crate::{
 
 /// Operations on users.
 pub struct Users;
+
+against!(
+    /// The clinic would have no administrator.
+    LastAdministrator: LAST_ADMINISTRATOR
+);
 
 #[OpenApi(prefix_path = "/api/users", tag = "Chapter::Users")]
 impl Users {
@@ -55,7 +60,7 @@ impl Users {
         services: Data<&Services>,
         _key: IdempotencyKey,
         body: Body<UserInput>,
-    ) -> Result<Created<UserView>, Problem> {
+    ) -> Result<Created<UserView>, Refused<Taken>> {
         services.admit_whole_clinic(&caller.0, Action::Create, Resource::Users).await?;
         let input = body.0;
         let email = login_name(&input.email);
@@ -105,7 +110,7 @@ impl Users {
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<UserPatch>,
-    ) -> Result<Fetched<UserView>, Problem> {
+    ) -> Result<Fetched<UserView>, Refused<LastAdministrator>> {
         services.admit_whole_clinic(&caller.0, Action::Update, Resource::Users).await?;
         let expected = if_match.version()?;
         if let Some(role) = &body.0.role {
@@ -130,7 +135,7 @@ impl Users {
         /// The user's id.
         id: Path<i64>,
         if_match: IfMatch,
-    ) -> Result<NoContent, Problem> {
+    ) -> Result<NoContent, Refused<LastAdministrator>> {
         services.admit_whole_clinic(&caller.0, Action::Delete, Resource::Users).await?;
         let expected = if_match.version()?;
         let administering = services.gate.policy().administering_roles();

@@ -11,7 +11,7 @@ use crate::{
             etag::{Created, Fetched, IfMatch, NoContent},
             idempotency::IdempotencyKey,
             page::{Listed, Paging},
-            problem::Problem,
+            problem::{Problem, Refused, against},
         },
         views::{
             appointments::AppointmentView,
@@ -28,6 +28,15 @@ use crate::{
 
 /// Operations on the waitlist.
 pub struct Waitlist;
+
+against!(
+    /// What stands against taking an offer.
+    Accepting: NO_OFFER, OFFER_ACCEPTED
+);
+against!(
+    /// What stands against waiting no longer.
+    Withdrawing: OFFER_ACCEPTED
+);
 
 #[OpenApi(prefix_path = "/api/waitlist", tag = "Chapter::Waitlist")]
 impl Waitlist {
@@ -93,7 +102,7 @@ impl Waitlist {
         id: Path<i64>,
         if_match: IfMatch,
         key: IdempotencyKey,
-    ) -> Result<Created<AppointmentView>, Problem> {
+    ) -> Result<Created<AppointmentView>, Refused<Accepting>> {
         let reach = services.admit(&caller.0, Action::Update, Resource::Waitlist).await?;
         let expected = if_match.version()?;
         let (entry, accepting) = (WaitlistEntryId(id.0), services.clone());
@@ -116,7 +125,7 @@ impl Waitlist {
         /// The entry's id.
         id: Path<i64>,
         if_match: IfMatch,
-    ) -> Result<NoContent, Problem> {
+    ) -> Result<NoContent, Refused<Withdrawing>> {
         let reach = services.admit(&caller.0, Action::Delete, Resource::Waitlist).await?;
         let expected = if_match.version()?;
         let id = WaitlistEntryId(id.0);

@@ -16,59 +16,6 @@ use crate::api::{
     views::refusal::InsteadView,
 };
 
-/// Operations that can meet a state that stands against them, and what they answer then.
-const CONFLICTS: &[(&str, &[&Kind])] = &[
-    ("register", &[TAKEN]),
-    ("createUser", &[TAKEN]),
-    ("updateUser", &[LAST_ADMINISTRATOR]),
-    ("deleteUser", &[LAST_ADMINISTRATOR]),
-    ("deleteInvitation", &[ALREADY_ACCEPTED]),
-    ("createPatient", &[TAKEN]),
-    ("replacePatient", &[TAKEN]),
-    ("updatePatient", &[TAKEN]),
-    ("deletePatient", &[HAS_FUTURE_APPOINTMENTS]),
-    ("createDoctor", &[TAKEN]),
-    ("replaceDoctor", &[TAKEN]),
-    ("updateDoctor", &[TAKEN]),
-    ("deleteDoctor", &[HAS_FUTURE_APPOINTMENTS]),
-    ("createMapping", &[TAKEN]),
-    ("createAppointment", BOOKING),
-    ("updateAppointment", MOVING),
-    ("rescheduleAppointment", MOVING),
-    ("cancelAppointment", &[INVALID_TRANSITION]),
-    ("confirmAppointment", &[INVALID_TRANSITION]),
-    ("checkInAppointment", &[INVALID_TRANSITION]),
-    ("completeAppointment", &[INVALID_TRANSITION]),
-    ("markAppointmentNoShow", &[INVALID_TRANSITION]),
-    ("callOffAppointment", &[INVALID_TRANSITION, NOT_IN_SERIES]),
-    ("createAppointmentSeries", &[SERIES_CONFLICT]),
-    ("acceptWaitlistOffer", &[NO_OFFER, OFFER_ACCEPTED]),
-    ("deleteWaitlistEntry", &[OFFER_ACCEPTED]),
-];
-
-/// What stands against a booking.
-const BOOKING: &[&Kind] =
-    &[SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE, CLINIC_CLOSED, TIME_OFF, OUTSIDE_HOURS, TOO_CLOSE, DAY_FULL];
-
-/// What stands against giving an appointment another time.
-const MOVING: &[&Kind] = &[
-    SLOT_TAKEN,
-    PATIENT_BUSY,
-    DOCTOR_INACTIVE,
-    CLINIC_CLOSED,
-    TIME_OFF,
-    OUTSIDE_HOURS,
-    TOO_CLOSE,
-    DAY_FULL,
-    INVALID_TRANSITION,
-];
-
-/// Operations whose role or membership may forbid them though no policy line is asked.
-const WITHOUT_POLICY: &[&str] = &["logout", "getMe", "updateMe", "listPermissions"];
-
-/// Operations that sign in, and so may find nobody, or nobody with a membership.
-const SIGNING_IN: &[&str] = &["login", "createToken", "refreshToken", "renewToken"];
-
 /// Completes the framework's document.
 pub fn complete(document: &str) -> Result<String, serde_json::Error> {
     let mut spec: Value = serde_json::from_str(document)?;
@@ -95,48 +42,32 @@ pub fn complete(document: &str) -> Result<String, serde_json::Error> {
 
 fn complete_operation(is_get: bool, operation: &mut Value) {
     complete_parameters(operation);
-    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-    let has_parameter = |place: &str| {
+    let declared = declared(operation);
+    let has = |what: &str, value: &str| {
         let parameters = operation["parameters"].as_array();
-        parameters.is_some_and(|all| all.iter().any(|parameter| parameter["in"] == place))
-    };
-    let has_header = |name: &str| {
-        let parameters = operation["parameters"].as_array();
-        parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name))
+        parameters.is_some_and(|all| all.iter().any(|parameter| parameter[what] == value))
     };
     let is_secured = operation["security"].as_array().is_some_and(|all| !all.is_empty());
-    let is_signing_in = SIGNING_IN.contains(&id.as_str());
     let mut kinds: Vec<&Kind> = Vec::new();
-    if is_secured || is_signing_in {
+    if is_secured {
         kinds.push(UNAUTHENTICATED);
     }
-    if (is_secured && !WITHOUT_POLICY.contains(&id.as_str())) || matches!(id.as_str(), "login" | "createToken") {
-        kinds.push(FORBIDDEN);
-    }
-    if has_parameter("path") {
+    if has("in", "path") {
         kinds.push(NOT_FOUND);
     }
-    if has_header(IfMatch::NAME) {
+    if has("name", IfMatch::NAME) {
         kinds.push(STALE);
     }
-    if has_header(IdempotencyKey::NAME) {
+    if has("name", IdempotencyKey::NAME) {
         kinds.extend([KEY_IN_USE, KEY_OF_ANOTHER]);
     }
     if operation.get("requestBody").is_some() {
         kinds.extend([MALFORMED, TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID]);
-    } else if has_parameter("query") {
+    } else if has("in", "query") {
         kinds.push(INVALID);
     }
-    if id.ends_with("Appointment") && operation.get("requestBody").is_some() {
-        kinds.extend([IN_THE_PAST, TOO_SOON, TOO_FAR]);
-    }
-    for (_, conflicts) in CONFLICTS.iter().filter(|(of, _)| *of == id) {
-        kinds.extend_from_slice(conflicts);
-    }
+    kinds.extend(declared);
     kinds.push(NOT_ACCEPTABLE);
-    if id != "getHealth" {
-        kinds.extend([INTERNAL, UNAVAILABLE]);
-    }
     if !is_get {
         kinds.push(OUTCOME_UNKNOWN);
     }
@@ -165,6 +96,20 @@ fn complete_operation(is_get: bool, operation: &mut Value) {
     if let Some(body) = operation.pointer_mut("/requestBody") {
         body["required"] = Value::Bool(true);
     }
+}
+
+/// Takes out the kinds of problems that the operation's type says, which stand among its answers.
+fn declared(operation: &mut Value) -> Vec<&'static Kind> {
+    let mut declared = Vec::new();
+    if let Some(answers) = operation["responses"].as_object_mut() {
+        answers.retain(|_, answer| {
+            let names = answer["content"].as_object().into_iter().flat_map(serde_json::Map::keys);
+            let kinds: Vec<_> = names.filter_map(|name| KINDS.iter().find(|kind| kind.name == *name)).collect();
+            declared.extend(kinds.iter().copied().copied());
+            kinds.is_empty()
+        });
+    }
+    declared
 }
 
 /// Writes what the types of common parameters say of them, in the place of the arguments of these types.

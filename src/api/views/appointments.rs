@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{
         Caller, Interval,
-        appointments::{Amendment, Appointment, Event, Outside},
+        appointments::{Amendment, Appointment, AppointmentEvent, Outside},
         fields::{FieldErrors, tidy},
         lifecycle::Status,
         proposal::Refusal,
@@ -278,8 +278,8 @@ pub struct EventView {
 
 impl Row for EventView {}
 
-impl From<Event> for EventView {
-    fn from(event: Event) -> Self {
+impl From<AppointmentEvent> for EventView {
+    fn from(event: AppointmentEvent) -> Self {
         Self {
             id: event.id,
             at: event.at,

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         DoctorId, PatientId,
         fields::{FieldErrors, NON_FIELD, kept_day, tidy, tidy_optional},
-        waitlist::{Entry, EntryStatus, NewEntry, Sought, Wanted},
+        waitlist::{Entry, EntryStatus, NewEntry, Sought, WantedTimes},
     },
 };
 
@@ -198,7 +198,7 @@ impl EntryInput {
         Ok(NewEntry {
             patient: PatientId(self.patient),
             sought,
-            wanted: Wanted {
+            wanted: WantedTimes {
                 first_day: self.first_day,
                 last_day: self.last_day,
                 earliest_time,

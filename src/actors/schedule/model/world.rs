@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        core::{Core, Effect, Event, Now, Wrote},
+        core::{Core, Effect, Happening, Now, Wrote},
         request::{Answer, Change, Request, ScheduleError, Ticket, Wish},
     },
     BUSY, CLINIC, DOCTOR, ROUNDS, Step, UNKNOWN,
@@ -82,7 +82,7 @@ impl World {
         CalendarCopy::new(Calendar::new(self.state().rules(), self.state().taken.clone()), self.versions)
     }
 
-    fn happens(&mut self, event: Event) {
+    fn happens(&mut self, event: Happening) {
         for effect in self.core.handle(event, self.now) {
             match effect {
                 Effect::Reply(reply) => {
@@ -133,7 +133,7 @@ impl World {
             (None, Some(amendment)) => Wish::Change(Change::Amend(Request::new(amendment, to, ticket))),
             (None, None) => unreachable!("somebody wants something"),
         };
-        self.happens(Event::Asked(wish));
+        self.happens(Happening::Asked(wish));
     }
 
     pub(super) fn step(&mut self, step: Step) {
@@ -155,7 +155,7 @@ impl World {
                 let (to, answer) = oneshot::channel();
                 self.views.push((self.states.len() - 1, answer));
                 let ticket = self.ticket();
-                self.happens(Event::Asked(Wish::View(Request::new((), to, ticket))));
+                self.happens(Happening::Asked(Wish::View(Request::new((), to, ticket))));
             }
             Step::OtherBooks(n) => {
                 let mut state = self.state().clone();
@@ -184,7 +184,7 @@ impl World {
             }
             Step::Wrote => {
                 if let Some(wrote) = self.wrote.pop_front() {
-                    self.happens(Event::Written(Box::new(wrote)));
+                    self.happens(Happening::Written(Box::new(wrote)));
                 }
             }
             Step::Lose => {
@@ -195,12 +195,12 @@ impl World {
             }
             Step::Unknown => {
                 if let Some(pending) = self.writes.pop_front() {
-                    self.happens(Event::Written(Box::new(Self::not_done(pending, Some(Error::OutcomeUnknown)))));
+                    self.happens(Happening::Written(Box::new(Self::not_done(pending, Some(Error::OutcomeUnknown)))));
                 }
             }
             Step::Held => {
                 if let Some(pending) = self.writes.pop_front() {
-                    self.happens(Event::Written(Box::new(Self::not_done(pending, None))));
+                    self.happens(Happening::Written(Box::new(Self::not_done(pending, None))));
                 }
             }
             Step::Look => {
@@ -211,17 +211,17 @@ impl World {
             }
             Step::Looked => {
                 if let Some(read) = self.looked.pop_front() {
-                    self.happens(Event::Looked(Ok(read)));
+                    self.happens(Happening::Looked(Ok(read)));
                 }
             }
             Step::LookFails => {
                 if self.looks.pop_front().is_some() {
-                    self.happens(Event::Looked(Err(Error::Unavailable)));
+                    self.happens(Happening::Looked(Err(Error::Unavailable)));
                 }
             }
             Step::Wake => {
                 self.now.instant += Duration::from_secs(1);
-                self.happens(Event::Woke);
+                self.happens(Happening::Woke);
             }
             Step::Restart => {
                 // What was done stays; who waited learns nothing.
