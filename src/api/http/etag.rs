@@ -55,7 +55,7 @@ impl IfMatch {
 
     /// What the contract says of it; an operation may say it in words of its own.
     pub fn parameter(said: Option<&str>) -> Value {
-        let description = said.unwrap_or("The ETag that the row must still have.");
+        let description = said.unwrap_or("The ETag that the row must have; otherwise 412.");
         described(Self::NAME, "header", json!({ "type": "string" }), description)
     }
 

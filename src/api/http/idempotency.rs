@@ -63,8 +63,8 @@ impl IdempotencyKey {
             Self::NAME,
             "header",
             schema,
-            "The client's name for this request: sent again with the same name within a day, it is not done\nagain but \
-             answered as before.",
+            "A key that the client chooses for this request. A request with the same key within a day is not executed\n\
+             again; it gets the same response.",
         )
     }
 }

@@ -141,9 +141,10 @@ impl<E: Endpoint + 'static> Outermost<E> {
 fn panicked(changes_nothing: bool) -> Response {
     match changes_nothing {
         true => Problem::internal(&"a request panicked"),
-        false => {
-            Problem::new(problem::OUTCOME_UNKNOWN, "The change may have been made or not. Read before you try again.")
-        }
+        false => Problem::new(
+            problem::OUTCOME_UNKNOWN,
+            "The change may or may not have been made. Read the data before you try again.",
+        ),
     }
     .into_response()
 }

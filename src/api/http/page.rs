@@ -75,8 +75,8 @@ impl Paging {
         let limit = json!({ "type": "integer", "format": "int64", "maximum": MOST as f64, "minimum": 1.0 });
         let cursor = json!({ "type": "string", "maxLength": LONGEST_CURSOR });
         [
-            described("limit", "query", limit, &format!("How many at most; {USUAL} unless said.")),
-            described("cursor", "query", cursor, "Where to go on, from the `Link` header of the page before."),
+            described("limit", "query", limit, &format!("Maximum number of rows; {USUAL} by default.")),
+            described("cursor", "query", cursor, "The cursor from the `Link` header of the previous page."),
         ]
     }
 

@@ -180,7 +180,7 @@ macro_rules! against {
         }
     };
 }
-pub(in crate::api) use against;
+pub(crate) use against;
 
 against!(
     /// Nothing but what can stand against all.

@@ -62,7 +62,7 @@ impl Appointments {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// Only this doctor's.
+        /// Only rows of this doctor.
         doctor: Query<Option<i64>>,
         /// Only rows of this patient.
         patient: Query<Option<i64>>,

@@ -44,7 +44,9 @@ impl Doctors {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A part of the name, e-mail address or specialization.
+        /// Words from the name, e-mail address, phone number or specialization, in any order and case. All words must
+        /// match. A word of three or more characters matches anywhere; a shorter one matches the start of a word. A phone
+        /// number matches by its digits.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
         /// Only doctors of this specialization.

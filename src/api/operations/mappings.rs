@@ -47,7 +47,7 @@ impl Mappings {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// Only this patient's.
+        /// Only rows of this patient.
         patient: Query<Option<i64>>,
         /// Only rows of this doctor.
         doctor: Query<Option<i64>>,

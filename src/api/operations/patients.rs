@@ -46,7 +46,9 @@ impl Patients {
         &self,
         caller: Authenticated,
         services: Data<&Services>,
-        /// A part of the name, e-mail address or phone number.
+        /// Words from the name, e-mail address or phone number, in any order and case. All words must match. A word of
+        /// three or more characters matches anywhere; a shorter one matches the start of a word. A phone number matches by
+        /// its digits.
         #[oai(validator(max_length = 200))]
         search: Query<Option<String>>,
         /// Only patients whose owner is this user.

@@ -64,7 +64,7 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the hours must still have.
+        /// The ETag that the hours must have; otherwise 412.
         if_match: IfMatch,
         body: Body<HoursInput>,
     ) -> Result<Fetched<ChangedHoursView>, Problem> {
@@ -164,7 +164,7 @@ impl DoctorSchedules {
         services: Data<&Services>,
         /// The doctor's id.
         id: Path<i64>,
-        /// The ETag that the doctor must still have.
+        /// The ETag that the doctor's settings must have; otherwise 412.
         if_match: IfMatch,
         body: Body<SchedulingPatch>,
     ) -> Result<Fetched<ChangedSchedulingView>, Problem> {

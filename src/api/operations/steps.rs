@@ -118,7 +118,7 @@ impl AppointmentSteps {
         let id = AppointmentId(id.0);
         let current = services.repository.find_appointment(&caller.0, id, reach).await?;
         if current.series.is_none() {
-            return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment belongs to no series.").into());
+            return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment is not part of a series.").into());
         }
         if !current.status.can_be_rescheduled() {
             return Err(Problem::invalid_transition(current.status, Status::Cancelled).into());
