@@ -137,7 +137,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 
 #[test]
-fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
+fn an_empty_development_database_gets_a_demo_clinic() {
     let folder = Folder::new("demo");
     let mut serving = Serving::start(&folder, &[]);
     let printed = serving.lines(5);
@@ -170,7 +170,7 @@ fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
 }
 
 #[test]
-fn the_private_cluster_ends_with_the_program_and_survives_its_being_killed() {
+fn the_private_cluster_ends_with_the_program_and_recovers() {
     let folder = Folder::new("killed");
     let serving = Serving::start(&folder, &["--no-demo"]);
     assert!(cluster_runs(&folder));
@@ -187,7 +187,7 @@ fn the_private_cluster_ends_with_the_program_and_survives_its_being_killed() {
 }
 
 #[test]
-fn a_private_cluster_that_dies_is_mended_while_the_program_serves() {
+fn a_dead_private_cluster_is_restarted_while_serving() {
     let folder = Folder::new("mended");
     let serving = Serving::start(&folder, &["--no-demo"]);
     let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
@@ -210,7 +210,7 @@ fn a_private_cluster_that_dies_is_mended_while_the_program_serves() {
 }
 
 #[test]
-fn two_checkouts_run_at_once_and_know_nothing_of_each_other() {
+fn two_checkouts_run_at_once_independently() {
     let (one, other) = (Folder::new("one"), Folder::new("other"));
     let (first, second) = (Serving::start(&one, &["--no-demo"]), Serving::start(&other, &["--no-demo"]));
     let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
@@ -307,7 +307,7 @@ fn a_wrong_setting_is_one_line_that_names_it() {
 }
 
 #[test]
-fn the_log_names_requests_and_operations_but_no_person_and_no_secret() {
+fn the_log_contains_no_person_and_no_secret() {
     let folder = Folder::new("log");
     let serving = Serving::start(&folder, &["--no-demo"]);
     let secrets = ["Zanzibar", "zanzibar@example.com", "quiet zanzibar lanterns"];

@@ -136,7 +136,7 @@ fn http_stays_in_api_and_sql_below_the_actors() {
 }
 
 #[test]
-fn no_file_is_long_without_a_reason() {
+fn no_file_is_longer_than_the_limit() {
     let long = sources().into_iter().filter(|(_, _, text)| text.lines().count() > 400);
     let long: Vec<_> = long.map(|(name, _, _)| name).collect();
     assert_eq!(long, LONG_FILES);

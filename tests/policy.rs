@@ -73,7 +73,7 @@ async fn staff_read_doctors_and_work_with_their_own_patients() {
 }
 
 #[tokio::test]
-async fn doctors_read_what_is_assigned_to_them_move_their_appointments_along_and_keep_their_hours() {
+async fn doctors_read_assigned_rows_and_change_status_and_hours() {
     let policy = policy().await;
     for resource in Resource::ALL {
         for action in resource.actions() {
@@ -109,7 +109,7 @@ fn clinicd(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_command_line_answers_what_the_table_says() {
+fn the_policy_command_answers_as_the_table() {
     let check = |role, resource, action| {
         clinicd(&["policy", "check", "--role", role, "--resource", resource, "--action", action])
     };
@@ -125,7 +125,7 @@ fn the_command_line_answers_what_the_table_says() {
 }
 
 #[test]
-fn a_policy_folder_with_an_unknown_word_is_refused_with_one_line() {
+fn an_unknown_word_in_a_policy_is_refused_with_one_line() {
     let folder = std::env::temp_dir().join(format!("clinicd-policy-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("model.conf"), MODEL).unwrap();

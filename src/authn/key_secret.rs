@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapped_key_opens_with_its_secret_and_as_it_was_alone() {
+    fn an_encrypted_key_opens_only_with_its_secret_and_unchanged() {
         let (secret, other) = (KeySecret([1; 32]), KeySecret([2; 32]));
         let key = TokenKeys::generate().unwrap();
         let wrapped = secret.wrap(&key).unwrap();

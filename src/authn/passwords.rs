@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_is_argon2id_at_the_floor_and_verifies_only_its_password() {
+    async fn a_hash_is_argon2id_and_verifies_only_its_password() {
         let passwords = Passwords::new(2).unwrap();
         let hash = passwords.hash("correct horse".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_256_bits_and_found_again_by_its_hash() {
+    fn a_secret_has_256_bits_and_is_found_by_its_hash() {
         let secret = Secret::generate().unwrap();
         assert_eq!(URL_SAFE_NO_PAD.decode(&secret.text).unwrap().len(), 32);
         assert_eq!(Secret::hash_of(&secret.text), secret.hash);
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_token_leads_to_its_clinic_and_hash() {
+    fn an_invitation_token_contains_its_clinic_and_hash() {
         let secret = Secret::generate().unwrap();
         let token = invitation_token(ClinicId(12), &secret);
         assert_eq!(split_invitation_token(&token), Some((ClinicId(12), secret.hash)));

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_whom_it_is_for() {
+    fn a_token_names_its_account_and_clinic() {
         let (keys, _) = keys();
         let token = keys.issue(&caller(), crate::clock::now(), TimeDelta::minutes(60)).unwrap();
         let bearer = Bearer { account: AccountId(5), clinic: ClinicId(3), role: "staff".into() };
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_remembered_is_forgotten_when_it_expires() {
+    fn a_cached_token_is_dropped_when_it_expires() {
         let (keys, _) = keys();
         let now = crate::clock::now();
         let token = keys.issue(&caller(), now, TimeDelta::minutes(60)).unwrap();

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_role_is_a_change_of_the_csv_alone() {
+    async fn a_new_role_needs_only_the_csv() {
         let policy =
             parse("p, nurse, patients, read, clinic\np, nurse, appointments, transition, own\n").await.unwrap();
         assert_eq!(policy.roles(), ["boss", "nurse"]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_means_nothing_is_refused_by_its_number() {
+    async fn an_invalid_line_is_refused_with_its_number() {
         for (csv, expected) in [
             ("p, nurse, patient, read, clinic", "line 2: unknown resource `patient`"),
             ("p, nurse, patients, raed, clinic", "line 2: `patients` has no action `raed`"),

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finer_than_a_microsecond_is_left_out() {
+    fn times_are_truncated_to_microseconds() {
         let fine = Duration::nanoseconds(400);
         let span = Interval::starting(at(10, 0) + fine, Duration::minutes(30)).unwrap();
         assert_eq!((span.start(), span.end()), (at(10, 0), at(10, 30)));

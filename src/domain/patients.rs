@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_alone_becomes_an_estimated_year_that_gives_the_same_age() {
+    fn an_age_becomes_an_estimated_birth_year_with_the_same_age() {
         for today in [day(2026, 1, 1), day(2026, 12, 31), day(2028, 2, 29)] {
             let birth = BirthDate::told(None, Some(42), today).unwrap().unwrap();
             assert!(birth.estimated);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_birth_that_cannot_be_is_refused_by_field() {
+    fn an_impossible_birth_is_refused_by_field() {
         let today = day(2026, 1, 1);
         let field = |date, age| {
             let errors = BirthDate::told(date, age, today).unwrap_err();

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_freed_time_is_offered_where_it_suits_and_can_be_booked() {
+    fn a_freed_time_is_offered_if_it_suits_and_can_be_booked() {
         let now = "2030-01-01T00:00:00Z".parse().unwrap();
         let rules = Rules::unset(Tz::UTC, Duration::minutes(30));
         let calendar = Calendar::new(rules, [(AppointmentId(1), span("10:00", "10:20"))]);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_freed_time_off_the_grid_is_offered_as_it_is() {
+    fn a_freed_time_off_the_grid_is_offered_unchanged() {
         let now = "2030-01-01T00:00:00Z".parse().unwrap();
         let calendar = Calendar::new(Rules::unset(Tz::UTC, Duration::minutes(30)), []);
         let freed = span("10:10", "10:40");

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_time_that_does_not_exist_takes_the_offset_before_the_gap() {
+    fn a_local_time_in_a_gap_takes_the_offset_before_the_gap() {
         let new_york = Tz::America__New_York;
         assert_eq!(instant(new_york, local("2026-03-08T02:30:00")), Some(utc("2026-03-08T07:30:00Z")));
         // Clocks in Beirut went from 00:00 to 01:00 on 2024-03-31; Samoa left out 2011-12-30.
@@ -57,13 +57,13 @@ mod tests {
     }
 
     #[test]
-    fn a_local_time_that_exists_twice_is_the_first() {
+    fn a_local_time_that_exists_twice_is_the_first_instant() {
         let new_york = Tz::America__New_York;
         assert_eq!(instant(new_york, local("2026-11-01T01:30:00")), Some(utc("2026-11-01T05:30:00Z")));
     }
 
     #[test]
-    fn of_two_local_times_the_one_in_the_offset_is_taken() {
+    fn the_offset_selects_one_of_two_equal_local_times() {
         let (new_york, twice) = (Tz::America__New_York, local("2026-11-01T01:30:00"));
         for (hours, expected) in [(-4, "05:30"), (-5, "06:30"), (0, "05:30")] {
             let offset = FixedOffset::east_opt(hours * 3600).unwrap();

@@ -57,7 +57,7 @@ async fn half_open_intervals_let_neighbours_be_booked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_overlap_is_refused_with_what_would_work() {
+async fn any_overlap_is_refused_with_alternatives() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, other) = clinic(&app).await;
     admin.new_appointment(doctor, patient, "10:00").await;
@@ -99,7 +99,7 @@ async fn a_patient_cannot_be_with_two_doctors_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_taken_for_both_says_both() {
+async fn a_refusal_names_a_busy_doctor_and_a_busy_patient() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, other) = clinic(&app).await;
     let other_doctor = admin.new_doctor().await;
@@ -115,7 +115,7 @@ async fn a_time_that_is_taken_for_both_says_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_passed_cannot_be_booked() {
+async fn a_past_time_cannot_be_booked() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, _) = clinic(&app).await;
     let body = json!({ "doctor": doctor, "patient": patient, "appointment_datetime": "2020-03-05T10:00:00Z" });
@@ -125,7 +125,7 @@ async fn what_has_passed_cannot_be_booked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_duration_is_the_requests_else_the_doctors_else_thirty_minutes() {
+async fn the_duration_defaults_to_the_doctors_slot_then_30_minutes() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, _) = clinic(&app).await;
     let appointment = admin.post("/api/appointments", booking(doctor, patient, "08:00")).await.expect(201);
@@ -249,7 +249,7 @@ async fn lists_are_filtered_by_doctor_patient_status_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_days_are_found_however_much_was_booked_after_them() {
+async fn a_list_of_many_days_is_found_behind_many_later_bookings() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, _) = clinic(&app).await;
     let mut early = Vec::new();
@@ -313,7 +313,7 @@ async fn staff_book_and_see_only_their_own_patients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doctor_sees_their_own_appointments_and_moves_them_along_but_not_about() {
+async fn a_doctor_changes_the_status_but_not_the_time_of_their_own() {
     let app = TestApp::start().await;
     let (admin, other_doctor, patient, _) = clinic(&app).await;
     let login = app.user(&admin, "elena", "doctor").await;
@@ -336,7 +336,7 @@ async fn a_doctor_sees_their_own_appointments_and_moves_them_along_but_not_about
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_is_answered_as_it_is_read_back() {
+async fn a_booking_is_answered_exactly_as_it_reads_back() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let mut fine = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");

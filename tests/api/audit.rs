@@ -180,7 +180,7 @@ async fn a_refusal_by_the_policy_leaves_a_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_done_leaves_no_row() {
+async fn a_failed_request_leaves_no_row() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
@@ -216,7 +216,7 @@ async fn a_deletion_that_cancels_leaves_a_row_for_each_appointment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_whose_trail_cannot_be_written_does_not_happen() {
+async fn a_write_without_its_audit_row_does_not_happen() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);

@@ -36,7 +36,7 @@ async fn signing_up_founds_a_clinic_and_makes_its_administrator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_registration_is_said_by_field() {
+async fn a_wrong_registration_is_refused_by_field() {
     let app = TestApp::start().await;
     for (field, body) in [
         ("email", json!({ "email": "ada", "password": PASSWORD })),
@@ -91,7 +91,7 @@ async fn a_login_takes_the_email_or_the_username_at_either_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_login_and_a_wrong_password_are_told_the_same() {
+async fn an_unknown_login_and_a_wrong_password_look_the_same() {
     let app = TestApp::start().await;
     app.founder("ada").await;
     let login = async |email: &str| {

@@ -10,7 +10,7 @@ use crate::support::{Session, TestApp, TestDatabase, contract, settings};
 const MARKER: &str = "Zanzibar";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_json_or_not_an_object_is_told_apart() {
+async fn invalid_json_and_a_non_object_are_distinct_errors() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let deep = format!("{{\"first_name\": {}{}}}", "[".repeat(80), "]".repeat(80));
@@ -92,7 +92,7 @@ fn breaking_values(schema: &Value) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_field_of_every_operation_is_held_to_its_schema_and_no_value_comes_back() {
+async fn every_field_is_checked_by_its_schema_and_never_echoed() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (p, d) = (admin.new_patient().await, admin.new_doctor().await);
@@ -166,7 +166,7 @@ async fn times_that_no_calendar_can_hold_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_and_filters_that_are_none_are_no_server_errors() {
+async fn invalid_ids_and_filters_are_client_errors() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     for kind in ["patients", "doctors", "mappings", "appointments", "users"] {
@@ -262,7 +262,7 @@ async fn every_answer_has_the_security_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_origin_is_let_in_but_those_of_the_allow_list() {
+async fn only_origins_of_the_allow_list_are_admitted() {
     let ask = async |session: &Session, origin: &str| {
         let answer = session.send(Method::GET, "/api/patients", None, &[("Origin", origin)]).await;
         (answer.header("access-control-allow-origin").to_owned(), answer.status)
@@ -294,7 +294,7 @@ async fn no_origin_is_let_in_but_those_of_the_allow_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn days_of_a_schedule_outside_of_the_years_that_are_kept_are_named() {
+async fn days_outside_the_supported_years_are_refused_by_field() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);

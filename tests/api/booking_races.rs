@@ -99,7 +99,7 @@ async fn one_patient_is_not_booked_with_many_doctors_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn free_times_are_all_booked_however_many_come_at_once() {
+async fn all_free_times_are_booked_under_concurrent_requests() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);

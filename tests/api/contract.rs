@@ -27,7 +27,7 @@ async fn the_committed_contract_is_what_is_served() {
 }
 
 #[test]
-fn every_operation_is_described_and_its_paths_have_no_trailing_slash() {
+fn every_operation_is_described_without_a_trailing_slash() {
     let mut ids = BTreeSet::new();
     for (path, method, operation) in operations() {
         let name = format!("{method} {path}");
@@ -56,7 +56,7 @@ fn every_operation_is_described_and_its_paths_have_no_trailing_slash() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_resolves() {
     fn walk(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => {
@@ -158,7 +158,7 @@ async fn the_program_says_whether_it_is_alive_and_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_type_of_a_problem_leads_to_its_explanation() {
+async fn the_type_of_a_problem_links_to_its_explanation() {
     let app = TestApp::start().await;
     let nobody = app.anonymous();
     for asked in ["/api/patients", "/api/nowhere", "/nowhere"] {

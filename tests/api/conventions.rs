@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::TestApp;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_and_options_answer_and_a_method_that_is_not_known_names_those_that_are() {
+async fn head_and_options_work_and_other_methods_get_405() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -37,7 +37,7 @@ async fn head_and_options_answer_and_a_method_that_is_not_known_names_those_that
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_is_not_sent_again_to_who_has_its_newest_version() {
+async fn an_unchanged_row_is_answered_304() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -58,7 +58,7 @@ async fn a_row_is_not_sent_again_to_who_has_its_newest_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_shows_more_than_its_row_is_sent_again_when_that_changed() {
+async fn an_answer_is_sent_again_when_a_related_row_changed() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -75,7 +75,7 @@ async fn an_answer_that_shows_more_than_its_row_is_sent_again_when_that_changed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_compressed_as_its_client_likes_best() {
+async fn an_answer_is_compressed_as_its_client_prefers() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     for _ in 0..4 {
@@ -109,7 +109,7 @@ async fn an_answer_is_compressed_as_its_client_likes_best() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_no_json_is_told_before_anything_is_done() {
+async fn a_client_that_accepts_no_json_gets_406_first() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let input = json!({ "first_name": "Maya", "last_name": "Okafor" });

@@ -50,7 +50,7 @@ async fn behind_a_proxy() -> (TestApp, Proxy) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_whose_commit_was_not_acknowledged_is_found_and_answered() {
+async fn a_booking_with_an_unacknowledged_commit_is_found() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -66,7 +66,7 @@ async fn a_booking_whose_commit_was_not_acknowledged_is_found_and_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_reaches_the_database_after_it_was_given_up_is_not_made() {
+async fn a_booking_that_arrives_after_it_was_given_up_is_not_made() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -92,7 +92,7 @@ async fn a_booking_that_reaches_the_database_after_it_was_given_up_is_not_made()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_change_whose_commit_was_not_acknowledged_says_so_and_is_done_once_for_its_key() {
+async fn an_unacknowledged_change_is_reported_and_done_once_per_key() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let body = patient();
@@ -109,7 +109,7 @@ async fn another_change_whose_commit_was_not_acknowledged_says_so_and_is_done_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_before_an_outage_is_never_told_to_have_not_been_made() {
+async fn a_change_before_an_outage_is_never_reported_as_not_made() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, known) = (admin.new_doctor().await, admin.new_patient().await);
@@ -136,7 +136,7 @@ async fn a_change_before_an_outage_is_never_told_to_have_not_been_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_that_was_freed_by_an_unacknowledged_change_can_be_booked_at_once() {
+async fn time_freed_by_an_unacknowledged_change_can_be_booked() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, gone, next) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);

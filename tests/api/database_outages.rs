@@ -77,7 +77,7 @@ async fn a_database_that_goes_away_is_503_and_comes_back_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged() {
+async fn cut_connections_lose_no_acknowledged_write() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -137,7 +137,7 @@ async fn make_read_only(app: &TestApp, is_read_only: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_takes_no_changes_is_503_until_it_takes_them_again() {
+async fn a_read_only_database_is_503_until_it_is_writable() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -182,7 +182,7 @@ async fn a_database_that_takes_no_changes_is_503_until_it_takes_them_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_go_silent_strand_no_worker() {
+async fn silent_connections_block_no_worker() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;
@@ -214,7 +214,7 @@ async fn connections_that_go_silent_strand_no_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_away_is_not_hammered_by_requests() {
+async fn an_absent_server_is_not_flooded_with_attempts() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;
@@ -271,7 +271,7 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_comes_is_waited_for_no_longer_than_said() {
+async fn the_wait_for_a_server_ends_after_the_configured_time() {
     let missing = "postgresql://clinicd@localhost/clinicd?host=/nowhere";
     let database = clinicd::postgres::Database::open(Some(missing), "unused".as_ref()).await.unwrap();
     let refused = database.waiting(Duration::from_secs(1)).require_migrated().await.unwrap_err();

@@ -207,11 +207,11 @@ async fn a_full_disk_is_503_until_there_is_space(wal_too: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_of_data_is_503_until_there_is_space() {
+async fn a_full_data_disk_is_503_until_there_is_space() {
     a_full_disk_is_503_until_there_is_space(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_of_data_and_log_is_503_until_there_is_space() {
+async fn a_full_data_and_log_disk_is_503_until_there_is_space() {
     a_full_disk_is_503_until_there_is_space(true).await;
 }

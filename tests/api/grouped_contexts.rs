@@ -44,7 +44,7 @@ fn calls(clinic: i64, account: i64, doctor: i64, patient: i64) -> [(String, &'st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grouped_function_leaves_the_transaction_in_the_context_that_it_found() {
+async fn a_grouped_function_restores_the_context_that_it_found() {
     let app = TestApp::start().await;
     let (admin, stranger) = (app.founder("ada").await, app.founder("eve").await);
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -103,7 +103,7 @@ async fn two_clinics(app: &TestApp) -> [(Session, i64, i64); 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_patient_of_another_clinic_is_told_to_nobody_whatever_the_function_answers() {
+async fn a_patient_of_another_clinic_is_never_returned() {
     let app = TestApp::start().await;
     let [(ada, ..), (eve, _, hers)] = two_clinics(&app).await;
     ada.get(&format!("/api/patients/{hers}")).await.expect(404);
@@ -115,7 +115,7 @@ async fn a_patient_of_another_clinic_is_told_to_nobody_whatever_the_function_ans
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_clinic_is_told_to_nobody_whatever_the_function_answers() {
+async fn a_page_of_another_clinic_is_never_returned() {
     let app = TestApp::start().await;
     let [(ada, ..), (eve, ..)] = two_clinics(&app).await;
     let wrong = [("unnest(clinics", format!("unnest({}", mistaken("clinics", ada.clinic, eve.clinic)))];
@@ -127,7 +127,7 @@ async fn a_page_of_another_clinic_is_told_to_nobody_whatever_the_function_answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_calendar_of_another_clinic_decides_nothing_whatever_the_function_answers() {
+async fn a_calendar_of_another_clinic_is_never_used() {
     let app = TestApp::start().await;
     let [(ada, doctor, patient), (eve, her_doctor, hers)] = two_clinics(&app).await;
     let clinics = |array| mistaken(array, ada.clinic, eve.clinic);
@@ -140,7 +140,7 @@ async fn a_calendar_of_another_clinic_decides_nothing_whatever_the_function_answ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_clinics_side_of_a_patient_decides_nothing_whatever_the_function_answers() {
+async fn a_patients_times_in_another_clinic_are_never_used() {
     let app = TestApp::start().await;
     let [(ada, doctor, patient), (eve, _, hers)] = two_clinics(&app).await;
     let patients = mistaken("patients", patient, hers);
@@ -152,7 +152,7 @@ async fn another_clinics_side_of_a_patient_decides_nothing_whatever_the_function
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_in_another_clinic_is_told_to_nobody_whatever_the_function_answers() {
+async fn a_booking_of_another_clinic_is_never_returned() {
     let app = TestApp::start().await;
     let [(ada, doctor, patient), (eve, her_doctor, hers)] = two_clinics(&app).await;
     let clinics = mistaken("clinics", ada.clinic, eve.clinic);

@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::support::{Proxy, TestApp, TestDatabase, booking};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_role_only() {
+async fn grouped_reads_of_patients_respect_clinic_and_role() {
     let app = TestApp::start().await;
     let mut clinics = Vec::new();
     for name in ["ada", "bea", "cem"] {
@@ -57,7 +57,7 @@ async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_are_read_in_one_group_are_each_clinics_own() {
+async fn grouped_reads_of_pages_stay_within_each_clinic() {
     let app = TestApp::start().await;
     let mut clinics = Vec::new();
     for name in ["ada", "bea", "cem"] {
@@ -84,7 +84,7 @@ async fn pages_that_are_read_in_one_group_are_each_clinics_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_that_are_read_in_one_group_are_each_callers_own() {
+async fn grouped_reads_of_lists_stay_within_each_callers_rights() {
     let app = TestApp::start().await;
     let mut lists = Vec::new();
     for name in ["ada", "bea", "cem"] {
@@ -178,7 +178,7 @@ const TWO_CLINICS: &str = "
     ANALYZE;";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_a_group_is_as_when_it_is_read_alone_whatever_the_plan() {
+async fn a_grouped_list_equals_the_list_read_alone() {
     let database = TestDatabase::create().await;
     sqlx::raw_sql(TWO_CLINICS).execute(&mut database.connect_unstamped().await).await.unwrap();
     let opened = Database::open(Some(&database.url), Path::new("")).await.expect("the database");
@@ -227,7 +227,7 @@ async fn a_list_of_a_group_is_as_when_it_is_read_alone_whatever_the_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_patients_shows_every_change_whoever_made_it() {
+async fn a_page_of_patients_shows_every_change_of_any_node() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let names = || async {
@@ -300,7 +300,7 @@ async fn a_page_of_an_owner_or_of_a_doctor_shows_every_change_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_of_one_group_count_against_the_days_capacity_one_after_the_other() {
+async fn grouped_bookings_count_one_by_one_against_the_capacity() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = admin.new_doctor().await;
@@ -369,7 +369,7 @@ async fn the_size_and_the_wait_of_groups_are_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_hangs_holds_up_no_other_doctor() {
+async fn a_commit_that_hangs_blocks_no_other_doctor() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;

@@ -130,7 +130,7 @@ async fn an_attempt_given_up_and_sent_again_is_not_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_whose_answer_is_kept_back_is_found() {
+async fn an_attempt_with_a_lost_answer_is_found() {
     let (proxy, app, _apps, sessions, body) = nodes(1).await;
     proxy.next(Acknowledgement::IsKeptBack);
     let first = keyed(&sessions[0], &body);

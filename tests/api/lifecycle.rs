@@ -26,7 +26,7 @@ async fn lead_to(admin: &Session, id: i64, status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_steps_of_the_lifecycle_are_taken_and_a_refusal_names_them() {
+async fn a_refused_step_names_the_allowed_steps() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -87,7 +87,7 @@ async fn an_un_cancel_is_decided_like_a_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_or_under_way_cannot_be_given_another_time() {
+async fn a_started_or_finished_appointment_cannot_be_rescheduled() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -113,7 +113,7 @@ async fn a_completed_appointment_keeps_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_history_of_a_deleted_doctor_can_be_put_right() {
+async fn the_history_of_a_deleted_doctor_can_be_corrected() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);

@@ -61,17 +61,17 @@ async fn book_13(admin: Session, doctor: i64, patient: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_doctor_holds_up_no_other_clinic() {
+async fn a_locked_doctor_blocks_no_other_clinic() {
     others_are_booked(|a| format!("SELECT FROM doctors WHERE id = {} FOR UPDATE", a.doctor)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_patient_holds_up_no_other_clinic() {
+async fn a_locked_patient_blocks_no_other_clinic() {
     others_are_booked(|a| format!("SELECT FROM patients WHERE id = {} FOR UPDATE", a.patient)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_clinic_holds_up_no_other_clinic() {
+async fn a_locked_clinic_blocks_no_other_clinic() {
     others_are_booked(|a| format!("SELECT FROM clinics WHERE clinic_id = {} FOR UPDATE", a.admin.clinic)).await;
 }
 
@@ -120,7 +120,7 @@ async fn a_locked_doctor_delays_no_other_clinics_offer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
+async fn deleting_a_doctor_does_not_deadlock_with_a_cancel() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let mut patients = Vec::new();
@@ -155,7 +155,7 @@ async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_doctor_meets_no_transfer_of_a_patient_in_a_deadlock() {
+async fn deleting_a_doctor_does_not_deadlock_with_a_transfer() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let staff = [app.user(&admin, "sam", "staff").await.id, app.user(&admin, "pat", "staff").await.id];

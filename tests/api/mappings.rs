@@ -94,7 +94,7 @@ async fn a_patients_name_and_doctors_are_found_at_either_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_map_their_own_patients_and_doctors_read_their_own_mappings() {
+async fn staff_map_own_patients_and_doctors_read_own_mappings() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let staff = app.user(&admin, "sam", "staff").await;

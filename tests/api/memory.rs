@@ -120,7 +120,7 @@ impl Practice {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_equals_a_fresh_load_after_any_sequence_of_changes_on_two_nodes() {
+async fn memory_equals_a_fresh_load_after_any_changes_on_two_nodes() {
     let first = TestApp::start().await;
     let second = TestApp::start_on(first.database.clone()).await;
     let admin = first.founder("ada").await;

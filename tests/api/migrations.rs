@@ -43,7 +43,7 @@ async fn database_of_its_owner() -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
+async fn an_owner_without_superuser_migrates_a_filled_database() {
     let (owner, superuser) = database_of_its_owner().await;
     let mut as_owner = PgConnection::connect(&owner).await.expect("the owner");
     MIGRATIONS.run_to(BEFORE_VERSIONS, &mut as_owner).await.expect("the schema before");
@@ -87,7 +87,7 @@ async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_migrate_at_once_all_succeed() {
+async fn concurrent_migrations_all_succeed() {
     let (owner, superuser) = database_of_its_owner().await;
     let mut db = PgConnection::connect(&superuser).await.expect("the superuser");
     for round in 0..3 {

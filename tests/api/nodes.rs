@@ -129,7 +129,7 @@ async fn a_node_with_a_silent_listener_offers_no_taken_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_hears_again_offers_nothing_taken_meanwhile() {
+async fn a_reconnected_node_offers_nothing_taken_meanwhile() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let deaf = TestApp::start_behind(&proxy, &database).await;
@@ -149,7 +149,7 @@ async fn a_node_that_hears_again_offers_nothing_taken_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_connections_went_silent_refuses_nothing_freed() {
+async fn a_node_with_silent_connections_refuses_no_freed_time() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let deaf = TestApp::start_behind(&proxy, &database).await;

@@ -33,7 +33,7 @@ fn instant(value: &Value) -> DateTime<Utc> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_later_part_of_a_freed_time_is_offered_to_who_is_busy_first() {
+async fn a_patient_busy_at_first_is_offered_a_later_part() {
     let (_app, admin, doctor, patient) = clinic().await;
     let mut long = booking(doctor, patient, "10:00");
     long["duration_minutes"] = 120.into();
@@ -92,7 +92,7 @@ async fn an_offer_of_a_doctor_who_became_inactive_is_not_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offer_of_a_time_that_the_doctor_is_away_is_not_accepted() {
+async fn an_offer_within_new_time_off_is_not_accepted() {
     let away = json!({ "starts_at": "2031-03-05T00:00:00Z", "ends_at": "2031-03-06T00:00:00Z" });
     is_asked_again(Method::POST, "/api/doctors/{doctor}/time-off", away, "time-off").await;
 }

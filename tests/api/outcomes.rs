@@ -68,7 +68,7 @@ async fn a_cancel_that_overtakes_its_booking_frees_the_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_is_the_databases_while_others_list_and_cancel() {
+async fn memory_equals_the_database_under_lists_and_cancels() {
     let database = TestDatabase::create().await;
     let proxy = Arc::new(Proxy::start(&database).await);
     proxy.mark(MARK);

@@ -63,7 +63,7 @@ async fn a_known_age_is_kept_as_an_estimated_year_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_email_is_one_patients_unless_a_duplicate_is_allowed() {
+async fn an_email_is_unique_unless_a_duplicate_is_allowed() {
     let app = TestApp::start().await;
     let (admin, other_clinic) = (app.founder("ada").await, app.founder("eve").await);
     let mut body = patient();
@@ -78,7 +78,7 @@ async fn an_email_is_one_patients_unless_a_duplicate_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_patch_tells_absent_from_null_and_a_put_replaces() {
+async fn a_patch_distinguishes_absent_from_null_and_a_put_replaces() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = json!({ "first_name": "Maya", "last_name": "Okafor", "phone_number": "1", "address": "2", "age": 30 });
@@ -154,7 +154,7 @@ async fn lists_are_searched_and_filtered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_walked_by_its_links_and_every_row_is_met_once() {
+async fn following_the_links_of_a_list_returns_every_row_once() {
     let app = TestApp::start().await;
     let (admin, other) = (app.founder("ada").await, app.founder("eve").await);
     let mut made = Vec::new();
@@ -206,7 +206,7 @@ async fn a_page_has_fifty_rows_unless_asked_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_know_of_their_own_patients_only() {
+async fn staff_see_only_their_own_patients() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (sam, pat) = (app.user(&admin, "sam", "staff").await, app.user(&admin, "pat", "staff").await);
@@ -234,7 +234,7 @@ async fn staff_know_of_their_own_patients_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doctor_knows_of_patients_with_an_active_mapping_only() {
+async fn a_doctor_sees_only_patients_with_an_active_mapping() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let login = app.user(&admin, "elena", "doctor").await;
@@ -263,7 +263,7 @@ async fn a_deleted_patient_is_gone_but_kept_and_frees_the_email() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn appointments_to_come_stand_against_a_deletion_unless_they_are_cancelled_with_it() {
+async fn upcoming_appointments_prevent_a_deletion_unless_cancelled() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);

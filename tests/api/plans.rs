@@ -66,7 +66,7 @@ async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usiz
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_plan_of_any_statement_has_a_sequential_scan_on_a_clinic_table() {
+async fn no_statement_scans_a_clinic_table_sequentially() {
     let database = TestDatabase::create().await;
     let mut db = database.connect().await;
     let tables: Vec<String> = sqlx::query_scalar(
@@ -239,7 +239,7 @@ fn read(plan: &Value, rows: &mut f64, indexes: &mut BTreeSet<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
+async fn a_list_uses_its_index_and_reads_few_extra_rows() {
     const LIMIT: i64 = 51;
     let database = TestDatabase::create().await;
     let mut db = database.connect_unstamped().await;

@@ -136,7 +136,7 @@ async fn a_move_that_waits_for_its_commit_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_only_the_patient_was_busy_that_is_what_is_told() {
+async fn a_refusal_for_a_busy_patient_names_only_the_patient() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;
@@ -181,7 +181,7 @@ async fn where_only_the_patient_was_busy_that_is_what_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_lists_the_patients_side_beside_the_doctors() {
+async fn a_refusal_lists_the_patients_and_the_doctors_conflicts() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, elsewhere) = (admin.new_doctor().await, admin.new_doctor().await);

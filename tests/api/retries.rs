@@ -22,7 +22,7 @@ fn assert_replayed(again: &Answer, first: &Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_with_the_same_key_gets_the_stored_answer_even_if_the_appointment_was_cancelled_meanwhile() {
+async fn a_retry_gets_the_stored_answer_even_after_a_cancel() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");
@@ -41,7 +41,7 @@ async fn a_retry_with_the_same_key_gets_the_stored_answer_even_if_the_appointmen
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_that_creates_does_so_once_for_a_key() {
+async fn every_operation_that_creates_does_so_once_per_key() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
@@ -88,7 +88,7 @@ async fn every_operation_that_creates_does_so_once_for_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_one_requests_and_one_accounts() {
+async fn a_key_belongs_to_one_request_of_one_account() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let other = app.user(&admin, "bea", "admin").await;
@@ -104,7 +104,7 @@ async fn a_key_is_one_requests_and_one_accounts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_counts_for_a_day() {
+async fn a_key_expires_after_a_day() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (mut body, mut db) = (patient(), app.database.connect().await);
@@ -118,7 +118,7 @@ async fn a_key_counts_for_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_not_kept() {
+async fn a_refusal_is_not_stored_for_its_key() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
@@ -131,7 +131,7 @@ async fn a_refusal_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_is_under_way_is_told_so_and_its_client_may_go() {
+async fn a_retry_during_the_first_attempt_is_told_to_wait() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");

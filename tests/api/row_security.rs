@@ -52,7 +52,7 @@ async fn the_programs_role_may_do_no_more_than_it_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_catalogue_forces_row_level_security_and_keys_start_with_the_clinic() {
+async fn every_table_forces_row_security_and_keys_begin_with_clinic() {
     let database = TestDatabase::create().await;
     // `sessions` is a global table of authn that remembers which clinic a session is for.
     let clinic_tables = "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'

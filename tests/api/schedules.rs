@@ -99,7 +99,7 @@ async fn a_booking_that_fails_leaves_its_time_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_constraint_holds_against_who_writes_without_a_stamp() {
+async fn the_constraint_holds_for_a_writer_without_a_stamp() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
@@ -143,7 +143,7 @@ async fn an_idle_schedule_leaves_memory_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_schedules_stay_in_memory_than_may_and_none_loses_anything() {
+async fn the_number_of_schedules_in_memory_is_bounded() {
     let (app, admin, doctors, patient) = filled_with(20).await;
     let limits = Limits { resident: 4, ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;
@@ -160,7 +160,7 @@ async fn no_more_schedules_stay_in_memory_than_may_and_none_loses_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_races_passivation_is_answered_by_the_next_activation() {
+async fn a_message_during_passivation_reaches_the_next_activation() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { idle: Duration::from_millis(2), ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;
@@ -174,7 +174,7 @@ async fn a_message_that_races_passivation_is_answered_by_the_next_activation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_activation_that_nobody_waits_for_any_more_leaves_nothing_behind() {
+async fn an_abandoned_activation_leaves_nothing_behind() {
     let (app, admin, doctor, _) = filled().await;
     let (_repository, schedules) = actors(&app, Limits::default()).await;
     let mut db = app.database.connect().await;
@@ -199,7 +199,7 @@ async fn an_activation_that_nobody_waits_for_any_more_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admission_is_bounded_per_doctor_and_what_is_too_much_is_told_at_once() {
+async fn admission_is_bounded_per_doctor_and_refuses_at_once() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { per_doctor: 4, ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;
@@ -225,7 +225,7 @@ async fn admission_is_bounded_per_doctor_and_what_is_too_much_is_told_at_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_has_gone_is_not_served() {
+async fn a_request_of_a_gone_caller_is_not_executed() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { patience: Duration::from_millis(100), ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;

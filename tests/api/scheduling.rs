@@ -52,7 +52,7 @@ fn outside(answer: &Answer) -> Vec<(i64, Vec<String>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_working_hours_any_time_can_be_booked_and_with_them_only_what_lies_inside() {
+async fn working_hours_limit_bookings_once_they_are_set() {
     let (_app, admin, doctor, patient) = clinic().await;
     let hours = admin.get(&format!("/api/doctors/{doctor}/working-hours")).await.expect(200);
     assert_eq!((&hours.body["windows"], &hours.body["planned"]), (&Value::Null, &json!([])));
@@ -70,7 +70,7 @@ async fn without_working_hours_any_time_can_be_booked_and_with_them_only_what_li
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_hold_from_their_day_on_and_a_stale_change_is_refused() {
+async fn hours_apply_from_their_day_and_a_stale_change_is_refused() {
     let (_app, admin, doctor, _) = clinic().await;
     let path = format!("/api/doctors/{doctor}/working-hours");
     let now = admin.put(&path, json!({ "windows": [window("wednesday", "09:00", "10:00")] })).await.expect(200);
@@ -88,7 +88,7 @@ async fn hours_hold_from_their_day_on_and_a_stale_change_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn overlapping_working_hours_are_their_union_and_no_start_is_offered_twice() {
+async fn overlapping_hours_merge_and_offer_each_start_once() {
     let (_app, admin, doctor, _) = clinic().await;
     let windows = json!([window("wednesday", "09:00", "10:30"), window("wednesday", "10:00", "11:30")]);
     set_hours(&admin, doctor, windows).await;
@@ -97,7 +97,7 @@ async fn overlapping_working_hours_are_their_union_and_no_start_is_offered_twice
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_across_midnight_belong_to_their_start_day_and_a_closed_day_cuts_the_spill_over() {
+async fn hours_across_midnight_belong_to_the_day_they_start_on() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_hours(&admin, doctor, json!([window("wednesday", "22:00", "02:00")])).await;
     let night = ("2031-03-05T00:00:00Z", "2031-03-07T00:00:00Z");
@@ -114,7 +114,7 @@ async fn hours_across_midnight_belong_to_their_start_day_and_a_closed_day_cuts_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_off_over_existing_appointments_is_accepted_and_lists_them() {
+async fn time_off_over_appointments_is_accepted_and_lists_them() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "10:00"), window("wednesday", "10:30", "12:00")]))
         .await;
@@ -140,7 +140,7 @@ async fn time_off_over_existing_appointments_is_accepted_and_lists_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn buffers_keep_the_longer_of_the_two_between_appointments() {
+async fn the_longer_buffer_separates_two_appointments() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_scheduling(&admin, doctor, json!({ "buffer_before_minutes": 5, "buffer_after_minutes": 15 })).await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "12:00")])).await;
@@ -155,7 +155,7 @@ async fn buffers_keep_the_longer_of_the_two_between_appointments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn capacity_counts_active_appointments_by_their_starts_local_day() {
+async fn capacity_counts_active_appointments_by_local_start_day() {
     let (_app, admin, doctor, patient) = clinic().await;
     let limits = json!({ "max_appointments_per_day": 2, "time_zone": "America/New_York" });
     set_scheduling(&admin, doctor, limits).await;
@@ -202,7 +202,7 @@ async fn several_broken_rules_are_all_listed_in_one_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edge_in_a_dst_gap_takes_the_offset_before_it_and_in_an_overlap_the_first() {
+async fn edges_in_a_dst_gap_and_overlap_follow_the_rfc() {
     let (_app, admin, doctor, _) = clinic().await;
     set_scheduling(&admin, doctor, json!({ "time_zone": "America/New_York", "slot_minutes": 60 })).await;
     let sundays = json!([window("sunday", "01:00", "04:00")]);
@@ -220,7 +220,7 @@ async fn an_edge_in_a_dst_gap_takes_the_offset_before_it_and_in_an_overlap_the_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_doctors_zone_changes_appointments_keep_their_instants_and_those_outside_are_listed() {
+async fn a_new_zone_keeps_instants_and_lists_appointments_outside() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_scheduling(&admin, doctor, json!({ "time_zone": "America/New_York" })).await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "12:00")])).await;
@@ -240,7 +240,7 @@ async fn when_the_doctors_zone_changes_appointments_keep_their_instants_and_thos
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_hours_or_limits_change_existing_appointments_stay_and_those_outside_are_listed() {
+async fn new_hours_or_limits_keep_and_list_appointments_outside() {
     let (_app, admin, doctor, patient) = clinic().await;
     let early = book(&admin, doctor, patient, "2031-03-05T08:00:00Z").await.expect(201).id();
     let late = book(&admin, doctor, patient, "2031-03-05T10:00:00Z").await.expect(201).id();
@@ -267,7 +267,7 @@ async fn the_slot_grid_is_the_same_whatever_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deactivated_doctor_has_no_slots_and_keeps_their_appointments() {
+async fn a_deactivated_doctor_has_no_slots_but_keeps_appointments() {
     let (_app, admin, doctor, patient) = clinic().await;
     let id = book(&admin, doctor, patient, "2031-03-05T10:00:00Z").await.expect(201).id();
     let changed = admin.patch(&format!("/api/doctors/{doctor}"), json!({ "is_active": false })).await.expect(200);
@@ -280,7 +280,7 @@ async fn a_deactivated_doctor_has_no_slots_and_keeps_their_appointments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reschedule_and_an_un_cancel_keep_to_the_same_rules_as_a_booking() {
+async fn a_reschedule_and_an_un_cancel_follow_the_booking_rules() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "12:00")])).await;
     let path = format!("/api/appointments/{}", book(&admin, doctor, patient, "2031-03-05T09:00:00Z").await.id());
@@ -292,7 +292,7 @@ async fn a_reschedule_and_an_un_cancel_keep_to_the_same_rules_as_a_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_changed_on_one_node_hold_on_the_other_from_the_moment_of_the_answer() {
+async fn a_rule_change_applies_on_the_other_node_at_once() {
     let database = TestDatabase::create().await;
     let one = TestApp::start_on(database.clone()).await;
     let other = TestApp::start_on(database).await;
@@ -314,7 +314,7 @@ async fn rules_changed_on_one_node_hold_on_the_other_from_the_moment_of_the_answ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_keep_a_doctors_buffers_and_capacity_together() {
+async fn two_nodes_together_respect_buffers_and_capacity() {
     let database = TestDatabase::create().await;
     let one = TestApp::start_on(database.clone()).await;
     let other = TestApp::start_on(database.clone()).await;
@@ -348,7 +348,7 @@ async fn two_nodes_keep_a_doctors_buffers_and_capacity_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doctor_keeps_their_own_hours_and_no_colleagues() {
+async fn a_doctor_changes_only_their_own_hours() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let login = app.user(&admin, "elena", "doctor").await;
@@ -365,7 +365,7 @@ async fn a_doctor_keeps_their_own_hours_and_no_colleagues() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_time_off_and_closures_that_cannot_be_are_refused_by_field() {
+async fn invalid_hours_time_off_and_closures_are_refused_by_field() {
     let (_app, admin, doctor, _) = clinic().await;
     let path = format!("/api/doctors/{doctor}/working-hours");
     for wrong in [

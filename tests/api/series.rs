@@ -112,7 +112,7 @@ async fn a_rule_with_both_count_and_until_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_or_nothing_lists_each_conflict_and_skipping_books_the_rest() {
+async fn all_or_nothing_lists_conflicts_and_skipping_books_the_rest() {
     let (app, admin, doctor, patient) = clinic().await;
     let elsewhere = admin.new_doctor().await;
     // The doctor is taken on the second day, away on the third; the patient is busy on the fourth.
@@ -142,7 +142,7 @@ async fn all_or_nothing_lists_each_conflict_and_skipping_books_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_series_that_only_the_database_refuses_leaves_nothing_behind() {
+async fn a_series_refused_by_the_database_leaves_nothing_behind() {
     let (app, admin, doctor, patient) = clinic().await;
     let elsewhere = admin.new_doctor().await;
     let mut busy = booking(elsewhere, patient, "10:00");

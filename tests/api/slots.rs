@@ -19,7 +19,7 @@ fn starts(slots: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_slot_search_offers_can_be_booked_and_is_offered_no_more() {
+async fn an_offered_slot_can_be_booked_and_is_then_not_offered() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = working_doctor(&admin, "Cardiology", "09:00", "12:00").await;
@@ -89,7 +89,7 @@ async fn a_search_is_at_most_31_days_and_its_ends_are_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_not_offered_is_explained_rule_by_rule() {
+async fn a_time_that_is_not_offered_lists_the_broken_rules() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = working_doctor(&admin, "Cardiology", "09:00", "12:00").await;
@@ -120,7 +120,7 @@ async fn a_time_that_is_not_offered_is_explained_rule_by_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_says_what_a_booking_would_meet_and_writes_nothing() {
+async fn a_dry_run_returns_the_decision_and_writes_nothing() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = working_doctor(&admin, "Cardiology", "09:00", "12:00").await;

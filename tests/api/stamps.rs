@@ -133,7 +133,7 @@ async fn a_change_of_a_doctors_rules_without_a_stamp_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_what_binds_the_whole_clinic_without_a_stamp_is_refused() {
+async fn a_change_of_a_clinics_rules_without_a_stamp_is_refused() {
     let clinic = Clinic::new().await;
     for change in [
         "INSERT INTO clinic_closures (clinic_id, first_day, last_day, created_by)
@@ -149,7 +149,7 @@ async fn a_change_of_what_binds_the_whole_clinic_without_a_stamp_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_never_goes_back() {
+async fn a_version_never_decreases() {
     let clinic = Clinic::new().await;
     clinic.refuses("UPDATE calendar_versions SET version = version - 1 WHERE doctor_id = :doctor;").await;
     clinic.refuses("UPDATE calendar_versions SET rules_version = version + 1 WHERE doctor_id = :doctor;").await;
@@ -176,7 +176,7 @@ async fn a_change_of_a_calendar_with_a_stamp_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_calendar_shows_needs_no_stamp() {
+async fn a_change_outside_the_calendar_needs_no_stamp() {
     let clinic = Clinic::new().await;
     clinic.takes("UPDATE appointments SET status = 'CONFIRMED', reason = 'pain' WHERE id = :appointment;").await;
     clinic.takes("UPDATE doctors SET last_name = 'Other', version = version + 1 WHERE id = :doctor;").await;

@@ -37,7 +37,7 @@ async fn a_cancel_and_a_no_show_free_the_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reschedule_by_its_own_path_moves_in_one_step_or_not_at_all() {
+async fn the_reschedule_operation_moves_in_one_step_or_not_at_all() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
@@ -98,7 +98,7 @@ async fn the_history_says_who_did_what_and_when() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_that_cancels_stands_in_the_history() {
+async fn a_deletion_that_cancels_is_in_the_history() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);

@@ -51,7 +51,7 @@ async fn frozen() -> Frozen {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_is_told_to_stop_ends_in_time_whatever_its_database_does() {
+async fn a_stopping_program_ends_in_time_despite_its_database() {
     let Frozen { program, database, asking, _proxy } = frozen().await;
     program.terminate();
     let (status, log) = program.ended(LIMIT).await;

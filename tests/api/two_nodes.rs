@@ -38,7 +38,7 @@ async fn a_doctor_deactivated_on_one_node_is_not_booked_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_left_alone_goes_on() {
+async fn a_node_continues_after_the_other_ends() {
     let mut first = TestApp::start().await;
     let second = TestApp::start_on(first.database.clone()).await;
     let admin = first.founder("ada").await;
@@ -52,7 +52,7 @@ async fn a_node_that_is_left_alone_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_book_one_time_once_and_a_killed_one_loses_nothing() {
+async fn two_processes_book_one_time_once_even_if_one_is_killed() {
     let database = TestDatabase::create().await;
     let (first, second) = (Process::start(&database.url), Process::start(&database.url));
     let body = json!({ "email": "ada@example.com", "password": crate::support::PASSWORD, "clinic_name": "Harbour" });

@@ -81,7 +81,7 @@ async fn what_is_offered_now_is_part_of_an_entrys_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_that_has_ended_keeps_nobody_from_another_time() {
+async fn an_expired_hold_does_not_block_another_time() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken =
         [admin.new_appointment(doctor, patient, "10:00").await, admin.new_appointment(doctor, patient, "14:00").await];
@@ -101,7 +101,7 @@ async fn a_hold_that_has_ended_keeps_nobody_from_another_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_series_is_booked_over_a_hold_that_has_expired_and_is_still_there() {
+async fn a_series_is_booked_over_an_expired_hold() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let entry = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
@@ -115,7 +115,7 @@ async fn a_series_is_booked_over_a_hold_that_has_expired_and_is_still_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
+async fn a_cancelled_time_is_held_for_an_entry_and_accepted() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let waits = admin.new_patient().await;
@@ -143,7 +143,7 @@ async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_who_waits_is_offered_then_the_next_when_the_hold_expires() {
+async fn an_expired_offer_goes_to_the_next_entry() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let mut entries = Vec::new();
@@ -193,7 +193,7 @@ async fn two_freed_times_are_two_offers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_freed_time_is_shared_among_those_it_suits() {
+async fn a_long_freed_time_is_shared_among_matching_entries() {
     let (_app, admin, doctor, patient) = clinic().await;
     let mut long = booking(doctor, patient, "10:00");
     long["duration_minutes"] = 90.into();
@@ -215,7 +215,7 @@ async fn a_long_freed_time_is_shared_among_those_it_suits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_doctor_of_the_specialization_will_do_and_a_busy_patient_is_passed_over() {
+async fn any_doctor_of_a_specialization_fits_unless_patient_is_busy() {
     let (_app, admin, doctor, patient) = clinic().await;
     let elsewhere = admin.new_doctor().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
@@ -235,7 +235,7 @@ async fn any_doctor_of_the_specialization_will_do_and_a_busy_patient_is_passed_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_no_longer_frees_what_was_held() {
+async fn a_withdrawn_entry_frees_its_hold() {
     let (_app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let first = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
@@ -274,7 +274,7 @@ async fn a_hold_that_expires_frees_its_time_on_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_freed_while_nobody_ran_is_offered_by_who_starts_next() {
+async fn time_freed_while_no_node_ran_is_offered_later() {
     let database = TestDatabase::create().await;
     let mut app = TestApp::start_on(database.clone()).await;
     let admin = app.founder("ada").await;
@@ -298,7 +298,7 @@ async fn what_was_freed_while_nobody_ran_is_offered_by_who_starts_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_wait_with_their_own_patients_and_a_doctor_sees_who_waits_for_them() {
+async fn staff_enter_own_patients_and_doctors_see_their_entries() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (staff, colleague) = (app.user(&admin, "sam", "staff").await, app.user(&admin, "kim", "staff").await);
@@ -319,7 +319,7 @@ async fn staff_wait_with_their_own_patients_and_a_doctor_sees_who_waits_for_them
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_cannot_be_is_refused_by_field() {
+async fn an_invalid_entry_is_refused_by_field() {
     let (_app, admin, doctor, patient) = clinic().await;
     for (change, field) in [
         (json!({ "specialization": "Cardiology" }), "non_field_errors"),

@@ -129,7 +129,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3);
 
     #[test]
-    fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+    fn an_outage_is_logged_when_it_begins_and_when_it_ends() {
         let (outage, begun) = (Outage::default(), clock::instant());
         assert_eq!(outage.ended_at(begun), None);
         assert!(outage.failed_at(begun, Attempt::Free, 1.0));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_tries_during_an_outage_after_pauses_that_double_to_a_second() {
+    fn one_retry_at_a_time_with_pauses_that_double_to_one_second() {
         let (outage, mut now) = (Outage::default(), clock::instant());
         for _ in 0..16 {
             assert_eq!(outage.attempt_at(now, LONG), Some(Attempt::Free));

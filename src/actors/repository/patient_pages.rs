@@ -129,7 +129,7 @@ mod tests {
     };
 
     #[test]
-    fn a_page_is_remembered_for_its_connection_and_its_day() {
+    fn a_page_is_cached_for_its_connection_and_its_day() {
         let page =
             PatientPage { clinic: ClinicId(1), owner: None, doctor: None, page: Page { before: None, limit: 51 } };
         let day = |day| NaiveDate::from_ymd_opt(2030, 1, day).unwrap();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_pages_are_remembered_than_may_be_and_the_oldest_go_first() {
+    fn the_cache_of_pages_is_bounded_and_drops_the_oldest() {
         let mut memory = Memory::default();
         let page = |clinic| PatientPage {
             clinic: ClinicId(clinic),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_long_histories_is_not_remembered() {
+    fn a_page_of_long_histories_is_not_cached() {
         let at = crate::clock::now();
         let patient = |history: usize| Patient {
             id: PatientId(1),

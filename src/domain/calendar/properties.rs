@@ -272,7 +272,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_evaluator_says_what_the_slow_model_says(
+    fn the_evaluator_agrees_with_the_slow_model(
         (day, rules, taken, now) in situation(),
         proposals in vec((-500i64..700, 1i64..40), 1..4),
     ) {
@@ -286,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn every_offered_slot_is_accepted_and_no_refused_time_is_offered(
+    fn exactly_the_times_that_can_be_booked_are_offered(
         (day, rules, taken, now) in situation(),
         from in -400i64..400,
         minutes in select(&[5i64, 20, 30, 60, 90][..]),
@@ -311,7 +311,7 @@ proptest! {
     }
 
     #[test]
-    fn any_sequence_of_changes_leaves_no_overlap_and_memory_as_a_fresh_load_would_be(
+    fn after_any_changes_memory_equals_a_fresh_load_without_overlap(
         (rules, steps, now) in select(&DAYS[..]).prop_flat_map(|day| {
             let day: NaiveDate = day.parse().unwrap();
             (some_rules(day), vec(step(day), 1..30), (-600i64..100).prop_map(move |n| utc(day, n * 5)))

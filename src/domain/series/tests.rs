@@ -21,7 +21,7 @@ fn a_series_keeps_its_wall_clock_time_over_a_clock_change() {
 }
 
 #[test]
-fn a_time_that_a_day_does_not_have_takes_the_offset_before_the_gap() {
+fn a_time_in_a_gap_takes_the_offset_before_the_gap() {
     let starts = starts("RRULE:FREQ=DAILY;COUNT=3", Tz::America__New_York, "2026-03-07T07:30:00Z").unwrap();
     assert_eq!(starts, ["2026-03-07T07:30Z", "2026-03-08T07:30Z", "2026-03-09T06:30Z"]);
 }

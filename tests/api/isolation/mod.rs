@@ -72,7 +72,7 @@ fn every_operation_of_the_contract_has_a_row_in_the_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_clinics_administrator_is_answered_as_if_the_rows_did_not_exist() {
+async fn another_clinics_administrator_gets_404_for_every_row() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let theirs = rows(&app, &admin).await;
@@ -103,7 +103,7 @@ async fn another_clinics_administrator_is_answered_as_if_the_rows_did_not_exist(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_clinics_lists_are_empty_of_this_one() {
+async fn another_clinics_lists_contain_no_row_of_this_one() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let theirs = rows(&app, &admin).await;
@@ -122,7 +122,7 @@ async fn another_clinics_lists_are_empty_of_this_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_without_rights_is_forbidden_every_governed_operation_and_nobody_is_unauthenticated() {
+async fn every_operation_needs_a_login_and_the_right() {
     let folder = std::env::temp_dir().join(format!("clinicd-powerless-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("model.conf"), include_str!("../../../policies/model.conf")).unwrap();

@@ -63,7 +63,7 @@ async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_without_a_secret_moves_to_one_and_tokens_stay_good() {
+async fn a_database_can_adopt_a_secret_and_tokens_stay_valid() {
     let (database, secret) = (TestDatabase::create().await, "a1".repeat(32));
     let mut app = TestApp::start_on(database.clone()).await;
     let session = app.founder("ada").await;
@@ -77,7 +77,7 @@ async fn a_database_without_a_secret_moves_to_one_and_tokens_stay_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn production_needs_a_secret_and_has_its_keys_encrypted_by_who_migrates() {
+async fn production_needs_a_secret_and_migrating_encrypts_keys() {
     let database = TestDatabase::create().await;
     let mut app = TestApp::start_on(database.clone()).await;
     let session = app.founder("ada").await;

@@ -165,7 +165,7 @@ async fn the_readmes_statements_make_a_server_ready_for_production() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_private_cluster_is_worked_with_as_a_login_that_owns_nothing() {
+async fn the_private_cluster_is_used_with_a_login_that_owns_nothing() {
     let cluster = Scratch::start("private").await;
     // As an earlier version left it.
     cluster.run("DROP ROLE clinicd_login; DROP ROLE clinicd_app;").await;

@@ -137,7 +137,7 @@ async fn an_injected_statement_reaches_no_hash_no_token_and_no_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_are_seen_by_their_own_clinic_and_changed_by_themselves_alone() {
+async fn only_its_clinics_see_an_account_and_only_it_changes_itself() {
     let app = TestApp::start().await;
     let (admin, stranger) = (app.founder("ada").await, app.founder("eve").await);
     let staff = app.user(&admin, "ann", "staff").await;

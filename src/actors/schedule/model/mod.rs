@@ -119,7 +119,7 @@ fn a_booking_that_fails_for_its_patient_refuses_nobody_else() {
 }
 
 #[test]
-fn what_is_refused_waits_for_no_write() {
+fn a_refusal_waits_for_no_write() {
     let mut world = World::new();
     world.step(Step::OtherBooks(3));
     world.step(Step::Restart);
