@@ -1,4 +1,4 @@
-//! The rows of the scheduling table that need no database, each by its name.
+//! The rows of the scheduling table that need no database. Each test has the name of its row.
 
 use chrono::{NaiveDate, NaiveTime, TimeZone, Weekday};
 use chrono_tz::Tz;
@@ -53,7 +53,7 @@ fn search(from: DateTime<Utc>, to: DateTime<Utc>, minutes: i64) -> Search<'stati
     }
 }
 
-/// The starts that are free, as times of day in the rules' zone.
+/// Returns the free starts as local times in the rules' zone.
 fn free(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>, minutes: i64) -> Vec<String> {
     let found = calendar.free(search(from, to, minutes));
     found.map(|slot| slot.start().with_timezone(&calendar.rules.zone).format("%d %H:%M").to_string()).collect()
@@ -171,7 +171,7 @@ fn hours_across_midnight_belong_to_the_day_they_start_on() {
     let spill = Interval::starting(utc("2030-01-08T01:00:00Z"), Duration::minutes(30)).unwrap();
     assert_eq!(cut.violations(&spill, NOBODY, at(0, 0)), [Violation::ClinicClosed]);
 
-    // The window belongs to Monday: where Monday is closed, Tuesday's part of it is too.
+    // The window belongs to Monday. If Monday is closed, so is the part of the window on Tuesday.
     rules.closed = vec![ClosedDays { first: day("2030-01-07"), last: day("2030-01-07") }];
     let gone = calendar(rules, &[]);
     assert_eq!(free(&gone, night[0], night[1], 60), [""; 0]);
@@ -205,7 +205,7 @@ fn the_longer_buffer_counts_and_may_reach_outside_the_hours() {
     assert_eq!(verdict((10, 45), (11, 15)), []);
     assert_eq!(verdict((9, 20), (9, 46)), [Violation::TooClose]);
     assert_eq!(verdict((9, 15), (9, 45)), []);
-    // The buffers of a first and a last appointment lie outside the hours.
+    // The buffers before the first and after the last appointment are outside the hours.
     assert_eq!(verdict((9, 0), (9, 30)), []);
     assert_eq!(verdict((11, 30), (12, 0)), []);
 }
@@ -213,17 +213,17 @@ fn the_longer_buffer_counts_and_may_reach_outside_the_hours() {
 #[test]
 fn capacity_counts_active_appointments_by_local_start_day() {
     let zone = Tz::America__New_York;
-    // Three appointments around local midnight; the clocks go back on 2026-11-01, a day of 25 hours.
+    // Three appointments around local midnight. The clocks go back on 2026-11-01, so that day has 25 hours.
     let slot = |text| Interval::starting(utc(text), Duration::minutes(30)).unwrap();
     let taken = [slot("2026-11-01T03:30:00Z"), slot("2026-11-01T04:00:00Z"), slot("2026-11-02T04:30:00Z")];
     let rules = Rules { most_a_day: Some(2), ..Rules::unset(zone, Duration::minutes(30)) };
     let mut calendar = calendar(rules, &taken);
     let now = utc("2026-10-01T00:00:00Z");
-    // 04:00Z and 04:30Z the day after are both on 1 November in New York: full.
+    // 04:00Z and 04:30Z of the next day are both on 1 November in New York, so the day is full.
     assert_eq!(calendar.violations(&slot("2026-11-01T15:00:00Z"), NOBODY, now), [Violation::DayFull]);
     assert_eq!(calendar.violations(&slot("2026-11-02T05:00:00Z"), NOBODY, now), []);
     assert_eq!(calendar.violations(&slot("2026-10-31T15:00:00Z"), NOBODY, now), []);
-    // One of the two may move within its day, and what is cancelled does not count.
+    // One of the two may move within its day, and a cancelled appointment does not count.
     assert_eq!(calendar.violations(&slot("2026-11-01T15:00:00Z"), Some(AppointmentId(2)), now), []);
     calendar.release_span(Holder::Appointment(AppointmentId(2)), taken[1]);
     assert_eq!(calendar.violations(&slot("2026-11-01T15:00:00Z"), NOBODY, now), []);
@@ -235,7 +235,7 @@ fn minimum_notice_is_elapsed_time_and_the_horizon_is_local_days() {
     let rules =
         Rules { notice: Duration::hours(2), horizon_days: Some(1), ..Rules::unset(zone, Duration::minutes(30)) };
     let calendar = calendar(rules, &[]);
-    // 10:00Z is 23:00 in Auckland: tomorrow there ends in 25 hours.
+    // 10:00Z is 23:00 in Auckland. There the next day ends in 25 hours.
     let now = at(10, 0);
     let verdict = |elapsed: Duration| {
         calendar.violations(&Interval::starting(now + elapsed, Duration::minutes(30)).unwrap(), NOBODY, now)
@@ -277,7 +277,7 @@ fn an_edge_in_a_dst_gap_takes_the_offset_before_the_gap() {
     rules.zone = Tz::America__New_York;
     let windows = rules.windows(day("2026-03-08"));
     assert_eq!(windows.iter().map(Interval::length).collect::<Vec<_>>(), [Duration::hours(2)]);
-    // 02:30 does not exist: by the offset before the gap it is 03:30.
+    // 02:30 does not exist. With the offset before the gap it is 03:30.
     rules.hours[0].windows = Some(vec![window(Weekday::Sun, "02:30", "05:00")]);
     assert_eq!(rules.windows(day("2026-03-08"))[0].start(), utc("2026-03-08T07:30:00Z"));
 }
@@ -326,7 +326,7 @@ fn new_hours_or_limits_keep_and_list_appointments_outside() {
         ]
     );
     assert_eq!(calendar.len(), 3);
-    // What is over is nobody's trouble any more.
+    // An appointment that is over is not listed.
     assert_eq!(calendar.outside(at(14, 0)).len(), 1);
 }
 
