@@ -119,7 +119,7 @@ fn the_policy_command_answers_as_the_table() {
     assert_eq!((code, out.as_str()), (Some(1), "denied\n"));
     let (code, _, complaint) = check("nurse", "patients", "read");
     assert_eq!(code, Some(1));
-    assert_eq!(complaint, "clinicd: there is no role \"nurse\"; there are admin, staff, doctor\n");
+    assert_eq!(complaint, "clinicd: unknown role \"nurse\"; the roles are admin, staff, doctor\n");
     let (code, matrix, _) = clinicd(&["policy", "matrix"]);
     assert_eq!((code, matrix.as_str()), (Some(0), MATRIX));
 }

@@ -55,7 +55,7 @@ async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
     runs(&database, Some(&secret), &session).await;
 
     let wrong = refused(&with_secret(&database, Some(&other))).await;
-    assert!(wrong.starts_with("CLINICD_KEY_SECRET does not open signing key "), "{wrong}");
+    assert!(wrong.starts_with("CLINICD_KEY_SECRET cannot decrypt signing key "), "{wrong}");
     assert!(!wrong.contains(&other), "{wrong}");
     let missing = refused(&with_secret(&database, None)).await;
     assert!(missing.contains("set CLINICD_KEY_SECRET"), "{missing}");
