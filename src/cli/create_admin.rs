@@ -59,9 +59,10 @@ async fn make(app: &App, arguments: &Arguments, email: String, clinic: String) -
     let request = Uuid::now_v7();
     if let Some(known) = repository.find_login(email.clone()).await? {
         let Some(id) = existing else {
-            return Err(
-                format!("{email} already has an account, and there is no clinic {clinic:?} that it could join").into()
-            );
+            return Err(format!(
+                "{email} already has an account, and there is no clinic {clinic:?} that it could join"
+            )
+            .into());
         };
         let caller =
             Caller { clinic: id, account: known.account.id, role: role.clone(), doctor: None, request, retry: None };

@@ -72,7 +72,7 @@ impl BirthDate {
                 }
                 match age {
                     Some(age) if age != years => {
-                        Err(FieldErrors::one("age", "The age is not that of date_of_birth; send one of the two."))
+                        Err(FieldErrors::one("age", "The age does not match date_of_birth; send only one of the two."))
                     }
                     _ => Ok(Some(known)),
                 }
@@ -83,10 +83,10 @@ impl BirthDate {
     /// The estimate from an age: 1 January of the year that makes the age true today.
     fn from_age(age: i32, today: NaiveDate) -> Result<Self, FieldErrors> {
         if !(0..=OLDEST).contains(&age) {
-            return Err(FieldErrors::one("age", format!("An age is between 0 and {OLDEST}.")));
+            return Err(FieldErrors::one("age", format!("The age must be between 0 and {OLDEST}.")));
         }
         let date = NaiveDate::from_yo_opt(today.year() - age, 1);
-        let date = date.ok_or_else(|| FieldErrors::one("age", "This age has no year of birth."))?;
+        let date = date.ok_or_else(|| FieldErrors::one("age", "No year of birth gives this age."))?;
         Ok(Self { date, estimated: true })
     }
 

@@ -259,7 +259,7 @@ impl Schedules {
         match Actor::spawn_linked(None, ScheduleActor, arguments, supervisor).await {
             Ok((actor, _)) => Ok(actor),
             Err(error) => {
-                tracing::error!(%error, "a schedule could not be activated");
+                tracing::error!(%error, "cannot activate a schedule");
                 Err(Error::Unavailable.into())
             }
         }

@@ -59,7 +59,7 @@ impl Repeat {
                 }
                 "COUNT" => has_count = true,
                 name if !PARTS.contains(&name) => {
-                    return Err(wrong(format!("A rule may have {}.", PARTS.join(", "))));
+                    return Err(wrong(format!("A rule may contain only {}.", PARTS.join(", "))));
                 }
                 _ => {}
             }
@@ -97,7 +97,7 @@ impl Repeat {
         // The rule runs as if local time were UTC, which has no gaps. Each start is then resolved on its own.
         let start = whole.and_utc().with_timezone(&rrule::Tz::UTC);
         let rule = self.rule.clone().validate(start);
-        let rule = rule.map_err(|_| wrong("Not a rule that can repeat from this start.".into()))?;
+        let rule = rule.map_err(|_| wrong("The rule cannot repeat from this start.".into()))?;
         let (mut times, mut has_ended) = (Vec::new(), false);
         for local in RRuleSet::new(start).rrule(rule).limit().into_iter().map(|at| at.naive_utc()) {
             let at = zone::instant_in(zone, local, offset).ok_or_else(|| leaves_years(times.len()))?;
@@ -116,7 +116,7 @@ impl Repeat {
             None => self.rule.get_count().is_some_and(|count| times.len() >= count as usize),
         };
         match times.len() {
-            0 => Err(wrong("The rule has no appointment.".into())),
+            0 => Err(wrong("The rule gives no appointment.".into())),
             fit if !is_whole => Err(leaves_years(fit)),
             _ => Ok(times),
         }
