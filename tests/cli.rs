@@ -1,4 +1,4 @@
-//! The program as a person starts it: commands, the private local cluster, the demo clinic, signals and logs.
+//! The program from the command line: commands, the private local cluster, the demo clinic, signals and logs.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -27,7 +27,7 @@ impl Drop for Folder {
     }
 }
 
-/// The program in a folder of its own, with nothing of this environment's settings.
+/// Returns a command of the program in its own folder, without the settings of this environment.
 fn clinicd(folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clinicd"));
     command.args(arguments).current_dir(&folder.0).env_remove("DATABASE_URL");
@@ -41,7 +41,7 @@ fn run(folder: &Folder, arguments: &[&str]) -> Output {
     clinicd(folder, arguments).output().expect("the program runs")
 }
 
-/// A serving program; killed where a test ends before it does.
+/// A serving program. It is killed if the test ends first.
 struct Serving {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -64,7 +64,7 @@ impl Serving {
         Self { child, out, address }
     }
 
-    /// The lines that it has printed after the first.
+    /// Returns the next `count` lines of its output.
     fn lines(&mut self, count: usize) -> Vec<String> {
         (0..count)
             .map(|_| {
@@ -75,7 +75,7 @@ impl Serving {
             .collect()
     }
 
-    /// Sends a request and answers status and body.
+    /// Sends a request and returns the status and the body.
     fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> (u16, Value) {
         let body = body.map_or_else(String::new, |body| body.to_string());
         let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
@@ -98,7 +98,7 @@ impl Serving {
         self.ask("POST", "/api/auth/login", None, Some(json!({ "email": email, "password": password })))
     }
 
-    /// Ends it as `kill` and Ctrl-C do, and answers its exit code and its log.
+    /// Stops it with a signal and returns its exit code and its log.
     fn stop(mut self, signal: nix::sys::signal::Signal) -> (Option<i32>, String) {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
         nix::sys::signal::kill(pid, signal).unwrap();
@@ -115,7 +115,7 @@ impl Drop for Serving {
     }
 }
 
-/// Whether a PostgreSQL of that folder runs.
+/// Returns whether a PostgreSQL of this folder runs.
 fn cluster_runs(folder: &Folder) -> bool {
     let data = folder.0.join(".clinicd/postgres/data").canonicalize();
     let Ok(data) = data else { return false };
@@ -162,7 +162,7 @@ fn an_empty_development_database_gets_a_demo_clinic() {
     let (code, _) = serving.stop(SIGTERM);
     assert_eq!(code, Some(0));
 
-    // Found again on the next start, and not filled twice.
+    // The next start finds the demo clinic and does not create it again.
     let mut serving = Serving::start(&folder, &[]);
     assert!(serving.lines(2)[1].starts_with("Sign up with"));
     assert_eq!(serving.login("admin@demo.example", "demo-clinic-admin").0, 200);
@@ -177,7 +177,7 @@ fn the_private_cluster_ends_with_the_program_and_recovers() {
     let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
     assert_eq!(serving.ask("POST", "/api/auth/register", None, Some(body)).0, 201);
     drop(serving); // SIGKILL
-    assert!(cluster_runs(&folder), "nobody told it to stop");
+    assert!(cluster_runs(&folder), "the cluster is not stopped yet");
 
     let serving = Serving::start(&folder, &["--no-demo"]);
     assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
@@ -199,14 +199,14 @@ fn a_dead_private_cluster_is_restarted_while_serving() {
     let died = postmaster().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(died), nix::sys::signal::Signal::SIGKILL).unwrap();
     wait_until("another one starts", || postmaster().is_some_and(|pid| ![died, i32::MAX].contains(&pid)));
-    wait_until("it is mended", || serving.ask("GET", "/readyz", None, None).0 == 200);
+    wait_until("the program serves again", || serving.ask("GET", "/readyz", None, None).0 == 200);
     assert_eq!(serving.login("ada@example.com", "seven quiet lanterns").0, 200);
     let (code, log) = serving.stop(SIGTERM);
     assert_eq!(code, Some(0));
     for line in ["the local PostgreSQL has died", "the local PostgreSQL runs again"] {
         assert_eq!(log.matches(line).count(), 1, "{log}");
     }
-    wait_until("it is stopped all the same", || !cluster_runs(&folder));
+    wait_until("the cluster is stopped nevertheless", || !cluster_runs(&folder));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_wrong_setting_is_one_line_that_names_it() {
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
         assert!(complaint.starts_with("clinicd: ") && complaint.contains(named), "{complaint}");
     }
-    // The same from a `.env` file.
+    // The same setting in a `.env` file.
     std::fs::write(folder.0.join(".env"), "CLINICD_LISTEN=nowhere\n").unwrap();
     let refused = run(&folder, &["serve"]);
     assert!(String::from_utf8(refused.stderr).unwrap().contains("--listen"));

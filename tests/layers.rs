@@ -1,8 +1,8 @@
-//! Who may use whom: reads the sources and holds the table of `src/lib.rs`.
+//! Reads the sources and checks which layer uses which: the table of `src/lib.rs`.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// What each layer may use of ours. Only `app`, `cli`, `demo` and `main` see all.
+/// The modules that each layer may use. Only `app`, `cli`, `demo` and `main` may use all.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["authn", "authz", "actors", "domain", "clock"]),
     ("authn", &["actors", "domain", "clock"]),
@@ -16,10 +16,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["authn"]),
 ];
 
-/// Files that may be longer than 400 lines, each with its reason. The list only shrinks.
+/// Files with more than 400 lines, each with its reason. The list must only shrink.
 const LONG_FILES: &[&str] = &[];
 
-/// Every source file of `src`, with its layer.
+/// Returns every source file of `src`, with its layer.
 fn sources() -> Vec<(String, String, String)> {
     fn walk(folder: &Path, found: &mut Vec<(String, String, String)>) {
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -40,7 +40,7 @@ fn sources() -> Vec<(String, String, String)> {
     found
 }
 
-/// The modules that a text names behind `crate::`, also in braces over several lines.
+/// Returns the modules that a text names after `crate::`, also in braces over several lines.
 fn used_modules(text: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for (at, _) in text.match_indices("crate::") {
@@ -61,7 +61,7 @@ fn first_word(text: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
-/// The first words of a brace group's own entries, not of the groups inside it.
+/// Returns the first words of a brace group's own entries, without those of inner groups.
 fn first_words_of_group(group: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut depth, mut entry_begins) = (0, 0);

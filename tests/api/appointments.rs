@@ -1,4 +1,4 @@
-//! Booking appointments, reading them, and giving them another time: the rows of SCHEDULING.md.
+//! Booking, reading and rescheduling appointments: the rows of SCHEDULING.md.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ async fn a_patient_cannot_be_with_two_doctors_at_once() {
         .await
         .expect_problem(409, "patient-busy");
     assert_eq!(refused.errors("non_field_errors"), ["Patient already has an appointment at this time."]);
-    // The other doctor is free at 10:00, the patient is not: what is offered suits both.
+    // The other doctor is free at 10:00, but the patient is not. The offered times suit both.
     assert_eq!(starts(&refused.body["next_slots"])[0], "2031-03-05T10:30:00+00:00");
     admin.new_appointment(other_doctor, patient, "10:30").await;
 }
@@ -105,7 +105,7 @@ async fn a_refusal_names_a_busy_doctor_and_a_busy_patient() {
     let other_doctor = admin.new_doctor().await;
     admin.new_appointment(doctor, patient, "10:00").await;
     let moved = admin.new_appointment(other_doctor, other, "10:00").await;
-    // Memory knows of the doctor only; the database is asked for a move that memory allows.
+    // The copy shows only the doctor's appointments. The move is allowed by the copy, so the database decides it.
     let to_taken = json!({ "appointment_datetime": "2031-03-05T12:00:00Z" });
     admin.patch(&format!("/api/appointments/{moved}"), to_taken).await.expect(200);
     admin.new_appointment(doctor, other, "10:45").await;
@@ -161,12 +161,12 @@ async fn a_reschedule_keeps_the_id_and_moves_the_time_in_one_step() {
     let id = admin.new_appointment(doctor, patient, "10:00").await;
     let path = format!("/api/appointments/{id}");
 
-    // Its own time does not stand in its way.
+    // An appointment does not conflict with its own time.
     let shifted = admin.patch(&path, json!({ "appointment_datetime": "2031-03-05T10:15:00Z" })).await.expect(200);
     assert_eq!((shifted.id(), shifted.version()), (id, "2"));
     assert_eq!(shifted.body["ends_at"], "2031-03-05T10:45:00+00:00");
 
-    // The old time is free at once, the new one taken.
+    // The old time is free at once, and the new one is taken.
     let neighbour = admin.post(
         "/api/appointments",
         json!({

@@ -1,4 +1,4 @@
-//! What HTTP promises for every path: methods, conditional requests, representations.
+//! HTTP conventions of every path: methods, conditional requests, representations.
 
 use std::io::Read;
 
@@ -53,7 +53,7 @@ async fn an_unchanged_row_is_answered_304() {
     admin.patch(&path, json!({ "first_name": "Changed" })).await.expect(200);
     let newer = admin.send(Method::GET, &path, None, &[("if-none-match", &tag)]).await.expect(200);
     assert_eq!(newer.body["first_name"], "Changed");
-    // What changes something is done, whatever the client has read.
+    // `If-None-Match` does not prevent a change.
     admin.send(Method::PATCH, &path, Some(json!({})), &[("if-none-match", newer.header("etag"))]).await.expect(200);
 }
 
@@ -69,7 +69,7 @@ async fn an_answer_is_sent_again_when_a_related_row_changed() {
     admin.patch(&format!("/api/patients/{patient}"), json!({ "last_name": "Renamed" })).await.expect(200);
     let renamed = admin.send(Method::GET, &path, None, &known).await.expect(200);
     assert!(renamed.text.contains("Renamed"), "{}", renamed.text);
-    // The mapping itself is what it was: a change of it goes through.
+    // The mapping itself has not changed, so a change of it succeeds.
     let seen = [("if-match", made.header("etag"))];
     admin.send(Method::PATCH, &path, Some(json!({ "notes": "Sees her on Mondays." })), &seen).await.expect(200);
 }
@@ -91,7 +91,7 @@ async fn an_answer_is_compressed_as_its_client_prefers() {
     ] {
         let plain = admin.get(path).await.expect(200);
         assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
-        assert_eq!(plain.text.len() < 1024, path == row, "what one packet holds is not worth it");
+        assert_eq!(plain.text.len() < 1024, path == row, "an answer that fits into one packet is not compressed");
         let url = format!("http://{}{path}", app.address);
         let request = reqwest::Client::new().get(url).bearer_auth(admin.access.as_ref().unwrap());
         let answer = request.header("accept-encoding", accepted).send().await.unwrap();

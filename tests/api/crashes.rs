@@ -1,5 +1,5 @@
-//! What was committed and could not be told: the acknowledgement of the commit is lost, or the program is killed
-//! before it answers.
+//! Committed work without an answer: the acknowledgement of the commit is lost, or the program is killed before it
+//! answers.
 
 use reqwest::Method;
 use serde_json::json;
@@ -40,7 +40,7 @@ async fn a_crash_between_commit_and_answer_replays_the_stored_answer() {
     assert_eq!(database.count("SELECT count(*) FROM appointments").await, 1);
 }
 
-/// The program with a proxy between it and its database.
+/// Starts the program with a proxy between it and its database.
 async fn behind_a_proxy() -> (TestApp, Proxy) {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
@@ -84,7 +84,7 @@ async fn a_booking_that_arrives_after_it_was_given_up_is_not_made() {
         return;
     }
     assert_eq!(before, i64::from(answer.status == 201), "{}", answer.text);
-    // A slow server may make it later than this looks; it never may.
+    // The booking must not appear later either, even on a slow server.
     for _ in 0..20 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         assert_eq!(app.database.count(made).await, before, "{}", answer.text);
@@ -99,7 +99,7 @@ async fn an_unacknowledged_change_is_reported_and_done_once_per_key() {
     let create = || admin.send(Method::POST, "/api/patients", Some(body.clone()), &[("idempotency-key", "k")]);
     proxy.next(Acknowledgement::IsCut);
     let first = create().await;
-    // It was done: either that is found at once, or the client is told that it must look.
+    // It was done: either the lookup finds it at once, or the client is told to read the data.
     if first.status != 201 {
         first.expect_problem(503, "outcome-unknown");
     }

@@ -1,4 +1,4 @@
-//! The demo clinic shows at once what a clinic's schedules look like.
+//! The demo clinic shows useful schedules from the start.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Work on rows of several clinics keeps each row in its own, even where the functions that do it are wrong.
+//! Work on rows of several clinics keeps the clinics apart, even if a grouped function is wrong.
 
 use clinicd::{
     domain::{AccountId, Caller, ClinicId, PatientId, Visibility},
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::support::{Session, TestApp, TestDatabase, booking};
 
-/// A call of each grouped function for one doctor and one patient, with the column of which each answer has one.
+/// Returns a call of each grouped function for one doctor and one patient, with a column that every result row has.
 fn calls(clinic: i64, account: i64, doctor: i64, patient: i64) -> [(String, &'static str); 4] {
     let (none, time) = ("ARRAY[NULL::bigint]", "ARRAY['[2031-03-05 07:00Z, 2031-03-05 07:30Z)'::tstzrange]");
     let [clinic, account, doctor, patient, one, zero] =
@@ -51,7 +51,7 @@ async fn a_grouped_function_restores_the_context_that_it_found() {
     let mut db = app.database.connect().await;
     sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await.unwrap();
     let found = calls(admin.clinic, admin.id, doctor, patient).map(|(call, column)| (call, column, 1));
-    // Nothing of it is there: the functions have less to do, and come to the same end.
+    // No row of it is visible: the functions do less, and still restore the context.
     let unknown = calls(stranger.clinic, admin.id, doctor, patient).map(|(call, column)| (call, column, 0));
     for (call, column, rows) in found.into_iter().chain(unknown) {
         for context in [String::new(), stranger.clinic.to_string()] {
@@ -72,7 +72,7 @@ async fn a_grouped_function_restores_the_context_that_it_found() {
     }
 }
 
-/// Makes a function of the migrations wrong: replaces parts of its text.
+/// Breaks a function of the migrations by replacing parts of its text.
 async fn spoil(database: &TestDatabase, function: &str, parts: &[(&str, String)]) {
     let mut db = database.connect().await;
     let definition: String = sqlx::query_scalar("SELECT pg_get_functiondef($1::regproc)")
@@ -87,7 +87,7 @@ async fn spoil(database: &TestDatabase, function: &str, parts: &[(&str, String)]
     sqlx::raw_sql(AssertSqlSafe(spoiled)).execute(&mut db).await.expect("a wrong function");
 }
 
-/// The text of an array in which one number is taken for another.
+/// Returns the text of an array in which one number is replaced by another.
 fn mistaken(array: &str, for_this: i64, that: i64) -> String {
     format!("array_replace({array}, {for_this}::bigint, {that}::bigint)")
 }
@@ -179,7 +179,7 @@ async fn a_connection_that_is_bound_to_a_clinic_serves_no_other() {
     let mut unbound = Unbound::new(db);
     assert!(unbound.bound(own).is_err(), "its context is not set yet");
     unbound.enter(Context::Clinic(own)).await.unwrap();
-    assert!(unbound.bound(other).is_err(), "its context is another");
+    assert!(unbound.bound(other).is_err(), "it has another context");
     let mut db = unbound.bound(own).unwrap();
     let wanted = |clinic, id| Wanted { clinic, id: PatientId(id), seen: Visibility::WHOLE_CLINIC };
     let found = patient_groups::find_all(&mut db.grouped(), &[wanted(own, patient)]).await.unwrap();

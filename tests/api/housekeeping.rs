@@ -1,4 +1,4 @@
-//! What is over is removed, and nothing else.
+//! Housekeeping removes expired rows and nothing else.
 
 use clinicd::actors::repository::Removed;
 use sqlx::Connection;

@@ -114,7 +114,7 @@ async fn staff_map_own_patients_and_doctors_read_own_mappings() {
     login.patch(&path, json!({ "notes": "x" })).await.expect_problem(403, "forbidden");
     login.delete(&path).await.expect_problem(403, "forbidden");
     login.post("/api/mappings", json!({ "patient": admins, "doctor": d })).await.expect_problem(403, "forbidden");
-    // Another doctor of the same patient is not shown with the mappings that are.
+    // The mappings of another doctor of the same patient are not shown.
     admin.new_mapping(own, other).await;
     let seen = login.get(&format!("/api/mappings/by-patient/{own}")).await.expect(200);
     assert_eq!(seen.body["doctors"].as_array().unwrap().len(), 1);

@@ -1,5 +1,4 @@
-//! Patients: their record, who sees them, and what their deletion means. Lists and preconditions are held here
-//! for every resource that has them.
+//! Patients: the record, who sees it, and deletion. This file also tests the lists and preconditions of all resources.
 
 use std::collections::BTreeSet;
 
@@ -167,7 +166,7 @@ async fn following_the_links_of_a_list_returns_every_row_once() {
         let page = admin.get(&path).await.expect(200);
         met.extend(page.ids());
         pages += 1;
-        // A row that comes meanwhile does not shift the pages.
+        // A new row does not shift the pages.
         if pages == 1 {
             admin.new_patient().await;
         }
@@ -222,7 +221,7 @@ async fn staff_see_only_their_own_patients() {
     pat.get(&format!("{path}/appointments")).await.expect(404);
     sam.patch(&path, json!({ "gender": "F" })).await.expect(200);
 
-    // An owner is changed by an administrator only, and to a member only.
+    // Only an administrator may change an owner, and the new owner must be a member.
     let to_pat = json!({ "user": pat.id });
     sam.post(&format!("{path}/transfer"), to_pat.clone()).await.expect_problem(403, "forbidden");
     let nobody = admin.post(&format!("{path}/transfer"), json!({ "user": 999_999 })).await.expect(422);
@@ -276,7 +275,7 @@ async fn upcoming_appointments_prevent_a_deletion_unless_cancelled() {
     let kept = admin.get(&format!("/api/appointments/{appointment}")).await.expect(200);
     assert_eq!(kept.body["status"], "CANCELLED");
     admin.post("/api/appointments", booking(d, p, "12:00")).await.expect(422);
-    // The freed time can be booked at once, and the doctor goes with all that is to come.
+    // The freed time can be booked at once. Then the doctor is deleted together with all upcoming appointments.
     admin.new_appointment(d, other, "10:00").await;
     admin.delete(&format!("/api/doctors/{d}?cancel_appointments=true")).await.expect(204);
     admin.post("/api/appointments", booking(d, other, "14:00")).await.expect(422);

@@ -1,14 +1,15 @@
-//! What a doctor's appointments keep to, over HTTP: the rows of the scheduling table, each by its name.
+//! The limits of a doctor's appointments over HTTP: the rows of the scheduling table. Each test has the name of its
+//! row.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Session, TestApp, TestDatabase, booking};
 
-/// Wednesday, the day of `booking`.
+/// The Wednesday on which `booking` books.
 const WEDNESDAY: &str = "2031-03-05";
 
-/// A founder with a doctor and a patient.
+/// Creates a clinic with a doctor and a patient.
 async fn clinic() -> (TestApp, Session, i64, i64) {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
@@ -21,7 +22,7 @@ fn window(weekday: &str, start: &str, end: &str) -> Value {
 }
 
 async fn set_hours(admin: &Session, doctor: i64, windows: Value) -> Answer {
-    // Before every day that the tests book.
+    // Before every day on which the tests book.
     let body = json!({ "effective_from": "2026-01-01", "windows": windows });
     admin.put(&format!("/api/doctors/{doctor}/working-hours"), body).await.expect(200)
 }
@@ -34,14 +35,14 @@ async fn book(admin: &Session, doctor: i64, patient: i64, at: &str) -> Answer {
     admin.post("/api/appointments", json!({ "doctor": doctor, "patient": patient, "appointment_datetime": at })).await
 }
 
-/// The local starts that are offered between two instants, as HH:MM.
+/// Returns the local starts that are offered between two instants, as HH:MM.
 async fn offered(admin: &Session, doctor: i64, from: &str, to: &str) -> Vec<String> {
     let slots = admin.get(&format!("/api/doctors/{doctor}/slots?from={from}&to={to}")).await.expect(200);
     let starts = slots.body.as_array().unwrap().iter().map(|slot| slot["local_start"].as_str().unwrap());
     starts.map(|start| start[11..16].to_owned()).collect()
 }
 
-/// The ids of the appointments that an answer lists as outside, with the rules that each breaks.
+/// Returns the ids of the appointments that an answer lists as outside the rules, with the rules that each breaks.
 fn outside(answer: &Answer) -> Vec<(i64, Vec<String>)> {
     let listed = answer.body["appointments_outside"].as_array().expect("a list");
     let rules = |one: &Value| {
@@ -63,7 +64,7 @@ async fn working_hours_limit_bookings_once_they_are_set() {
     assert_eq!(refused.errors("appointment_datetime").len(), 1);
     assert_eq!(refused.body["next_slots"][0]["start"], "2031-03-12T09:00:00+00:00");
     book(&admin, doctor, patient, "2031-03-05T11:30:00Z").await.expect(201);
-    // Unset again, any time can be booked.
+    // Without working hours any time can be booked again.
     let unset = json!({ "effective_from": "2026-01-01", "windows": null });
     admin.put(&format!("/api/doctors/{doctor}/working-hours"), unset).await.expect(200);
     book(&admin, doctor, patient, "2031-03-05T22:00:00Z").await.expect(201);
@@ -108,7 +109,7 @@ async fn hours_across_midnight_belong_to_the_day_they_start_on() {
     assert_eq!(outside(&closed), [(kept, vec!["clinic-closed".to_owned()])]);
     assert_eq!(offered(&admin, doctor, night.0, night.1).await, ["22:00", "22:30", "23:00", "23:30"]);
     book(&admin, doctor, patient, "2031-03-06T00:00:00Z").await.expect_problem(409, "clinic-closed");
-    // Open again as soon as the closure is taken back.
+    // The clinic is open again when the closure is deleted.
     admin.delete(&format!("/api/clinic/closures/{}", closed.id())).await.expect(204);
     assert_eq!(offered(&admin, doctor, night.0, night.1).await.len(), 7);
 }
@@ -150,7 +151,7 @@ async fn the_longer_buffer_separates_two_appointments() {
     assert_eq!(refused.body["conflicts"][0]["start"], "2031-03-05T10:00:00+00:00");
     book(&admin, doctor, other, "2031-03-05T09:20:00Z").await.expect_problem(409, "too-close");
     book(&admin, doctor, other, "2031-03-05T10:45:00Z").await.expect(201);
-    // What is kept free before the first may lie outside the hours.
+    // The buffer before the first appointment may be outside the hours.
     book(&admin, doctor, other, "2031-03-05T09:00:00Z").await.expect(201);
 }
 
@@ -159,13 +160,13 @@ async fn capacity_counts_active_appointments_by_local_start_day() {
     let (_app, admin, doctor, patient) = clinic().await;
     let limits = json!({ "max_appointments_per_day": 2, "time_zone": "America/New_York" });
     set_scheduling(&admin, doctor, limits).await;
-    // 2031-11-02 has 25 hours in New York, from 04:00Z to 05:00Z the day after.
+    // 2031-11-02 has 25 hours in New York, from 04:00Z to 05:00Z of the next day.
     let first = book(&admin, doctor, patient, "2031-11-02T04:00:00Z").await.expect(201).id();
     book(&admin, doctor, patient, "2031-11-03T04:30:00Z").await.expect(201);
     let full = book(&admin, doctor, patient, "2031-11-02T15:00:00Z").await.expect_problem(409, "day-full");
     assert_eq!(full.body["next_slots"][0]["start"], "2031-11-03T05:00:00+00:00");
     book(&admin, doctor, patient, "2031-11-03T05:00:00Z").await.expect(201);
-    // A cancelled one does not count; one of the two may move within its day.
+    // A cancelled appointment does not count, and one of the two may move within its day.
     admin.delete(&format!("/api/appointments/{first}")).await.expect(204);
     let again = book(&admin, doctor, patient, "2031-11-02T15:00:00Z").await.expect(201).id();
     let body = json!({ "appointment_datetime": "2031-11-02T16:00:00Z" });
@@ -207,10 +208,10 @@ async fn edges_in_a_dst_gap_and_overlap_follow_the_rfc() {
     set_scheduling(&admin, doctor, json!({ "time_zone": "America/New_York", "slot_minutes": 60 })).await;
     let sundays = json!([window("sunday", "01:00", "04:00")]);
     set_hours(&admin, doctor, sundays).await;
-    // Clocks go from 02:00 to 03:00 on 2031-03-09: three hours on the clock are two.
+    // Clocks go from 02:00 to 03:00 on 2031-03-09, so three hours on the clock last two.
     let gap = offered(&admin, doctor, "2031-03-09T00:00:00Z", "2031-03-10T00:00:00Z").await;
     assert_eq!(gap, ["01:00", "03:00"]);
-    // And back from 02:00 to 01:00 on 2031-11-02: four hours on the clock are five.
+    // Clocks go back from 02:00 to 01:00 on 2031-11-02, so four hours on the clock last five.
     set_hours(&admin, doctor, json!([window("sunday", "00:00", "04:00")])).await;
     let path = format!("/api/doctors/{doctor}/slots?from=2031-11-02T00:00:00Z&to=2031-11-03T00:00:00Z");
     let overlap = admin.get(&path).await.expect(200);
@@ -231,7 +232,7 @@ async fn a_new_zone_keeps_instants_and_lists_appointments_outside() {
     assert_eq!(kept.body["appointment_datetime"], "2031-03-05T14:00:00+00:00");
     let slots = admin.get(&format!("/api/doctors/{doctor}/slots?from=2031-03-05T00:00:00Z")).await.expect(200);
     assert_eq!(slots.body[0]["start"], "2031-03-05T08:00:00+00:00");
-    // The clinic's zone counts where the doctor has none.
+    // A doctor without a time zone uses the clinic's.
     set_scheduling(&admin, doctor, json!({ "time_zone": null })).await;
     let changed = admin.patch("/api/clinic", json!({ "time_zone": "Asia/Tokyo" })).await.expect(200);
     assert_eq!(outside(&changed), [(id, vec!["outside-working-hours".to_owned()])]);
@@ -301,7 +302,7 @@ async fn a_rule_change_applies_on_the_other_node_at_once() {
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
     for round in 0..10 {
         let day = format!("2031-03-{:02}", 10 + round);
-        // Both have the schedule in memory.
+        // Both nodes have the schedule in memory.
         book(&admin, doctor, patient, &format!("{day}T08:00:00Z")).await.expect(201);
         book(&there, doctor, patient, &format!("{day}T09:00:00Z")).await.expect(201);
         let away = json!({ "starts_at": format!("{day}T10:00:00Z"), "ends_at": format!("{day}T11:00:00Z") });

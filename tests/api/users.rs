@@ -98,7 +98,7 @@ async fn two_administrators_cannot_demote_each_other_at_once() {
         let (one, other) = tokio::join!(ada.patch(&of_bea, demote.clone()), bea.patch(&of_ada, demote));
         let mut statuses = [one.status, other.status];
         statuses.sort();
-        // The loser meets the last administrator, or is none itself any more.
+        // The loser either is the last administrator or is no longer one.
         assert!(matches!(statuses, [200, 409] | [200, 401]), "{statuses:?}");
     }
     let without = "SELECT count(*) FROM clinics c WHERE NOT EXISTS (
