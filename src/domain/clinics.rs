@@ -14,7 +14,7 @@ pub struct ClinicDetails {
     pub time_zone: Tz,
 }
 
-/// A tenant: one organisation.
+/// A tenant: one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clinic {
     /// The row's id.

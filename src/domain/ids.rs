@@ -20,7 +20,7 @@ macro_rules! id {
 }
 
 id! {
-    /// A tenant: one organisation.
+    /// A tenant: one organization.
     ClinicId,
     /// A person's login, global to the deployment. A clinic's users carry the ids of their accounts.
     AccountId,

@@ -21,7 +21,7 @@ pub enum Sought {
 /// The status of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryStatus {
-    /// No time has been offered yet.
+    /// The entry has no offer.
     Waiting,
     /// A time is held for the entry.
     Offered,

@@ -36,7 +36,7 @@ pub enum Error {
     /// The stored data is not what the code expects.
     #[error("bad stored data: {0}")]
     Corrupt(String),
-    /// A conflict with another transaction (deadlock, serialisation failure, timeout). The same work may be retried.
+    /// A conflict with another transaction (deadlock, serialization failure, timeout). The same work may be retried.
     #[error("conflict with another transaction")]
     TryAgain,
     /// Any other failure.
@@ -80,7 +80,7 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::RowNotFound => Self::NotFound,
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => Self::Unavailable,
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                // Deadlock, serialisation failure, lock timeout, statement timeout.
+                // Deadlock, serialization failure, lock timeout, statement timeout.
                 Some("40P01" | "40001" | "55P03" | "57014") => Self::TryAgain,
                 // Too many connections, or the session was idle in a transaction for too long.
                 Some("53300" | "25P03") => Self::Unavailable,

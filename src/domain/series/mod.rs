@@ -229,11 +229,11 @@ pub struct Skipped {
 pub struct Series {
     /// The row's id.
     pub id: SeriesId,
-    /// With whom.
-    pub doctor: DoctorId,
     /// The doctor.
-    pub patient: PatientId,
+    pub doctor: DoctorId,
     /// The patient.
+    pub patient: PatientId,
+    /// The text of the rule.
     pub rrule: String,
     /// The requested start of the first appointment.
     pub first: DateTime<Utc>,

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// A write that the database has executed, or not yet.
+/// A write that the core has requested.
 pub(super) enum Pending {
     Book(Vec<Booking>, Batch),
     Change(Box<Change>),
