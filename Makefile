@@ -1,4 +1,4 @@
-# `make run` and `make test` are all that a newcomer needs.
+# To start, you need only `make run` and `make test`.
 
 .PHONY: run test lint contract bench sqlx openapi generated
 
@@ -10,26 +10,26 @@ run:
 	cargo build --release
 	@exec ./target/release/clinicd serve $(ARGS)
 
-# Everything, in parallel, on a private PostgreSQL that the run starts and stops.
+# Runs all tests in parallel on a private PostgreSQL, which it starts and stops.
 test:
 	@env -u DATABASE_URL scripts/need-postgres
 	scripts/with-postgres scripts/cargo-test
 
-# Formatting and clippy. It also checks that .sqlx is what the statements say.
+# Checks formatting and clippy, and that .sqlx matches the statements.
 lint:
 	@env -u DATABASE_URL scripts/need-postgres
 	cargo fmt --check
 	scripts/with-postgres scripts/sqlx-prepare --check
 
-# The contract under the tools of those who use it: linters, client generators, a browser, a fuzzer, seeded faults.
+# Checks the contract with linters, client generators, a browser, a fuzzer, and seeded faults.
 contract:
 	@scripts/contract $(ARGS)
 
-# The server under load beside bare SQL: a table and a picture of ratios.
+# Compares the server under load with bare SQL. Writes a table and a chart of ratios.
 bench:
 	@scripts/bench $(ARGS)
 
-# Writes what is generated: .sqlx from the statements, the contract, the policy's matrix.
+# Writes the generated files: .sqlx from the statements, the contract, and the policy's matrix.
 generated: sqlx openapi
 
 sqlx:

@@ -1,4 +1,4 @@
-//! A doctor's calendar loaded from PostgreSQL, as the number of appointments to come grows.
+//! Loads a doctor's calendar from PostgreSQL, for a growing number of upcoming appointments.
 
 use clinicd::{
     actors::repository::{Repository, Settings},
@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 const SIZES: [i32; 4] = [100, 1_000, 10_000, 20_000];
 
-/// A clinic whose n-th doctor has as many appointments to come as the n-th size, eight a day.
+/// A clinic whose n-th doctor has as many upcoming appointments as the n-th size, eight per day.
 const CLINIC: &str = "
     INSERT INTO accounts (email, username, password_hash) VALUES ('a@b.example', 'a@b.example', '-');
     INSERT INTO clinics (name, time_zone) VALUES ('Bench', 'Europe/Lisbon');

@@ -1,4 +1,4 @@
-//! The evaluator and the search for free times, as the number of appointments grows.
+//! The evaluator and the search for free times, for a growing number of appointments.
 
 use std::hint::black_box;
 
@@ -34,7 +34,7 @@ fn rules() -> Rules {
     }
 }
 
-/// Eight appointments a weekday, until there are enough.
+/// Returns `count` appointments, eight on each weekday.
 fn appointments(count: usize) -> Vec<(AppointmentId, Interval)> {
     let times = (0i64..).filter(|day| day % 7 < 5).flat_map(|day| {
         (0..8).map(move |hour| monday() + Duration::days(day) + Duration::hours(9 + hour + i64::from(hour > 3)))

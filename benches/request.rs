@@ -1,5 +1,5 @@
-//! What each request pays before its own work: its token and the policy's decision; and the columns of a group of
-//! bookings, which the writer makes once for all of them.
+//! The fixed costs of a request: its token and the policy's decision. Also the columns of a group of bookings, which
+//! the writer builds once per group.
 
 use std::hint::black_box;
 

@@ -1,21 +1,21 @@
-//! The one place that looks at a clock. Everything else is told the time (`clippy.toml` holds it).
+//! The only place that reads a clock. All other code is given the time (`clippy.toml` enforces it).
 #![expect(clippy::disallowed_methods, reason = "this is the place")]
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-/// The time of day.
+/// Returns the current time.
 pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// The time of a clock that never goes back: for waits and deadlines.
+/// Returns the time of a monotonic clock, for waits and deadlines.
 pub fn instant() -> Instant {
     Instant::now()
 }
 
-/// How long it is until then, at least a moment: what is done already is seen to be.
+/// Returns the time until `deadline`, at least 100 ms, so that work that is already done is still noticed.
 pub fn until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(instant()).max(Duration::from_millis(100))
 }

@@ -1,4 +1,4 @@
-//! Settings: environment variables, each also a flag; typed, and checked at start.
+//! Settings: environment variables, each also a flag. They are typed and checked at start.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -7,36 +7,36 @@ use clap::{Args, ValueEnum};
 
 use crate::authn::{KeySecret, Lifetimes};
 
-/// Where the program runs.
+/// The environment in which the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Environment {
-    /// Migrates by itself, and fills an empty database with a demo clinic.
+    /// Migrates the database itself, and fills an empty one with a demo clinic.
     Development,
-    /// Neither; a database without the program's migrations is refused.
+    /// Does neither. Refuses a database without the program's migrations.
     Production,
 }
 
-/// Where the database is.
+/// The settings of the database.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseSettings {
-    /// A PostgreSQL server; without one, clinicd runs a private local cluster
+    /// The URL of a PostgreSQL server; if absent, clinicd runs a private local cluster
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// The owner's URL for migrations, where DATABASE_URL is a role that owns nothing
+    /// The owner's URL for migrations, if the role of DATABASE_URL owns nothing
     #[arg(long, env = "CLINICD_MIGRATE_URL", hide_env_values = true, value_name = "URL")]
     pub migrate_url: Option<String>,
-    /// Where the private local cluster keeps its data
+    /// The data folder of the private local cluster
     #[arg(long, env = "CLINICD_DATA_DIR", default_value = ".clinicd", value_name = "FOLDER")]
     pub data_dir: PathBuf,
-    /// For how many seconds a server that is not there yet, starts or recovers is waited for
+    /// How many seconds to wait at start for a server that is absent, starting or recovering
     #[arg(long, env = "CLINICD_DB_WAIT_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub db_wait_seconds: u16,
-    /// What the signing keys are encrypted with: `CLINICD_KEY_SECRET`, which is no flag.
+    /// The secret that encrypts the signing keys: `CLINICD_KEY_SECRET`, which has no flag.
     #[arg(skip)]
     pub key_secret: Option<KeySecret>,
 }
 
-/// How the program logs.
+/// The settings of the log.
 #[derive(Debug, Clone, Args)]
 pub struct LogSettings {
     /// A tracing filter, such as `info` or `clinicd=debug`
@@ -44,49 +44,49 @@ pub struct LogSettings {
     pub filter: String,
 }
 
-/// Everything that `serve` goes by.
+/// The settings of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Where to listen; port 0 takes any free one
+    /// The address to listen on; port 0 selects a free port
     #[arg(long, env = "CLINICD_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Where the database is.
+    /// The settings of the database.
     #[command(flatten)]
     pub database: DatabaseSettings,
     /// Development or production
     #[arg(long = "env", env = "CLINICD_ENV", default_value = "development")]
     pub environment: Environment,
-    /// A folder with model.conf and policy.csv; the built-in policy without one
+    /// A folder with model.conf and policy.csv; the built-in policy if absent
     #[arg(long, env = "CLINICD_POLICY_DIR", value_name = "FOLDER")]
     pub policy_dir: Option<PathBuf>,
-    /// Origins whose pages may call the API, separated by commas; none without it
+    /// Origins whose pages may call the API, separated by commas; none if absent
     #[arg(long, env = "CLINICD_CORS_ORIGINS", value_delimiter = ',', value_parser = origin, value_name = "ORIGINS")]
     pub cors_origins: Vec<String>,
-    /// Connections for reading and writing; booking has two more of its own
+    /// Connections for reading and writing; bookings have two more of their own
     #[arg(long, env = "CLINICD_DB_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub db_connections: u16,
-    /// How long an access token is good for
+    /// The lifetime of an access token
     #[arg(long, env = "CLINICD_ACCESS_TOKEN_MINUTES", default_value_t = 60, value_name = "MINUTES",
           value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub access_token_minutes: u32,
-    /// How long a refresh token is good for
+    /// The lifetime of a refresh token
     #[arg(long, env = "CLINICD_REFRESH_TOKEN_DAYS", default_value_t = 7, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=90))]
     pub refresh_token_days: u32,
-    /// How long a freed time is held for who waits for one
+    /// How long a freed time is held for an entry of the waitlist
     #[arg(long, env = "CLINICD_WAITLIST_HOLD_MINUTES", default_value_t = 30, value_name = "MINUTES",
           value_parser = clap::value_parser!(u32).range(1..=10080))]
     pub waitlist_hold_minutes: u32,
     /// Leave an empty development database empty
     #[arg(long)]
     pub no_demo: bool,
-    /// How the program logs.
+    /// The settings of the log.
     #[command(flatten)]
     pub log: LogSettings,
 }
 
 impl Settings {
-    /// How long tokens are good for.
+    /// Returns the lifetimes of tokens.
     pub fn lifetimes(&self) -> Lifetimes {
         Lifetimes {
             access: TimeDelta::minutes(self.access_token_minutes.into()),
@@ -95,7 +95,7 @@ impl Settings {
     }
 }
 
-/// Checks one origin of the allow list: a scheme and a host, with nothing behind.
+/// Checks one origin of the allow list: a scheme and a host, and nothing else.
 fn origin(text: &str) -> Result<String, String> {
     let text = text.trim();
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));

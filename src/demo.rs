@@ -1,4 +1,4 @@
-//! The demo clinic of an empty development database: made through the same services as everything else.
+//! The demo clinic of an empty development database. It is created through the same services as all other data.
 
 use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
@@ -44,10 +44,10 @@ struct DemoDoctor {
     hours: &'static [DemoHours],
 }
 
-/// Weekdays, and the hours worked on them; what is between two windows is a break.
+/// Weekdays and their working hours. The time between two windows is a break.
 type DemoHours = (&'static [Weekday], &'static [(&'static str, &'static str)]);
 
-/// Nothing set, but the length of a slot and how far ahead one can book.
+/// Returns settings with only a slot length and a booking horizon.
 const fn slots_of(slot_minutes: i32) -> Scheduling {
     Scheduling {
         time_zone: None,
@@ -116,7 +116,7 @@ const PATIENTS: [(&str, &str, i32, u32, Gender); 6] = [
     ("Ines", "Costa", 1967, 61, Gender::Female),
 ];
 
-/// Why the demo was not made.
+/// Why the demo clinic was not created.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error(transparent)]
@@ -131,12 +131,12 @@ enum DemoError {
     Fields(FieldErrors),
 }
 
-/// Makes the demo clinic and answers its logins; `None` where another program made it first.
+/// Creates the demo clinic and returns its logins. Returns `None` if another program created it first.
 pub async fn fill(services: &Services) -> Option<Logins> {
     match make(services).await {
         Ok(()) => Some(LOGINS),
         Err(error) => {
-            tracing::warn!(%error, "the demo clinic was not made");
+            tracing::warn!(%error, "cannot create the demo clinic");
             None
         }
     }
@@ -163,7 +163,7 @@ async fn make(services: &Services) -> Result<(), DemoError> {
         doctors.push(employ(services, &admin, n, doctor, (n == 0).then_some(doctor_login)).await?);
     }
     let today = zone::day_of(ZONE, crate::clock::now());
-    // A congress in the coming week, a holiday after it, and Christmas.
+    // A congress next Thursday, a holiday in the following week, and Christmas.
     away(services, &admin, doctors[0], (next(today, Weekday::Thu), 1), "Congress").await?;
     away(services, &admin, doctors[3], (next(today, Weekday::Mon) + Days::new(7), 7), "Holiday").await?;
     let december = |day| NaiveDate::from_ymd_opt(today.year(), 12, day).unwrap_or(today);
@@ -240,7 +240,7 @@ async fn employ(
     Ok(id)
 }
 
-/// Time off of whole days.
+/// Enters time off of whole days.
 async fn away(
     services: &Services,
     admin: &Caller,
@@ -256,7 +256,7 @@ async fn away(
     Ok(())
 }
 
-/// The next such weekday after a day.
+/// Returns the first such weekday after a day.
 fn next(after: NaiveDate, weekday: Weekday) -> NaiveDate {
     let days = after.iter_days().skip(1);
     days.take(7).find(|day| day.weekday() == weekday).unwrap_or(after)
@@ -269,7 +269,7 @@ async fn map(services: &Services, admin: &Caller, patient: PatientId, doctor: Do
     Ok(())
 }
 
-/// Books one of the doctor's free times from tomorrow on: not all the first.
+/// Books one of the doctor's free times from tomorrow on, not always the first.
 async fn book(
     services: &Services,
     staff: &Caller,

@@ -1,7 +1,7 @@
 //! clinicd: a clinic backend for many clinics at once.
 //!
-//! Layers, each with the same file name for the same feature, so that a feature is found by its name and
-//! the flow by the folders. Who may use whom (a test reads the `use crate::` lines and holds it):
+//! The program has layers, and a feature has the same file name in each layer. A test reads the `use crate::` lines and
+//! enforces which layer may use which:
 //!
 //! | module | may use |
 //! | --- | --- |
@@ -9,9 +9,9 @@
 //! | [`authn`], [`authz`] | `actors`, `domain` |
 //! | [`actors`] | `repository`, `domain` |
 //! | [`repository`] | `domain` |
-//! | [`domain`] | nothing of ours |
+//! | [`domain`] | no other module |
 //!
-//! Only [`app`], [`cli`] and [`demo`] see all. `docs/ARCHITECTURE.md` tells the whole on a page.
+//! Only [`app`], [`cli`] and [`demo`] may use all modules. `docs/ARCHITECTURE.md` describes the whole program.
 #![warn(missing_docs)]
 
 pub mod actors;

@@ -1,14 +1,14 @@
 //! The program: parses the command line and calls [`clinicd::cli`].
 
-/// Requests are many small allocations on many threads, which the system's allocator is slow at.
+/// A request makes many small allocations on many threads. The system's allocator is slow at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long what still blocks a thread is waited for at the end, such as a private cluster that does not stop.
+/// How long the program waits at its end for threads that still block, such as a private cluster that does not stop.
 const BLOCKED: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn main() -> std::process::ExitCode {
-    // A `.env` file in the working folder counts as environment; what is set already goes first.
+    // A `.env` file in the working folder adds to the environment. Variables that are already set take precedence.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {

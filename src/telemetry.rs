@@ -1,4 +1,4 @@
-//! Logs: for a person on a terminal, as JSON elsewhere; and metrics in Prometheus' text format.
+//! Logs (text on a terminal, JSON elsewhere) and metrics in Prometheus' text format.
 
 use std::{io::IsTerminal, sync::OnceLock, time::Duration};
 
@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging to standard error.
 ///
 /// # Errors
-/// Where the filter is none, or logging has been started before.
+/// Fails if the filter is invalid or logging has already been started.
 pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("CLINICD_LOG is not a tracing filter such as info or clinicd=debug: {error}"))?;
@@ -20,16 +20,16 @@ pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync
     }
 }
 
-/// How often what was recorded is summed up.
+/// The interval at which recorded values are summed up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The recorder of this process; `None` where another one was installed before.
+/// Returns the recorder of this process, or `None` if another one was installed before.
 fn recorder() -> Option<&'static PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).as_ref()
 }
 
-/// Records metrics from now on, until the program ends.
+/// Records metrics until the program ends.
 pub async fn record() {
     let Some(recorder) = recorder() else { return };
     let mut upkeep = tokio::time::interval(UPKEEP);
@@ -39,7 +39,7 @@ pub async fn record() {
     }
 }
 
-/// What was recorded, as Prometheus reads it.
+/// Returns the recorded metrics in Prometheus' text format.
 pub fn metrics() -> String {
     recorder().map(PrometheusHandle::render).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! How much memory a calendar holds, by an allocator that counts.
+//! The memory of a calendar, measured by a counting allocator.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -15,25 +15,25 @@ thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Counts what the thread holds.
+/// Counts the bytes that the thread has allocated.
 struct Counting;
 
 fn count(bytes: isize) {
-    // A thread that is ending counts no more.
+    // A thread that is ending does not count.
     let _ = HELD.try_with(|held| held.set(held.get() + bytes));
 }
 
-// SAFETY: everything is done by the system's allocator; counting allocates nothing.
+// SAFETY: the system's allocator does all the work, and counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: the caller guarantees the requirements of `System.alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: the caller guarantees the requirements of `System.dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What the thread holds more after `make` than before.
+/// Returns how many more bytes the thread holds after `make` than before.
 fn held_by<T>(make: impl FnOnce() -> T) -> (T, isize) {
     let before = HELD.get();
     let made = make();

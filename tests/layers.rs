@@ -1,4 +1,4 @@
-//! Who may use whom: reads the sources and holds the table of `src/lib.rs`.
+//! Reads the sources and checks which layer uses which: the table of `src/lib.rs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// What each layer may use of ours. Only `app`, `cli`, `demo` and `main` see all.
+/// The modules that each layer may use. Only `app`, `cli`, `demo` and `main` may use all.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["authn", "authz", "actors", "domain", "clock"]),
     ("authn", &["actors", "domain", "clock"]),
@@ -20,10 +20,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["authn"]),
 ];
 
-/// Files that may be longer than 400 lines, each with its reason. The list only shrinks.
+/// Files with more than 400 lines, each with its reason. The list must only shrink.
 const LONG_FILES: &[&str] = &[];
 
-/// Every source file of `src`, with its layer.
+/// Returns every source file of `src`, with its layer.
 fn sources() -> Vec<(String, String, String)> {
     fn walk(folder: &Path, found: &mut Vec<(String, String, String)>) {
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -44,7 +44,7 @@ fn sources() -> Vec<(String, String, String)> {
     found
 }
 
-/// The modules that a text names behind `crate::`, also in braces over several lines.
+/// Returns the modules that a text names after `crate::`, also in braces over several lines.
 fn used_modules(text: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for (at, _) in text.match_indices("crate::") {
@@ -65,7 +65,7 @@ fn first_word(text: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
-/// The first words of a brace group's own entries, not of the groups inside it.
+/// Returns the first words of a brace group's own entries, without those of inner groups.
 fn first_words_of_group(group: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut depth, mut entry_begins) = (0, 0);
@@ -140,7 +140,7 @@ fn http_stays_in_api_and_sql_below_the_actors() {
 }
 
 #[test]
-fn no_file_is_long_without_a_reason() {
+fn no_file_is_longer_than_the_limit() {
     let long = sources().into_iter().filter(|(_, _, text)| text.lines().count() > 400);
     let long: Vec<_> = long.map(|(name, _, _)| name).collect();
     assert_eq!(long, LONG_FILES);

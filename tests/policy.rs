@@ -1,4 +1,4 @@
-//! The policy: its golden table, and the sentences it stands for.
+//! The policy: its golden table, and the rights that it must grant.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ async fn policy() -> Policy {
     Policy::built_in().await.expect("the built-in policy")
 }
 
-/// The scopes as text; `-` where the role never may.
+/// Returns the scopes as text, or `-` if the role has no right.
 fn scopes(policy: &Policy, role: &str, resource: Resource, action: Action) -> String {
     policy.decide(role, resource, action).map_or_else(|| "-".to_owned(), ToString::to_string)
 }
@@ -25,7 +25,7 @@ async fn the_matrix_is_golden() {
     let matrix = policy().await.matrix();
     assert_eq!(
         matrix, MATRIX,
-        "policies/matrix.txt is not what policy.csv means; run `make openapi` and review the change"
+        "policies/matrix.txt does not match policy.csv; run `make openapi` and review the change"
     );
 }
 
@@ -37,7 +37,7 @@ async fn a_removed_policy_line_changes_the_golden_matrix() {
         let kept: Vec<_> = lines.iter().enumerate().filter(|(n, _)| *n != removed).map(|(_, line)| *line).collect();
         match Policy::parse(MODEL, &kept.join("\n")).await {
             Ok(policy) => assert_ne!(policy.matrix(), MATRIX, "without {rule:?}"),
-            // The line that lets somebody administer users cannot be removed at all.
+            // The policy cannot be read without the line that grants the administration of users.
             Err(PolicyError::NoAdministrator) => assert_eq!(*rule, "p, admin, users, update, clinic"),
             Err(error) => panic!("without {rule:?}: {error}"),
         }
@@ -73,7 +73,7 @@ async fn staff_read_doctors_and_work_with_their_own_patients() {
 }
 
 #[tokio::test]
-async fn doctors_read_what_is_assigned_to_them_move_their_appointments_along_and_keep_their_hours() {
+async fn doctors_read_assigned_rows_and_change_status_and_hours() {
     let policy = policy().await;
     for resource in Resource::ALL {
         for action in resource.actions() {
@@ -101,7 +101,7 @@ async fn only_administrators_create_change_and_delete_doctors() {
     }
 }
 
-/// Runs the program and answers its exit code, output and complaint.
+/// Runs the program and returns its exit code, output and error message.
 fn clinicd(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_clinicd")).args(arguments).output().expect("the program runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
@@ -109,7 +109,7 @@ fn clinicd(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_command_line_answers_what_the_table_says() {
+fn the_policy_command_answers_as_the_table() {
     let check = |role, resource, action| {
         clinicd(&["policy", "check", "--role", role, "--resource", resource, "--action", action])
     };
@@ -119,13 +119,13 @@ fn the_command_line_answers_what_the_table_says() {
     assert_eq!((code, out.as_str()), (Some(1), "denied\n"));
     let (code, _, complaint) = check("nurse", "patients", "read");
     assert_eq!(code, Some(1));
-    assert_eq!(complaint, "clinicd: there is no role \"nurse\"; there are admin, staff, doctor\n");
+    assert_eq!(complaint, "clinicd: unknown role \"nurse\"; the roles are admin, staff, doctor\n");
     let (code, matrix, _) = clinicd(&["policy", "matrix"]);
     assert_eq!((code, matrix.as_str()), (Some(0), MATRIX));
 }
 
 #[test]
-fn a_policy_folder_with_an_unknown_word_is_refused_with_one_line() {
+fn an_unknown_word_in_a_policy_is_refused_with_one_line() {
     let folder = std::env::temp_dir().join(format!("clinicd-policy-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("model.conf"), MODEL).unwrap();
@@ -137,12 +137,12 @@ fn a_policy_folder_with_an_unknown_word_is_refused_with_one_line() {
     assert_eq!(complaint, format!("clinicd: policy.csv line {line}: `patients` has no action `peek`\n"));
 }
 
-/// Role names stand in the policy, in the demo's data and in examples, and nowhere else.
+/// Role names may appear only in the policy, in the demo's data and in examples.
 #[test]
 fn no_role_is_written_in_the_code() {
     let mut found = Vec::new();
     for (path, text) in sources("src".as_ref()) {
-        // Data and examples; and the fields that links lead to.
+        // Data and examples, and the fields that links refer to.
         if ["demo.rs", "spec/examples.rs", "spec/links.rs"].iter().any(|name| path.ends_with(name)) {
             continue;
         }
@@ -164,7 +164,7 @@ fn no_role_is_written_in_the_code() {
     assert!(found.is_empty(), "a role's name in the code: {found:#?}");
 }
 
-/// Every source file below a folder, with its text.
+/// Returns every source file below a folder, with its text.
 fn sources(folder: &std::path::Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {

@@ -1,4 +1,4 @@
-//! The clinics that both sides work on.
+//! The clinics that both sides use.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::{Options, sides::Server};
 /// The password of every founder.
 pub const PASSWORD: &str = "seven quiet lanterns";
 
-/// Clinics whose rows have ids one after the other.
+/// Clinics whose rows have consecutive ids.
 pub struct Clinics {
     pub count: i64,
     pub doctors: i64,
@@ -19,13 +19,13 @@ pub struct Clinics {
     pub first_account: i64,
     pub first_doctor: i64,
     pub first_patient: i64,
-    /// The staff user of the first clinic, who owns each twentieth patient.
+    /// The staff user of the first clinic, who owns every twentieth patient.
     pub first_staff: i64,
-    /// The first day that is booked already, in seconds.
+    /// The first day with appointments, in seconds.
     pub booked_from: i64,
     /// The file of tokens that the load generator reads.
     pub tokens: PathBuf,
-    /// The founders' tokens, one a clinic.
+    /// The founders' tokens, one per clinic.
     pub founders: Vec<String>,
     /// The token of the first clinic's staff user.
     pub staff: String,
@@ -37,7 +37,7 @@ pub struct Clinics {
     start: i64,
 }
 
-/// Makes a user of that role in each founder's clinic, and answers their ids, one after the other, with their tokens.
+/// Creates a user with this role in each founder's clinic. Returns their ids, which are consecutive, and their tokens.
 pub async fn hire(
     client: &reqwest::Client,
     server: &Server,
@@ -60,7 +60,8 @@ pub async fn hire(
     hired
 }
 
-/// Rows of the clinics `$1` to `$1 + $2 - 1`, written before any calendar is read. Their versions are begun by triggers.
+/// Rows of the clinics `$1` to `$1 + $2 - 1`. They are written before any calendar is read. Triggers create their
+/// versions.
 const ROWS: [&str; 6] = [
     "INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
      SELECT c, 'Elena', 'Marsh ' || n, 'Cardiology', c || '-' || n, c || '.' || n || '@doctors.example'
@@ -166,7 +167,7 @@ impl Clinics {
         }
     }
 
-    /// Every doctor's id, with the token of a founder of the same clinic.
+    /// Returns every doctor's id with the token of a founder of the same clinic.
     pub fn all_doctors(&self) -> Vec<(String, i64)> {
         let of = |(n, token): (i64, &String)| {
             let (token, first) = (token.clone(), self.first_doctor + n * self.doctors);
@@ -175,7 +176,7 @@ impl Clinics {
         (0..).zip(&self.founders).flat_map(of).collect()
     }
 
-    /// Gives the first clinic so many doctors more, and answers them as [`all_doctors`](Self::all_doctors) does.
+    /// Adds `count` doctors to the first clinic and returns them as [`all_doctors`](Self::all_doctors) does.
     pub async fn hire(&self, database: &Database, count: i64) -> Vec<(String, i64)> {
         let mut db = database.connect_as_owner().await.expect("a connection");
         let doctors: Vec<i64> = sqlx::query_scalar(
@@ -192,7 +193,7 @@ impl Clinics {
         doctors.into_iter().map(|id| (self.founders[0].clone(), id)).collect()
     }
 
-    /// The first day of a run, in seconds.
+    /// Returns the first day of a run, in seconds.
     pub fn from(&self, year: i64) -> i64 {
         self.start + year * 1100 * 86400
     }

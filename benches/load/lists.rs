@@ -1,4 +1,4 @@
-//! Every list, of every role, in the first clinic: eight clients ask for the same page again and again.
+//! Every list of every role in the first clinic: eight clients request the same page repeatedly.
 
 use std::fmt::Write as _;
 
@@ -11,11 +11,11 @@ use super::{
     sides::{Server, Sides},
 };
 
-/// How many ask at a time.
+/// The number of concurrent clients.
 const CLIENTS: usize = 8;
 
-/// Who asks, and for what. `D+n` is the n-th booked day, `E` the end of the last one; `{doctor}` and `{patient}` are of the
-/// caller.
+/// The role and the path. `D+n` is the n-th booked day, `E` is the end of the last one, and `{doctor}` and `{patient}`
+/// belong to the caller.
 const LISTS: [(&str, &str); 62] = [
     ("admin", "/api/patients"),
     ("admin", "/api/patients?search=maya"),
@@ -81,7 +81,7 @@ const LISTS: [(&str, &str); 62] = [
     ("doctor", "/api/mappings"),
 ];
 
-/// Measures each of the [`LISTS`], and answers the table.
+/// Measures each of the [`LISTS`] and returns the table.
 pub async fn measure(sides: Sides<'_>, server: &Server, database: &Database) -> String {
     let clinics = sides.clinics;
     let client = reqwest::Client::new();
@@ -120,7 +120,7 @@ pub async fn measure(sides: Sides<'_>, server: &Server, database: &Database) -> 
     table
 }
 
-/// The path of a list, with the values of those clinics.
+/// Returns the path of a list with the values of these clinics.
 fn path(clinics: &Clinics, list: &str) -> String {
     let list = list
         .replace("{doctor}", &clinics.first_doctor.to_string())

@@ -1,7 +1,8 @@
--- What wrk sends, and what it says at the end. Arguments: operation, file of tokens, doctors and patients of a
--- clinic, start of the free time (seconds), which node this wrk asks (0 is the first), how many nodes are asked at the
--- same time, start of the first day that is booked already (seconds). Each line of the file: a clinic's token, its first
--- doctor, its first patient, the token of a staff user and that of its first doctor.
+-- The requests of wrk and its summary. Arguments: the operation; the file of tokens; the numbers of doctors and
+-- patients per clinic; the start of the free time (seconds); the number of the node that this wrk calls (from 0); the
+-- number of nodes that are called at the same time; the start of the first booked day (seconds). Each line of the file
+-- has a clinic's token, its first doctor, its first patient, the token of a staff user and the token of its first
+-- doctor.
 
 local threads = 0
 function setup(thread)
@@ -35,13 +36,13 @@ function init(args)
   end
 end
 
--- Every number up to a prime once, in an order without a pattern.
+-- Maps every number below a prime to another one, in an order without a pattern.
 local function shuffled(k, prime)
   return (k * 48271 + 11) % prime
 end
 
--- The n-th position of this node's own. Each node asks for every doctor, and has each second booking of a doctor: no
--- other node has the same. The second node goes through the doctors the other way round, so that the two meet.
+-- The n-th position of this node. Each node books every doctor, and has every second booking of a doctor, so that no
+-- two nodes have the same one. The second node takes the doctors in reverse order, so that the two meet.
 local function own(n)
   if nodes == 1 then
     return n
@@ -60,13 +61,13 @@ local function booking(clinic, doctor, patient, at, minutes)
   return wrk.format("POST", "/api/appointments", headers[clinic], body)
 end
 
--- The s-th time of a day of ten working hours, day after day.
+-- The s-th time of consecutive days of ten working hours.
 local function within_hours(s, minutes)
   local a_day = 600 / minutes
   return from + math.floor(s / a_day) * 86400 + 8 * 3600 + s % a_day * minutes * 60
 end
 
--- Some clinic with one of its patients, and with one of its doctors.
+-- A clinic with one of its patients, and with one of its doctors.
 local function some_patient(n)
   local clinic = n % #clinics + 1
   return clinic, clinics[clinic].patient + shuffled(n, 9973) % patients
@@ -82,7 +83,7 @@ local function days(first, count)
 end
 
 local requests = {
-  -- The n-th booking is the k-th of its doctor, at a time that no other has.
+  -- The n-th booking is the k-th one of its doctor, at a time of its own.
   free = function(n)
     local all = #clinics * doctors
     local nth, k = n % all, math.floor(n / all)
@@ -127,10 +128,10 @@ local requests = {
   end,
 }
 
--- Who asks is all that these differ by.
+-- These differ only in the caller.
 requests.staff, requests.assigned = requests.patients, requests.patients
 
--- Reads repeat themselves, so that they are written once: what Lua does is not to be measured.
+-- Reads repeat, so each request is built once: Lua's work is not to be measured.
 local written = {}
 function request()
   local at = n

@@ -1,6 +1,6 @@
-//! The server under load, beside the bare SQL of each operation: `make bench`.
+//! Compares the server under load with the bare SQL of each operation: `make bench`.
 //!
-//! One machine does all of it (server, PostgreSQL, load generators), so that only the ratios mean anything.
+//! The server, PostgreSQL and the load generators share one machine, so only the ratios are meaningful.
 
 mod clinics;
 mod lists;
@@ -17,19 +17,19 @@ use clinics::Clinics;
 use report::{Report, Row};
 use sides::{Server, Sides};
 
-/// What is measured.
+/// An operation to measure.
 struct Operation {
     name: &'static str,
     title: &'static str,
-    /// What `load.lua` sends.
+    /// The operation's name in `load.lua`.
     sends: &'static str,
     /// How many servers share the connections, on one database.
     nodes: usize,
-    /// The script of pgbench beside it, and the ratio to reach.
+    /// The script of pgbench for comparison, and the ratio to reach.
     beside: Option<(&'static str, f64)>,
-    /// Whether each answer must be a refusal.
+    /// Whether every answer must be a refusal.
     refused: bool,
-    /// Whether it books.
+    /// Whether the operation books.
     writes: bool,
 }
 
@@ -162,40 +162,40 @@ const OPERATIONS: [Operation; 14] = [
     },
 ];
 
-/// Measures clinicd beside bare SQL.
+/// Compares clinicd with bare SQL.
 #[derive(Parser)]
 struct Options {
-    /// How many clinics, each with its doctors and patients.
+    /// The number of clinics, each with its doctors and patients.
     #[arg(long, default_value_t = 10)]
     clinics: i64,
-    /// Doctors a clinic.
+    /// Doctors per clinic.
     #[arg(long, default_value_t = 100)]
     doctors: i64,
-    /// Patients a clinic.
+    /// Patients per clinic.
     #[arg(long, default_value_t = 10_000)]
     patients: i64,
-    /// Appointments that are there already, a doctor.
+    /// Existing appointments per doctor.
     #[arg(long, default_value_t = 0)]
     appointments: i64,
-    /// How many doctors are hired to be activated in turn.
+    /// The number of doctors that are added to be activated one after the other.
     #[arg(long, default_value_t = 100_000)]
     hired: i64,
-    /// How long each measurement takes, in seconds.
+    /// The length of each measurement, in seconds.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
-    /// How often each is repeated; the medians are told.
+    /// The number of rounds; the results are medians.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Only these operations, separated by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Instead of these, every list of every role in the first clinic.
+    /// Measure every list of every role in the first clinic instead.
     #[arg(long)]
     lists: bool,
-    /// Where the report is written; nowhere unless said.
+    /// The file of the report; none if absent.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// What `cargo bench` adds.
+    /// A flag that `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -220,7 +220,7 @@ fn main() {
             }
         }
         Ok(None) => {}
-        // Said already, by the panic.
+        // The panic has printed the reason.
         Err(_) => std::process::exit(1),
     }
 }
@@ -251,7 +251,7 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
         let years = years.by_ref().take(2 * options.rounds).collect();
         report.logins = Some(sides.beside_logins(&server, years).await);
     }
-    // The second node comes last: a node that is alone may be faster.
+    // The second node comes last, because a single node may be faster.
     if asked(2).next().is_some() {
         let second = Server::start(database, folder).await;
         sides.activate(&second, clinics.all_doctors()).await;
@@ -272,7 +272,7 @@ async fn measure(options: &Options, database: &Database, folder: &std::path::Pat
     Some(report)
 }
 
-/// Measures one operation, in turn with bare SQL.
+/// Measures one operation in turn with bare SQL.
 async fn rounds(
     operation: &Operation,
     count: usize,
@@ -284,10 +284,10 @@ async fn rounds(
     let mut year = || years.next().unwrap_or(0);
     let first = year();
     if operation.refused {
-        // The times that the storm wants are taken first.
+        // The times that the refused bookings name are taken first.
         sides.take(servers[0], first).await;
     }
-    // Once unmeasured: statements are prepared.
+    // One unmeasured run prepares the statements.
     Sides { seconds: 2, ..sides }.wrk(servers, operation.sends, first).await;
     for _ in 0..count {
         let (ours, theirs) = if operation.writes { (year(), year()) } else { (first, first) };

@@ -1,4 +1,4 @@
--- Asks for the same path again and again. Argument: the caller's token.
+-- Requests the same path repeatedly. Argument: the caller's token.
 
 function init(args)
   wrk.headers["Authorization"] = "Bearer " .. args[1]

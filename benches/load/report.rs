@@ -1,4 +1,4 @@
-//! What is told at the end: a table, a page and a picture.
+//! The report: a table, a page and a chart.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -10,7 +10,7 @@ use super::{
     sides::{Load, Logins, Server, Sides},
 };
 
-/// One operation's rounds.
+/// The rounds of one operation.
 pub struct Row {
     title: &'static str,
     refused: bool,
@@ -38,7 +38,7 @@ impl Row {
         self.memory = memory;
     }
 
-    /// The median of the rounds' ratios.
+    /// Returns the median of the rounds' ratios.
     fn ratio(&self) -> Option<f64> {
         let ratios: Vec<_> = self.loads.iter().zip(&self.beside).map(|(load, beside)| load.rate() / beside).collect();
         (!ratios.is_empty()).then(|| median(ratios))
@@ -62,11 +62,11 @@ impl Row {
     }
 }
 
-/// All that was measured.
+/// All results.
 pub struct Report {
     pub rows: Vec<Row>,
     pub logins: Option<Logins>,
-    /// How many doctors were activated in turn, and the server's memory (KiB) after each tenth of them.
+    /// How many doctors were activated one after the other, and the server's memory (KiB) after each tenth of them.
     pub activation: Option<(usize, Vec<u64>)>,
     pub memory_after: u64,
     heading: String,
@@ -138,7 +138,7 @@ impl Report {
         text
     }
 
-    /// Writes the table to that file, and a picture of the ratios beside it.
+    /// Writes the table to this file, and a chart of the ratios beside it.
     pub fn write(&self, path: &Path) {
         std::fs::write(path, self.table()).expect("the report");
         std::fs::write(path.with_extension("svg"), self.picture()).expect("the picture");

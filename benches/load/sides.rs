@@ -1,4 +1,4 @@
-//! The two sides: the server under wrk, and bare SQL under pgbench; and the server as a process.
+//! The two sides: the server under wrk, and bare SQL under pgbench. Also the server as a process.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -13,21 +13,21 @@ use tokio::{
 
 use super::clinics::{Clinics, PASSWORD};
 
-/// How many ask at a time.
+/// The number of concurrent clients.
 pub const CLIENTS: usize = 32;
-/// The threads of wrk; of all wrks, where there are several.
+/// The number of threads of all wrk processes together.
 const THREADS: usize = 2;
-/// How many logins arrive a second beside the bookings.
+/// How many logins per second arrive during the bookings.
 const LOGINS: u64 = 100;
 
-/// The server, as a process of its own.
+/// The server as a separate process.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The URL on which it listens.
     pub address: String,
-    /// How long it took from its start to its first line.
+    /// The time from its start to its first line of output.
     pub ready: Duration,
-    /// Its memory before anything was asked, in KiB.
+    /// Its memory before the first request, in KiB.
     pub idle: u64,
 }
 
@@ -53,7 +53,7 @@ impl Server {
         server
     }
 
-    /// Its resident memory, in KiB.
+    /// Returns its resident memory, in KiB.
     pub fn memory(&self) -> u64 {
         let status = self.child.id().map(|id| format!("/proc/{id}/status"));
         let status = status.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
@@ -69,7 +69,7 @@ impl Server {
     }
 }
 
-/// The URL of the private cluster, as that role.
+/// Returns the URL of the private cluster for this role.
 fn url(database: &Database, role: &str) -> String {
     let options = database.options();
     let socket = options.get_socket().expect("a socket").display();
@@ -77,14 +77,14 @@ fn url(database: &Database, role: &str) -> String {
     format!("postgresql://{role}@localhost:{}/{name}?host={socket}", options.get_port())
 }
 
-/// What wrk measured.
+/// The results of wrk.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Load {
     requests: f64,
     seconds: f64,
-    /// Microseconds.
+    /// The median latency in microseconds.
     pub p50: f64,
-    /// Microseconds.
+    /// The 99th percentile of the latency in microseconds.
     pub p99: f64,
     refused: f64,
     conflicts: f64,
@@ -92,12 +92,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Requests a second.
+    /// Returns the requests per second.
     pub fn rate(&self) -> f64 {
         self.requests / self.seconds
     }
 
-    /// This load and another of the same time: the rates together, and the larger of the latencies.
+    /// Combines two loads of the same time: the sum of the rates, and the larger latencies.
     fn and(self, other: Self) -> Self {
         let (requests, rate) = (self.requests + other.requests, self.rate() + other.rate());
         Self {
@@ -111,13 +111,13 @@ impl Load {
         }
     }
 
-    /// Answers that were not those that were asked for.
+    /// Returns how many answers were not the expected ones.
     pub fn errors(&self, refused: bool) -> f64 {
         self.errors + if refused { self.requests.max(self.refused) - self.conflicts } else { self.refused }
     }
 }
 
-/// What a script of wrk says at its end.
+/// Parses the output of a wrk script.
 fn load(output: &std::process::Output) -> Load {
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().find(|line| line.starts_with('{'));
@@ -125,7 +125,7 @@ fn load(output: &std::process::Output) -> Load {
     serde_json::from_str(line).expect("what the script prints")
 }
 
-/// What both sides work on.
+/// The data that both sides use.
 #[derive(Clone, Copy)]
 pub struct Sides<'a> {
     pub clinics: &'a Clinics,
@@ -134,7 +134,7 @@ pub struct Sides<'a> {
     pub seconds: u64,
 }
 
-/// Bookings alone and beside logins.
+/// Bookings without and with concurrent logins.
 pub struct Logins {
     pub alone: Vec<Load>,
     pub beside: Vec<Load>,
@@ -143,7 +143,7 @@ pub struct Logins {
 }
 
 impl Sides<'_> {
-    /// The load of one wrk for each server, all at the same time, that share the connections.
+    /// Runs one wrk per server at the same time. They share the connections.
     pub async fn wrk(&self, servers: &[&Server], operation: &str, year: i64) -> Load {
         let nodes = servers.len();
         let loads =
@@ -168,7 +168,7 @@ impl Sides<'_> {
         load(&output)
     }
 
-    /// The load of so many clients that ask for one path again and again.
+    /// Runs `clients` clients that request one path repeatedly.
     pub async fn wrk_path(&self, url: &str, token: &str, clients: usize) -> Load {
         let output = Command::new("wrk")
             .args(["-t1".to_owned(), format!("-c{clients}"), format!("-d{}s", self.seconds)])
@@ -180,7 +180,7 @@ impl Sides<'_> {
         load(&output)
     }
 
-    /// Transactions a second.
+    /// Returns the transactions per second.
     pub async fn pgbench(&self, script: &str, year: i64) -> f64 {
         let path = self.folder.join("script.sql");
         std::fs::write(&path, script).expect("a script");
@@ -218,8 +218,8 @@ impl Sides<'_> {
         tps.unwrap_or_else(|| panic!("pgbench said {text} {}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Asks for the free times of each doctor in turn, so that their schedules are in memory, and answers the server's
-    /// memory (KiB) after each tenth of them.
+    /// Requests the free times of each doctor one after the other, so that their schedules are in memory. Returns the
+    /// server's memory (KiB) after each tenth of them.
     pub async fn activate(&self, server: &Server, doctors: Vec<(String, i64)>) -> Vec<u64> {
         let client = reqwest::Client::new();
         let from = chrono::DateTime::from_timestamp(self.clinics.from(0), 0).expect("a time");
@@ -238,7 +238,7 @@ impl Sides<'_> {
         memory
     }
 
-    /// Takes the eight times that the storm wants.
+    /// Takes the eight times that the refused bookings name.
     pub async fn take(&self, server: &Server, year: i64) {
         let (client, clinics) = (reqwest::Client::new(), self.clinics);
         for n in 0..8 {
@@ -254,7 +254,7 @@ impl Sides<'_> {
         }
     }
 
-    /// Bookings alone and beside logins, in turn.
+    /// Measures bookings without and with logins, in turn.
     pub async fn beside_logins(&self, server: &Server, years: Vec<i64>) -> Logins {
         let mut logins = Logins { alone: Vec::new(), beside: Vec::new(), answered: 0, turned_away: 0 };
         let servers = [server];
@@ -269,7 +269,7 @@ impl Sides<'_> {
         logins
     }
 
-    /// Logins at a steady rate, whether or not they are answered.
+    /// Sends logins at a constant rate, whether or not they are answered.
     async fn log_in(&self, server: &Server) -> Vec<u16> {
         let client = reqwest::Client::new();
         let mut arriving = tokio::time::interval(Duration::from_millis(1000 / LOGINS));

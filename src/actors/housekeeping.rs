@@ -1,4 +1,4 @@
-//! Housekeeping: removes what is over, in small pieces, on one node at a time.
+//! Housekeeping: removes expired rows in small batches, on one node at a time.
 
 use std::time::Duration;
 
@@ -6,35 +6,35 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use super::repository::{Removed, Repository};
 
-/// How long until a node looks again for what is over.
+/// The pause between two rounds of a node.
 const PAUSE: Duration = Duration::from_secs(600);
-/// How long others may work between two pieces.
+/// The pause between two batches, which leaves the database to other work.
 const BREATH: Duration = Duration::from_millis(100);
-/// How many rows of each kind are a piece.
+/// The maximum number of rows of each kind in one batch.
 const PIECE: i64 = 500;
 
-/// The handle: ends the work.
+/// A handle that can stop the housekeeping.
 pub struct Housekeeping(JoinHandle<()>);
 
 impl Housekeeping {
-    /// Removes what is over every ten minutes.
+    /// Starts to remove expired rows every ten minutes.
     pub fn start(repository: Repository) -> Self {
         Self(tokio::spawn(async move {
             loop {
-                // It waits first: a program that starts has enough to do.
+                // The first round waits too, because the program is busy when it starts.
                 sleep(PAUSE).await;
                 tidy(&repository).await;
             }
         }))
     }
 
-    /// Ends. A piece that is under way is a worker's, and comes to its end.
+    /// Stops the housekeeping. A batch that has begun belongs to a worker and is finished.
     pub fn stop(&self) {
         self.0.abort();
     }
 }
 
-/// Removes all that is over, unless another node does or the database cannot.
+/// Removes all expired rows. Stops if another node is doing so or the database fails.
 async fn tidy(repository: &Repository) {
     loop {
         match repository.remove_what_is_over(PIECE).await {
@@ -51,7 +51,7 @@ async fn tidy(repository: &Repository) {
             }
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(%error, "what is over could not be removed");
+                tracing::warn!(%error, "cannot remove expired rows");
                 return;
             }
         }

@@ -1,5 +1,5 @@
-//! The actors: one schedule a doctor, one that offers time to those who wait, and the workers that own
-//! the connections. Beside them housekeeping, which removes what is over.
+//! The actors: one schedule per doctor, one that offers freed time to the waitlist, and the workers that own the
+//! database connections. Housekeeping is a plain task.
 
 pub mod housekeeping;
 pub mod repository;

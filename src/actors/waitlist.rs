@@ -1,9 +1,9 @@
-//! The waitlist actor: offers time that has become free to those who wait for it.
+//! The waitlist actor: offers freed time to the entries of the waitlist.
 //!
-//! What is due stands in the database, written with the change that freed the time or holds it, so that any node can deal
-//! with it and nothing is lost with one that ends. A node takes an alarm on, so that others leave it; should it not come
-//! to its end, the alarm is due again. A time is offered by a hold: a booking that nobody sees until it is accepted,
-//! decided by the doctor's schedule like any other.
+//! The transaction that frees or holds a time writes an alarm. So any node can handle it, and none is lost when a node
+//! stops. A node claims an alarm, so that other nodes skip it; if the node does not finish, the alarm becomes due
+//! again. An offer is a hold: a booking that no list shows until it is accepted. The doctor's schedule decides it like
+//! any other booking.
 
 use std::{
     collections::HashMap,
@@ -31,23 +31,23 @@ use crate::{
     },
 };
 
-/// How long a node waits before it looks again, unless it is told that time became free.
+/// The pause between two searches for due alarms, unless a notification comes first.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many alarms of one clinic a node deals with at a time: what holds one clinic up keeps no other waiting.
+/// How many alarms of one clinic a node handles at a time, so that a slow clinic does not delay others.
 const AT_A_TIME: usize = 4;
 /// How many times of a freed span are tried for one entry.
 const TRIES: usize = 10;
 
-/// The handle: ends the actor.
+/// A handle that can stop the actor.
 #[derive(Clone)]
 pub struct Waitlist(ActorRef<Message>);
 
 impl Waitlist {
-    /// Starts to offer time. An offer is held for `hold`, at the latest until its time begins. Nodes tell each other when
-    /// time becomes free over a connection of `options`; without it they look once a second.
+    /// Starts to offer freed time. An offer is held for `hold`, but not beyond the start of its time. Nodes notify each
+    /// other of freed time over a connection with `options`; without it they search once per second.
     ///
     /// # Errors
-    /// Where the actor cannot be spawned.
+    /// Fails if the actor cannot be spawned.
     pub async fn start(
         repository: Repository,
         schedules: Schedules,
@@ -60,13 +60,13 @@ impl Waitlist {
         Ok(Self(actor))
     }
 
-    /// Ends after what it is at. Answers whether it did by then.
+    /// Stops after the current work. Returns whether it stopped before the deadline.
     pub async fn drain(&self, deadline: Instant) -> bool {
         self.0.drain_and_wait(Some(clock::until(deadline))).await.is_ok()
     }
 }
 
-/// Wakes the actor when time becomes free, and at every pause.
+/// Wakes the actor when time becomes free, and after every pause.
 async fn wake(actor: ActorRef<Message>, options: PgConnectOptions) {
     let mut listener = None;
     while actor.cast(Message::Look).is_ok() {
@@ -74,7 +74,7 @@ async fn wake(actor: ActorRef<Message>, options: PgConnectOptions) {
             listener = timeout(PAUSE, listen(&options)).await.ok().and_then(Result::ok);
         }
         match &mut listener {
-            // A hint that is lost, with its connection or behind a pooler, costs a pause.
+            // A notification that is lost, with its connection or behind a pooler, only costs one pause.
             Some(listening) => {
                 if let Ok(Err(_) | Ok(None)) = timeout(PAUSE, listening.try_recv()).await {
                     listener = None;
@@ -94,10 +94,10 @@ async fn listen(options: &PgConnectOptions) -> sqlx::Result<PgListener> {
     Ok(listener)
 }
 
-/// What the actor is told.
+/// The messages of the waitlist actor.
 #[derive(Debug)]
 pub enum Message {
-    /// See what is due.
+    /// Search for due alarms.
     Look,
 }
 
@@ -126,7 +126,7 @@ impl Actor for WaitlistActor {
         let due = match offering.repository.due_alarms().await {
             Ok(due) => due,
             Err(error) => {
-                tracing::debug!(%error, "cannot see what is due to those who wait");
+                tracing::debug!(%error, "cannot read the waitlist's due alarms");
                 return Ok(());
             }
         };
@@ -137,12 +137,12 @@ impl Actor for WaitlistActor {
                 let done = at_work.0.deal_with(alarm).await;
                 drop(at_work);
                 match done {
-                    // More of this clinic may be due.
+                    // More alarms of this clinic may be due.
                     Ok(true) => drop(myself.cast(Message::Look)),
                     Ok(false) => {}
-                    // What fails is due again later.
+                    // A failed alarm becomes due again later.
                     Err(error) => {
-                        tracing::warn!(%error, doctor = %alarm.doctor, "cannot offer a time to those who wait");
+                        tracing::warn!(%error, doctor = %alarm.doctor, "cannot offer a freed time to the waitlist");
                     }
                 }
             });
@@ -151,16 +151,16 @@ impl Actor for WaitlistActor {
     }
 }
 
-/// What offering needs.
+/// The dependencies of an offer.
 struct Offering {
     repository: Repository,
     schedules: Schedules,
     hold: TimeDelta,
-    /// How many alarms of each clinic are dealt with now.
+    /// The number of alarms that are being handled, by clinic.
     at_work: Mutex<HashMap<ClinicId, usize>>,
 }
 
-/// An alarm of a clinic that is dealt with until this is dropped.
+/// Counts an alarm of a clinic as being handled until it is dropped.
 struct AtWork(Arc<Offering>, ClinicId);
 
 impl AtWork {
@@ -187,7 +187,8 @@ impl Drop for AtWork {
 }
 
 impl Offering {
-    /// Frees what was held too long, and offers what is free to who has waited longest. Answers whether it was this node's.
+    /// Ends an expired hold, and offers the free time to the entry that has waited longest. Returns whether this node
+    /// handled the alarm.
     async fn deal_with(&self, alarm: Alarm) -> Result<bool, ScheduleError> {
         if !self.repository.take_on(alarm).await? {
             return Ok(false);
@@ -203,7 +204,7 @@ impl Offering {
             for entry in self.repository.waiting_for(alarm).await? {
                 if let Some(held) = self.offer(alarm, &entry, &free, &calendar).await? {
                     free = free.iter().flat_map(|span| without(span, &held)).collect();
-                    // What is held counts for the rest, with its buffers and for the day's capacity.
+                    // The new hold affects the rest of the time through its buffers and the day's capacity.
                     calendar = self.schedules.calendar(alarm.clinic, alarm.doctor).await?;
                 }
             }
@@ -212,7 +213,7 @@ impl Offering {
         Ok(true)
     }
 
-    /// Holds the first of the free times that suits the entry and its patient. Answers what was held.
+    /// Holds the first free time that suits the entry and its patient. Returns the held time.
     async fn offer(
         &self,
         alarm: Alarm,
@@ -236,7 +237,7 @@ impl Offering {
             };
             match self.schedules.book(request).await {
                 Ok(held) => return Ok(Some(held.during)),
-                // Taken meanwhile, or the patient is busy by now.
+                // Another booking took the time, or the patient is busy now.
                 Err(ScheduleError::Refused(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -245,7 +246,7 @@ impl Offering {
     }
 }
 
-/// What is left of a span around what was held of it.
+/// Returns the parts of a span before and after the held time.
 fn without(span: &Interval, held: &Interval) -> Vec<Interval> {
     if !span.overlaps(held) {
         return vec![*span];

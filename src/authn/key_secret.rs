@@ -1,4 +1,4 @@
-//! The secret of the environment, which the private keys in the database are encrypted with.
+//! The secret that encrypts the private keys in the database.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{
@@ -10,41 +10,42 @@ use base64::{
 use super::TokenKeys;
 use crate::actors::repository::{self, Repository, SigningKey};
 
-/// The variable that holds it. It is no flag: command lines are seen by every user of a machine.
+/// The environment variable with the secret. It has no command-line flag, because every user of a machine can see
+/// command lines.
 const VARIABLE: &str = "CLINICD_KEY_SECRET";
 
-/// Why there are no keys to sign with.
+/// Why the signing keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// What is set is no secret.
-    #[error("CLINICD_KEY_SECRET is not 32 bytes in base64 or hex; `openssl rand -base64 32` makes one")]
+    /// The variable does not contain a secret.
+    #[error("CLINICD_KEY_SECRET is not 32 bytes in base64 or hex; create one with `openssl rand -base64 32`")]
     Malformed,
-    /// Production keeps no key that the database could read.
+    /// Production stores no key that a reader of the database could use.
     #[error(
-        "production needs CLINICD_KEY_SECRET, which the signing keys are encrypted with; `openssl rand -base64 32` makes one"
+        "production needs CLINICD_KEY_SECRET to encrypt the signing keys; create one with `openssl rand -base64 32`"
     )]
     Required,
-    /// There are encrypted keys, and no secret.
-    #[error("the signing keys are encrypted: set CLINICD_KEY_SECRET to the secret that they were encrypted with")]
+    /// The keys are encrypted, and no secret is set.
+    #[error("the signing keys are encrypted: set CLINICD_KEY_SECRET to the secret that encrypted them")]
     Missing,
-    /// The secret is another one, or the row was changed.
-    #[error("CLINICD_KEY_SECRET does not open signing key {kid}: it is not the secret that the key was encrypted with")]
+    /// The secret is a different one, or the row was changed.
+    #[error("CLINICD_KEY_SECRET cannot decrypt signing key {kid}: another secret encrypted it")]
     Wrong {
         /// The key's id.
         kid: String,
     },
-    /// There is a secret, and keys of before.
-    #[error("the signing keys are not encrypted yet: run `clinicd migrate` with CLINICD_KEY_SECRET")]
+    /// A secret is set, but the keys are not encrypted.
+    #[error("the signing keys are not encrypted: run `clinicd migrate` with CLINICD_KEY_SECRET")]
     NotWrapped,
-    /// The database stands against it.
+    /// The database failed.
     #[error(transparent)]
     Repository(#[from] repository::Error),
-    /// The system has no randomness to give.
-    #[error("no randomness")]
+    /// The system provided no random bytes.
+    #[error("the system provides no random bytes")]
     NoRandomness,
 }
 
-/// 32 bytes that encrypt private keys (AES-256-GCM, a random nonce each).
+/// 32 bytes that encrypt private keys (AES-256-GCM with a random nonce for each key).
 #[derive(Clone)]
 pub struct KeySecret([u8; 32]);
 
@@ -55,7 +56,7 @@ impl std::fmt::Debug for KeySecret {
 }
 
 impl KeySecret {
-    /// The secret in `CLINICD_KEY_SECRET`; `None` where it is not set.
+    /// Reads the secret from `CLINICD_KEY_SECRET`. Returns `None` if the variable is not set.
     ///
     /// # Errors
     /// [`KeyError::Malformed`]
@@ -66,7 +67,7 @@ impl KeySecret {
         }
     }
 
-    /// 32 bytes in base64 (of either alphabet, padded or not) or in hex.
+    /// Parses 32 bytes in base64 (either alphabet, with or without padding) or in hex.
     ///
     /// # Errors
     /// [`KeyError::Malformed`], which does not repeat the text.
@@ -82,7 +83,7 @@ impl KeySecret {
         bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(KeyError::Malformed)
     }
 
-    /// The key with its private part encrypted: a nonce, then the ciphertext with its tag.
+    /// Returns the key with its private part encrypted: a nonce, then the ciphertext with its tag.
     ///
     /// # Errors
     /// [`KeyError::NoRandomness`]
@@ -118,7 +119,7 @@ impl KeySecret {
     }
 }
 
-/// What else of the row cannot be changed without the secret.
+/// Returns the other columns that the encryption authenticates: they cannot be changed without the secret.
 fn bound_to(key: &SigningKey) -> Aad<Vec<u8>> {
     Aad::from([b"clinicd signing key ", key.kid.as_bytes(), b" ", &key.public_key].concat())
 }
@@ -128,11 +129,11 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     Some(digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
-/// Reads the keys from the database, and makes the first one where there is none. With a secret each is encrypted there,
-/// and a key that is not is none of ours.
+/// Reads the keys from the database and creates the first one if there is none. With a secret every key must be
+/// encrypted; an unencrypted key is not trusted.
 ///
 /// # Errors
-/// What stands against it.
+/// Returns the reason why the keys cannot be used.
 pub async fn open_keys(repository: &Repository, secret: Option<&KeySecret>) -> Result<TokenKeys, KeyError> {
     let first = TokenKeys::generate().map_err(|_| KeyError::NoRandomness)?;
     let first = secret.map_or(Ok(first.clone()), |secret| secret.wrap(&first))?;
@@ -169,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapped_key_opens_with_its_secret_and_as_it_was_alone() {
+    fn an_encrypted_key_opens_only_with_its_secret_and_unchanged() {
         let (secret, other) = (KeySecret([1; 32]), KeySecret([2; 32]));
         let key = TokenKeys::generate().unwrap();
         let wrapped = secret.wrap(&key).unwrap();
         assert!(
             wrapped.is_wrapped && !wrapped.pkcs8.windows(16).any(|part| key.pkcs8.windows(16).any(|of| of == part))
         );
-        assert_ne!(secret.wrap(&key).unwrap().pkcs8, wrapped.pkcs8, "each has a nonce of its own");
+        assert_ne!(secret.wrap(&key).unwrap().pkcs8, wrapped.pkcs8, "each has its own nonce");
         assert_eq!(secret.unwrap(wrapped.clone()).unwrap().pkcs8, key.pkcs8);
         let mut changed = wrapped.clone();
         changed.pkcs8[20] ^= 1;

@@ -1,4 +1,4 @@
-//! Who is calling: passwords, access tokens and the sessions behind them.
+//! Authentication: passwords, access tokens and sessions.
 
 mod key_secret;
 mod passwords;

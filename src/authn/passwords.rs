@@ -1,4 +1,4 @@
-//! Passwords: what is accepted, and hashing behind a gate of few permits.
+//! Passwords: the rules for new ones, and hashing behind a gate with few permits.
 
 use std::{
     collections::HashSet,
@@ -16,27 +16,27 @@ use argon2::{
 use thread_priority::ThreadPriority;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The length of a password, in characters (NIST SP 800-63B, and a bound on the work of hashing).
+/// The length of a password in characters. The minimum is from NIST SP 800-63B; the maximum limits the work of hashing.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
-/// How long a caller waits for the gate.
+/// The maximum wait for the gate.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Common passwords, one a line, lower case.
+/// Common passwords in lower case, one per line.
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 /// Why a password was not hashed or checked.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many are being hashed; nothing was done.
+    /// Too many passwords are being hashed. Nothing was done.
     #[error("too many passwords are being hashed")]
     Busy,
-    /// Hashing failed, or a stored hash is not one.
+    /// Hashing failed, or a stored hash is invalid.
     #[error("password hashing: {0}")]
     Hashing(String),
 }
 
-/// What is wrong with a password, in words for the person who chose it.
+/// Returns why a password is too weak, as a message for the person who chose it.
 ///
-/// There are no rules of composition: length and rarity are what counts.
+/// There are no composition rules: only length and rarity count.
 pub fn weakness(password: &str, email: &str, names: &[&str]) -> Option<&'static str> {
     let length = password.chars().count();
     if !LENGTH.contains(&length) {
@@ -53,42 +53,42 @@ pub fn weakness(password: &str, email: &str, names: &[&str]) -> Option<&'static 
         .then_some("A password must not be the e-mail address, the user name or the person's name.")
 }
 
-/// Hashes and checks passwords, a few at a time; cheap to clone.
+/// Hashes and verifies passwords, a few at a time. Cheap to clone.
 #[derive(Clone)]
 pub struct Passwords {
     gate: Arc<Semaphore>,
-    /// A hash of nobody's password: an unknown user costs the same time as a known one.
+    /// A hash that belongs to no account. Verifying it makes an unknown user take the same time as a known one.
     decoy: Arc<str>,
     hashed: Arc<AtomicU64>,
 }
 
 impl Passwords {
-    /// A gate of so many permits: each is 19 MiB of memory and a processor for a while.
+    /// Creates a gate with this number of permits. Each permit uses 19 MiB of memory and one processor while it hashes.
     ///
     /// # Errors
-    /// Where hashing does not work at all.
+    /// Fails if hashing does not work at all.
     pub fn new(permits: usize) -> Result<Self, PasswordError> {
         let (gate, decoy) = (Arc::new(Semaphore::new(permits)), hash(b"nobody's password")?.into());
         Ok(Self { gate, decoy, hashed: Arc::default() })
     }
 
-    /// How many passwords were hashed, to be kept or compared.
+    /// Returns how many hashes were computed, to store or to verify a password.
     pub fn hashed(&self) -> u64 {
         self.hashed.load(Ordering::Relaxed)
     }
 
-    /// The password's hash in PHC format.
+    /// Returns the password's hash in PHC format.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] where the gate stays full.
+    /// [`PasswordError::Busy`] if the gate stays full.
     pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
         self.behind_gate(move || hash(password.as_bytes())).await
     }
 
-    /// Whether the password is that of the hash. Without a hash the answer is no, after the same time.
+    /// Returns whether the password matches the stored hash. Without a hash the answer is `false`, after the same time.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] where the gate stays full.
+    /// [`PasswordError::Busy`] if the gate stays full.
     pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, PasswordError> {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.to_string());
@@ -110,10 +110,10 @@ impl Passwords {
         let hashed = self.hashed.clone();
         let (answer, done) = tokio::sync::oneshot::channel();
         let hashing = std::thread::Builder::new().name("hashing".into()).spawn(move || {
-            // Held while hashing, also where the caller has gone: the work is not cancelled with it.
+            // The permit is held until the hash is done, even if the caller is gone, because the work is not cancelled.
             let _permit = permit;
-            // Hashing takes what others leave of the processors: bookings do not wait for logins. A thread
-            // cannot raise its priority again, so that each hash has one of its own.
+            // Hashing runs at the lowest priority, so that bookings do not wait for logins. A thread cannot raise its
+            // priority again, so each hash has its own thread.
             if let Err(error) = thread_priority::set_current_thread_priority(ThreadPriority::Min) {
                 tracing::debug!(?error, "hashing at normal priority");
             }
@@ -126,7 +126,7 @@ impl Passwords {
     }
 }
 
-/// argon2id with 19 MiB, two passes and one lane (OWASP).
+/// Argon2id with 19 MiB, two passes and one lane (OWASP).
 fn argon2() -> Result<Argon2<'static>, PasswordError> {
     let params = Params::new(19 * 1024, 2, 1, None).map_err(|error| PasswordError::Hashing(error.to_string()))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_is_argon2id_at_the_floor_and_verifies_only_its_password() {
+    async fn a_hash_is_argon2id_and_verifies_only_its_password() {
         let passwords = Passwords::new(2).unwrap();
         let hash = passwords.hash("correct horse".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");

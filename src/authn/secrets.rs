@@ -1,4 +1,4 @@
-//! Opaque secrets: 256 random bits that a client holds and the database knows by their hash only.
+//! Opaque secrets: 256 random bits. The client has the secret, the database only its hash.
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -7,17 +7,17 @@ use crate::domain::ClinicId;
 
 /// A secret that is shown once.
 pub struct Secret {
-    /// What the client keeps.
+    /// The text for the client.
     pub text: String,
-    /// What the database keeps.
+    /// The hash for the database.
     pub hash: Vec<u8>,
 }
 
 impl Secret {
-    /// A new random secret.
+    /// Generates a random secret.
     ///
     /// # Errors
-    /// Where the system has no randomness to give.
+    /// Fails if the system provides no random bytes.
     pub fn generate() -> Result<Self, aws_lc_rs::error::Unspecified> {
         let mut bytes = [0u8; 32];
         rand::fill(&mut bytes)?;
@@ -26,19 +26,19 @@ impl Secret {
         Ok(Self { text, hash })
     }
 
-    /// The hash by which the database knows a secret. It is random in all its bits, so one round is enough.
+    /// Returns the stored hash of a secret. All bits of a secret are random, so one round of SHA-256 is enough.
     pub fn hash_of(text: &str) -> Vec<u8> {
         digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
     }
 }
 
-/// An invitation's token: it names its clinic, so that the clinic's context can be set before its secret
-/// is looked for.
+/// Returns an invitation's token. It contains the clinic, so that the clinic's context can be set before the secret is
+/// looked up.
 pub fn invitation_token(clinic: ClinicId, secret: &Secret) -> String {
     format!("{clinic}.{}", secret.text)
 }
 
-/// The clinic and the hash of the secret of an invitation's token.
+/// Splits an invitation's token into the clinic and the hash of the secret.
 pub fn split_invitation_token(token: &str) -> Option<(ClinicId, Vec<u8>)> {
     let (clinic, secret) = token.trim().split_once('.')?;
     Some((ClinicId(clinic.parse().ok()?), Secret::hash_of(secret)))
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_256_bits_and_found_again_by_its_hash() {
+    fn a_secret_has_256_bits_and_is_found_by_its_hash() {
         let secret = Secret::generate().unwrap();
         assert_eq!(URL_SAFE_NO_PAD.decode(&secret.text).unwrap().len(), 32);
         assert_eq!(Secret::hash_of(&secret.text), secret.hash);
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_token_leads_to_its_clinic_and_hash() {
+    fn an_invitation_token_contains_its_clinic_and_hash() {
         let secret = Secret::generate().unwrap();
         let token = invitation_token(ClinicId(12), &secret);
         assert_eq!(split_invitation_token(&token), Some((ClinicId(12), secret.hash)));

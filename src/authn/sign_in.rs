@@ -1,4 +1,4 @@
-//! Signing up, in, on and out.
+//! Registration, login, refresh, switching clinics and logout.
 
 use std::sync::Arc;
 
@@ -14,32 +14,32 @@ use crate::{
     },
 };
 
-/// Why somebody is not signed in.
+/// Why a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthnError {
-    /// The login or the password is wrong; which of them is not said.
+    /// The login or the password is wrong. The error does not tell which.
     #[error("wrong login or password")]
     WrongCredentials,
-    /// The token is unknown, used, over, or not for this.
+    /// The token is unknown, used, expired, or of another kind.
     #[error("invalid token")]
     InvalidToken,
-    /// The account has no active membership in the clinic that it asks for, or in any.
+    /// The account has no active membership in the requested clinic, or in any.
     #[error("no membership")]
     NoMembership,
     /// Too many passwords are being hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The database stands against it.
+    /// The database failed.
     #[error(transparent)]
     Repository(#[from] repository::Error),
-    /// Signing or randomness failed.
+    /// Signing or random number generation failed.
     #[error("cannot issue a token: {0}")]
     Internal(String),
 }
 
 type Result<T, E = AuthnError> = std::result::Result<T, E>;
 
-/// What somebody signs up with; checked already.
+/// The validated input of a registration.
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// E-mail address, in lower case.
@@ -52,28 +52,28 @@ pub struct Registration {
     pub last_name: String,
     /// The password.
     pub password: String,
-    /// The clinic to found, unless there is an invitation.
+    /// The clinic to create, unless there is an invitation.
     pub clinic: ClinicDetails,
     /// The invitation to accept.
     pub invitation: Option<String>,
 }
 
-/// A fresh pair of tokens, and whose.
+/// A new pair of tokens with its account and membership.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
     /// The access token.
     pub access: String,
     /// The refresh token.
     pub refresh: String,
-    /// How long the access token is good for, in seconds.
+    /// The lifetime of the access token, in seconds.
     pub expires_in: i64,
     /// The account.
     pub account: Account,
-    /// The membership that the tokens are for.
+    /// The membership of the tokens.
     pub caller: Caller,
 }
 
-/// Signs people in; cheap to clone.
+/// Signs accounts in. Cheap to clone.
 #[derive(Clone)]
 pub struct Authn {
     repository: Repository,
@@ -85,7 +85,7 @@ pub struct Authn {
 }
 
 impl Authn {
-    /// Signs in with these keys and that hashing gate.
+    /// Creates the service with these keys and this hashing gate.
     pub fn new(
         repository: Repository,
         passwords: Passwords,
@@ -103,16 +103,16 @@ impl Authn {
         }
     }
 
-    /// The hashing gate.
+    /// Returns the hashing gate.
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
     }
 
-    /// The caller behind an access token, as their membership is now.
+    /// Returns the caller of an access token, with their current membership.
     ///
     /// # Errors
-    /// [`AuthnError::InvalidToken`] for a bad token, and for one whose membership has ended or has another
-    /// role by now: a refresh gives one that holds.
+    /// [`AuthnError::InvalidToken`] for an invalid token. Also for a token whose membership has ended or has another
+    /// role now; a refresh returns a valid one.
     pub async fn authenticate(&self, token: &str, request: Uuid) -> Result<Caller> {
         let bearer = self.keys.verify(token, crate::clock::now()).ok_or(AuthnError::InvalidToken)?;
         let standing = self.standings.find(bearer.clinic, bearer.account).await?;
@@ -129,16 +129,16 @@ impl Authn {
         })
     }
 
-    /// Says that memberships or doctor logins of a clinic were changed.
+    /// Drops the cached memberships of a clinic after a change of its memberships or doctor logins.
     pub fn memberships_changed(&self, clinic: ClinicId) {
         self.standings.forget(clinic);
     }
 
-    /// Makes an account and signs it in. With an invitation, an account that exists already joins the
-    /// clinic, if the password is its own.
+    /// Creates an account and signs it in. With an invitation, an existing account joins the clinic if the password is
+    /// correct.
     ///
     /// # Errors
-    /// A conflict where the e-mail address or user name is taken.
+    /// Returns a conflict if the e-mail address or user name is taken.
     pub async fn register(&self, registration: Registration, request: Uuid) -> Result<SignedIn> {
         let invitation = match &registration.invitation {
             None => None,
@@ -171,10 +171,10 @@ impl Authn {
         self.begin(account, caller).await
     }
 
-    /// Signs an account in, in the clinic of its oldest membership.
+    /// Signs an account in to the clinic of its oldest membership.
     ///
     /// # Errors
-    /// [`AuthnError::WrongCredentials`], after the same time for an unknown login as for a wrong password.
+    /// [`AuthnError::WrongCredentials`]. An unknown login takes the same time as a wrong password.
     pub async fn login(&self, login: String, password: String, request: Uuid) -> Result<SignedIn> {
         let known = self.repository.find_login(login).await?;
         let hash = known.as_ref().map(|known| known.password_hash.clone());
@@ -190,7 +190,7 @@ impl Authn {
     /// Signs the caller's account in to another of its clinics.
     ///
     /// # Errors
-    /// [`AuthnError::NoMembership`] where it has no active membership there.
+    /// [`AuthnError::NoMembership`] if the account has no active membership there.
     pub async fn switch(&self, caller: &Caller, clinic: ClinicId) -> Result<SignedIn> {
         let memberships = self.repository.list_memberships(caller.account).await?;
         let membership = memberships.into_iter().find(|membership| membership.clinic == clinic);
@@ -198,10 +198,10 @@ impl Authn {
         self.enter(account, membership.ok_or(AuthnError::NoMembership)?, caller.request).await
     }
 
-    /// Exchanges a refresh token for a fresh pair.
+    /// Exchanges a refresh token for a new pair of tokens.
     ///
     /// # Errors
-    /// [`AuthnError::InvalidToken`]; a token that was used before ends its session.
+    /// [`AuthnError::InvalidToken`]. A token that was used before also ends its session.
     pub async fn refresh(&self, token: &str, request: Uuid) -> Result<SignedIn> {
         let successor = secret()?;
         let expires_at = crate::clock::now() + self.lifetimes.refresh;
@@ -214,10 +214,10 @@ impl Authn {
         self.signed_in(account, caller, successor)
     }
 
-    /// Ends the session of a refresh token of the caller's. Ending one that is over already is fine.
+    /// Ends the session of one of the caller's refresh tokens. Succeeds if the session has already ended.
     ///
     /// # Errors
-    /// Where the database cannot be had.
+    /// Fails if the database cannot be reached.
     pub async fn logout(&self, caller: &Caller, token: &str) -> Result<()> {
         Ok(self.repository.end_session(caller, Secret::hash_of(token)).await?)
     }
@@ -252,7 +252,7 @@ impl Authn {
 }
 
 fn secret() -> Result<Secret> {
-    Secret::generate().map_err(|_| AuthnError::Internal("no randomness".into()))
+    Secret::generate().map_err(|_| AuthnError::Internal("the system provides no random bytes".into()))
 }
 
 fn unknown_invitation() -> AuthnError {

@@ -1,4 +1,4 @@
-//! What accounts are in clinics, remembered for a few seconds: each request asks, few need the database.
+//! A cache of the memberships of accounts. Every request needs one, so entries live for a few seconds.
 
 use std::{
     collections::HashMap,
@@ -14,21 +14,21 @@ use crate::{
     domain::{AccountId, ClinicId, users::Standing},
 };
 
-/// How long another node may go by what was true before a change.
+/// How long an entry is used. A change on another node takes effect after at most this time.
 const FRESH: Duration = Duration::from_secs(5);
-/// How many are remembered at most.
+/// The maximum number of entries.
 const LIMIT: usize = 10_000;
 
 type Key = (ClinicId, AccountId);
-/// What was found, and when it was asked for.
+/// The membership that was read, and when the read began.
 type Known = HashMap<Key, (Instant, Option<Standing>)>;
 
-/// The memory of standings; cheap to clone.
+/// The cache. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Standings {
     repository: Repository,
     known: Arc<Mutex<Known>>,
-    /// Counts the changes: what was read before one is not remembered after it.
+    /// Counts the changes. A membership that was read before a change is not cached after it.
     changes: Arc<AtomicU64>,
 }
 
@@ -37,7 +37,7 @@ impl Standings {
         Self { repository, known: Arc::default(), changes: Arc::default() }
     }
 
-    /// What the account is in the clinic.
+    /// Returns the account's membership in the clinic.
     pub(super) async fn find(&self, clinic: ClinicId, account: AccountId) -> Result<Option<Standing>> {
         let key = (clinic, account);
         if let Some((since, standing)) = self.known().get(&key)
@@ -58,7 +58,7 @@ impl Standings {
         Ok(standing)
     }
 
-    /// Forgets a clinic's, because something changed: at once on this node.
+    /// Drops a clinic's entries after a change. The change takes effect at once on this node.
     pub(super) fn forget(&self, clinic: ClinicId) {
         let mut known = self.known();
         self.changes.fetch_add(1, Ordering::AcqRel);
@@ -66,7 +66,7 @@ impl Standings {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // The map is whole after any single operation on it, so a panic elsewhere does not spoil it.
+        // Every single operation leaves the map consistent, so a panic elsewhere does not corrupt it.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Access tokens: JWT signed with Ed25519, for one membership.
+//! Access tokens: JWTs signed with Ed25519, each for one membership.
 
 use std::{
     collections::HashMap,
@@ -17,42 +17,41 @@ use crate::{
     domain::{AccountId, Caller, ClinicId},
 };
 
-/// How many verified tokens are remembered at most.
+/// The maximum number of cached tokens.
 const REMEMBERED: usize = 10_000;
 
-/// Who issues the tokens, and for whom.
+/// The issuer and the audience of the tokens.
 const ISSUER: &str = "clinicd";
 const AUDIENCE: &str = "clinicd-api";
-/// The kind of token, so that no other token of ours is taken for one.
+/// The kind of token, so that no other token of clinicd passes for an access token.
 const TYPE: &str = "access";
 
-/// How long tokens are good for.
+/// The lifetimes of tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
-    /// An access token.
+    /// The lifetime of an access token.
     pub access: TimeDelta,
-    /// A refresh token, from each use on.
+    /// The lifetime of a refresh token. Each use starts a new one.
     pub refresh: TimeDelta,
 }
 
-/// The keys that sign and verify; made from what the database keeps.
+/// The keys that sign and verify tokens, loaded from the database.
 pub struct TokenKeys {
     signing: EncodingKey,
     header: Header,
     verifying: Vec<(String, DecodingKey)>,
     validation: Validation,
-    /// Tokens that were verified, until they expire: a signature costs more than all else that is done for
-    /// a request.
+    /// Verified tokens, until they expire. Checking a signature costs more than everything else in a request.
     verified: RwLock<HashMap<String, Verified>>,
 }
 
 struct Verified {
     bearer: Bearer,
-    /// Seconds since 1970; not good from then on.
+    /// Seconds since 1970. The token is invalid from then on.
     expires: i64,
 }
 
-/// What a token says: every claim is required.
+/// The claims of a token. All are required.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -67,22 +66,22 @@ struct Claims {
     exp: i64,
 }
 
-/// Whom a token is for.
+/// The membership that a token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
-    /// Whose account.
+    /// The account.
     pub account: AccountId,
-    /// In which clinic.
+    /// The clinic.
     pub clinic: ClinicId,
-    /// The role there, when the token was made.
+    /// The role in the clinic when the token was issued.
     pub role: String,
 }
 
 impl TokenKeys {
-    /// A new key pair, in case the database has none.
+    /// Generates a key pair, in case the database has none.
     ///
     /// # Errors
-    /// Where the system has no randomness to give.
+    /// Fails if the system provides no random bytes.
     pub fn generate() -> Result<SigningKey, aws_lc_rs::error::Unspecified> {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())?;
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).map_err(|_| aws_lc_rs::error::Unspecified)?;
@@ -94,7 +93,7 @@ impl TokenKeys {
         })
     }
 
-    /// Signs with the first key and verifies with all; `None` where there is no key.
+    /// Signs with the first key and verifies with all keys. Returns `None` if there is no key.
     pub fn new(keys: &[SigningKey]) -> Option<Self> {
         let newest = keys.first()?;
         let mut header = Header::new(Algorithm::EdDSA);
@@ -118,10 +117,10 @@ impl TokenKeys {
         })
     }
 
-    /// A token for the caller's membership.
+    /// Issues a token for the caller's membership.
     ///
     /// # Errors
-    /// Where signing fails.
+    /// Fails if signing fails.
     pub fn issue(
         &self,
         caller: &Caller,
@@ -143,7 +142,7 @@ impl TokenKeys {
         jsonwebtoken::encode(&self.header, &claims, &self.signing)
     }
 
-    /// Whom a token is for; `None` for whatever is not a good token of ours.
+    /// Verifies a token and returns its membership. Returns `None` for every invalid token.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Bearer> {
         let known = self.verified.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(verified) = known.get(token) {
@@ -162,7 +161,7 @@ impl TokenKeys {
         Some(bearer)
     }
 
-    /// The key is chosen by its id among our own; what else a header says of keys is not looked at.
+    /// Only the key id selects one of our keys. Everything else that a header says about keys is ignored.
     fn verify_signature(&self, token: &str) -> Option<Verified> {
         let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
         let (_, key) = self.verifying.iter().find(|(known, _)| *known == kid)?;
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_whom_it_is_for() {
+    fn a_token_names_its_account_and_clinic() {
         let (keys, _) = keys();
         let token = keys.issue(&caller(), crate::clock::now(), TimeDelta::minutes(60)).unwrap();
         let bearer = Bearer { account: AccountId(5), clinic: ClinicId(3), role: "staff".into() };
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_remembered_is_forgotten_when_it_expires() {
+    fn a_cached_token_is_dropped_when_it_expires() {
         let (keys, _) = keys();
         let now = crate::clock::now();
         let token = keys.issue(&caller(), now, TimeDelta::minutes(60)).unwrap();
@@ -225,7 +224,7 @@ mod tests {
         assert_eq!(keys.verify(&token, now + TimeDelta::minutes(60)), None);
         let (head, tail) = token.split_at(token.len() - 20);
         let changed = format!("{head}{}", tail.replace(&tail[..1], if &tail[..1] == "A" { "B" } else { "A" }));
-        assert_eq!(keys.verify(&changed, now), None, "only the very same token is remembered");
+        assert_eq!(keys.verify(&changed, now), None, "only the identical token is cached");
     }
 
     #[test]

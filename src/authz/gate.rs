@@ -1,4 +1,4 @@
-//! The gate: asks the policy for a caller, and leaves a trace of each refusal.
+//! The gate: asks the policy for a caller, and records each refusal.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::{
     },
 };
 
-/// Why the gate stays shut.
+/// Why the gate denied a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Denied {
-    /// The role never may do this.
+    /// The role never has this right.
     #[error("the role {role:?} may not {} {}", action.name(), resource.name())]
     Role {
         /// The caller's role.
         role: String,
-        /// What it asked to do.
+        /// The denied action.
         action: Action,
-        /// To which kind of row.
+        /// The kind of row.
         resource: Resource,
     },
     /// The refusal could not be written to the audit trail.
@@ -29,7 +29,7 @@ pub enum Denied {
     Unrecorded(#[from] repository::Error),
 }
 
-/// Decides by the policy; cheap to clone.
+/// Decides by the policy. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     policy: Arc<Policy>,
@@ -37,20 +37,20 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that goes by this policy.
+    /// Creates a gate with this policy.
     pub fn new(policy: Arc<Policy>, repository: Repository) -> Self {
         Self { policy, repository }
     }
 
-    /// The policy that it goes by.
+    /// Returns the policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The rows within which the caller may do this.
+    /// Returns the rows on which the caller may perform the action.
     ///
     /// # Errors
-    /// [`Denied`] where the caller's role never may; the audit trail has a row of it then.
+    /// [`Denied`] if the caller's role never has this right. The audit trail then contains the denial.
     pub async fn admit(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Visibility, Denied> {
         match self.policy.decide(&caller.role, resource, action) {
             Some(scopes) => Ok(scopes.visibility(caller.account, caller.doctor)),

@@ -1,5 +1,5 @@
-//! Who may do what: casbin's policy file, computed once into a table, and the gate in front of every
-//! operation. What a role may do stands in `policies/policy.csv` and nowhere else.
+//! Authorization: a table computed once from casbin's policy file, and the gate in front of every operation. Only
+//! `policies/policy.csv` defines the rights of a role.
 
 mod gate;
 mod policy;

@@ -1,4 +1,4 @@
-//! The decision table: (role, resource, action) -> scopes, computed from the policy file by casbin.
+//! The decision table: (role, resource, action) -> scopes. Casbin computes it from the policy file.
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -9,10 +9,10 @@ use crate::domain::{
     access::{Action, Resource},
 };
 
-/// The model and the policy that are built into the program.
+/// The model and the policy built into the program.
 const BUILT_IN: (&str, &str) = (include_str!("../../policies/model.conf"), include_str!("../../policies/policy.csv"));
 
-/// Which rows a grant reaches.
+/// The rows that a grant covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Every row of the clinic.
@@ -26,7 +26,7 @@ pub enum Scope {
 impl Scope {
     const ALL: [Self; 3] = [Self::Clinic, Self::Own, Self::Assigned];
 
-    /// The name in the policy file.
+    /// Returns the name in the policy file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Clinic => "clinic",
@@ -40,22 +40,22 @@ impl Scope {
     }
 }
 
-/// The scopes of one grant, the widest first; never empty.
+/// The scopes of one grant, widest first. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
-    /// Each scope, the widest first.
+    /// Returns each scope, widest first.
     pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
         self.0.iter().copied()
     }
 
-    /// Whether it reaches every row of the clinic.
+    /// Returns whether the scopes cover every row of the clinic.
     pub fn whole_clinic(&self) -> bool {
         self.0.contains(&Scope::Clinic)
     }
 
-    /// Which rows that makes visible to one account.
+    /// Returns the rows that the scopes make visible to one account.
     pub fn visibility(&self, account: AccountId, doctor: Option<DoctorId>) -> Visibility {
         Visibility {
             whole_clinic: self.whole_clinic(),
@@ -78,48 +78,48 @@ pub enum PolicyError {
     /// A file of the policy folder cannot be read.
     #[error("cannot read the policy file {path}: {source}")]
     Unreadable {
-        /// Which file.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A line says something that is not known; an unknown word would otherwise grant nothing, silently.
+    /// A line contains an unknown word. It is refused because casbin would silently grant nothing.
     #[error("policy.csv line {line}: {problem}")]
     Line {
-        /// Which line, from 1.
+        /// The line's number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error in the line.
         problem: String,
     },
-    /// No role may change users in the whole clinic, so that nobody could administer one.
+    /// No role may change users in the whole clinic, so no clinic could have an administrator.
     #[error("policy.csv: no role may update users with scope clinic, so no clinic could have an administrator")]
     NoAdministrator,
-    /// The model is not one that casbin understands.
+    /// Casbin cannot read the model.
     #[error("model.conf: {0}")]
     Model(#[from] casbin::Error),
 }
 
-/// What every role may do.
+/// The rights of every role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// In the order of the file.
+    /// In the order of the policy file.
     roles: Vec<String>,
     grants: BTreeMap<String, BTreeMap<(Resource, Action), Scopes>>,
 }
 
 impl Policy {
-    /// The policy that is built into the program.
+    /// Returns the policy built into the program.
     ///
     /// # Errors
-    /// Where it cannot be used; a test holds that it can.
+    /// Fails if it cannot be used. A test ensures that it can.
     pub async fn built_in() -> Result<Self, PolicyError> {
         Self::parse(BUILT_IN.0, BUILT_IN.1).await
     }
 
-    /// The policy of a folder with `model.conf` and `policy.csv`.
+    /// Reads the policy of a folder with `model.conf` and `policy.csv`.
     ///
     /// # Errors
-    /// Where a file cannot be read or used.
+    /// Fails if a file cannot be read or used.
     pub async fn read(folder: &Path) -> Result<Self, PolicyError> {
         let read = |name: &str| {
             let path = folder.join(name);
@@ -129,10 +129,10 @@ impl Policy {
         Self::parse(&read("model.conf")?, &read("policy.csv")?).await
     }
 
-    /// Computes the table: casbin decides each (role, resource, action, scope) that the lines speak of.
+    /// Computes the table: casbin decides every (role, resource, action, scope) that the lines mention.
     ///
     /// # Errors
-    /// Where the model or a line cannot be used.
+    /// Fails if the model or a line cannot be used.
     pub async fn parse(model: &str, csv: &str) -> Result<Self, PolicyError> {
         let lines = lines(csv)?;
         let model = DefaultModel::from_str(model).await?;
@@ -166,17 +166,17 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The scopes within which a role may do this; `None` where it never may.
+    /// Returns the scopes in which a role may perform an action. `None` if it never may.
     pub fn decide(&self, role: &str, resource: Resource, action: Action) -> Option<&Scopes> {
         self.grants.get(role)?.get(&(resource, action))
     }
 
-    /// Every role, in the order of the file.
+    /// Returns every role, in the order of the file.
     pub fn roles(&self) -> &[String] {
         &self.roles
     }
 
-    /// The roles that may change users in the whole clinic, in the order of the file. A clinic keeps at
+    /// Returns the roles that may change users in the whole clinic, in the order of the file. A clinic always keeps at
     /// least one active user with one of them.
     pub fn administering_roles(&self) -> Vec<String> {
         let administers =
@@ -184,7 +184,7 @@ impl Policy {
         self.roles.iter().filter(administers).cloned().collect()
     }
 
-    /// The role of whoever founds a clinic: the first that administers.
+    /// Returns the role of the account that creates a clinic: the first administering role.
     pub fn founder_role(&self) -> &str {
         let administers =
             |role: &&String| self.decide(role, Resource::Users, Action::Update).is_some_and(Scopes::whole_clinic);
@@ -192,13 +192,13 @@ impl Policy {
         self.roles.iter().find(administers).map_or("", String::as_str)
     }
 
-    /// What a role may do, by resource and action.
+    /// Returns the rights of a role, sorted by resource and action.
     pub fn grants_of(&self, role: &str) -> impl Iterator<Item = (Resource, Action, &Scopes)> {
         let granted = self.grants.get(role).into_iter().flatten();
         granted.map(|((resource, action), scopes)| (*resource, *action, scopes))
     }
 
-    /// The whole table as text: role × resource × action -> scope.
+    /// Returns the whole table as text: role × resource × action -> scope.
     pub fn matrix(&self) -> String {
         let mut text = String::new();
         for role in &self.roles {
@@ -223,7 +223,7 @@ struct Line {
     scope: Scope,
 }
 
-/// Reads the policy's lines, and refuses what casbin would take for a rule that matches nothing.
+/// Parses the policy's lines. Refuses lines that casbin would read as rules that match nothing.
 fn lines(csv: &str) -> Result<Vec<Line>, PolicyError> {
     let mut lines = Vec::new();
     for (index, text) in csv.lines().enumerate() {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_role_is_a_change_of_the_csv_alone() {
+    async fn a_new_role_needs_only_the_csv() {
         let policy =
             parse("p, nurse, patients, read, clinic\np, nurse, appointments, transition, own\n").await.unwrap();
         assert_eq!(policy.roles(), ["boss", "nurse"]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_means_nothing_is_refused_by_its_number() {
+    async fn an_invalid_line_is_refused_with_its_number() {
         for (csv, expected) in [
             ("p, nurse, patient, read, clinic", "line 2: unknown resource `patient`"),
             ("p, nurse, patients, raed, clinic", "line 2: `patients` has no action `raed`"),

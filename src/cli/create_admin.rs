@@ -18,13 +18,13 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The administrator's e-mail address; asked for without it
+    /// The administrator's e-mail address; prompted for if absent
     #[arg(long)]
     email: Option<String>,
-    /// The password; asked for without echo without it
+    /// The password; prompted for without echo if absent
     #[arg(long, env = "CLINICD_ADMIN_PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// The clinic's name: an existing clinic, or a new one; asked for without it
+    /// The name of an existing or new clinic; prompted for if absent
     #[arg(long)]
     clinic: Option<String>,
     /// Given name
@@ -59,14 +59,15 @@ async fn make(app: &App, arguments: &Arguments, email: String, clinic: String) -
     let request = Uuid::now_v7();
     if let Some(known) = repository.find_login(email.clone()).await? {
         let Some(id) = existing else {
-            return Err(
-                format!("{email} has an account already, and there is no clinic {clinic:?} for it to join").into()
-            );
+            return Err(format!(
+                "{email} already has an account, and there is no clinic {clinic:?} that it could join"
+            )
+            .into());
         };
         let caller =
             Caller { clinic: id, account: known.account.id, role: role.clone(), doctor: None, request, retry: None };
         repository.join_clinic(&caller, known.account, role).await?;
-        return Ok(format!("{email} is an administrator of {clinic}; the password is the account's own"));
+        return Ok(format!("{email} is an administrator of {clinic}; the account's password is unchanged"));
     }
     let password = new_password(arguments, &email)?;
     let new = NewAccount {
@@ -116,7 +117,7 @@ fn new_password(arguments: &Arguments, email: &str) -> Result<String, Failure> {
         None => {
             let password = rpassword::prompt_password("Password: ")?;
             if password != rpassword::prompt_password("Again: ")? {
-                return Err("the two passwords are not the same".into());
+                return Err("the two passwords differ".into());
             }
             password
         }

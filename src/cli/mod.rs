@@ -13,7 +13,7 @@ use crate::{
     telemetry,
 };
 
-/// What a command ends with where it fails: one line for the person at the terminal.
+/// The error of a command: one line for the person at the terminal.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A clinic backend: accounts, patients, doctors, mappings and appointments behind one OpenAPI contract.
@@ -28,22 +28,22 @@ struct Cli {
 enum Command {
     /// Serve the API, Swagger UI and ReDoc
     Serve(Box<Settings>),
-    /// Bring the database to this program's schema
+    /// Migrate the database to this program's schema
     Migrate {
         #[command(flatten)]
         database: DatabaseSettings,
         #[command(flatten)]
         log: LogSettings,
     },
-    /// Make an administrator of a clinic
+    /// Create an administrator of a clinic
     CreateAdmin(Box<create_admin::Arguments>),
     /// Print the OpenAPI contract
     Openapi,
-    /// Ask the policy
+    /// Query the policy
     Policy(policy::Arguments),
 }
 
-/// Runs the command of the command line, and answers the program's exit code.
+/// Runs the command and returns the program's exit code.
 pub async fn run() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -65,7 +65,7 @@ pub async fn run() -> std::process::ExitCode {
     }
 }
 
-/// Help is help; a wrong value is one line that names it.
+/// Prints help as it is, and a wrong value as one line that names it.
 fn refuse(error: &clap::Error) -> std::process::ExitCode {
     let is_help = matches!(
         error.kind(),
@@ -85,7 +85,7 @@ async fn migrate(mut database: DatabaseSettings, log: &LogSettings) -> Result<()
     telemetry::start(&log.filter)?;
     database.key_secret = KeySecret::from_environment()?;
     app::migrate_only(&database).await?;
-    println!("the database has this program's schema");
+    println!("the database is migrated to this program's schema");
     Ok(())
 }
 

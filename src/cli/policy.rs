@@ -12,7 +12,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A folder with model.conf and policy.csv; the built-in policy without one
+    /// A folder with model.conf and policy.csv; the built-in policy if absent
     #[arg(long, env = "CLINICD_POLICY_DIR", global = true, value_name = "FOLDER")]
     policy_dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Question {
-    /// May this role do this? Prints the scopes, or `denied` with exit code 1
+    /// Print the scopes in which a role may act, or `denied` with exit code 1
     Check {
         /// A role of policy.csv
         #[arg(long)]
@@ -29,7 +29,7 @@ enum Question {
         /// A kind of row, such as patients
         #[arg(long)]
         resource: String,
-        /// What is done to it, such as read
+        /// The action, such as read
         #[arg(long)]
         action: String,
     },
@@ -47,14 +47,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Question::Check { role, resource, action } => {
             let kind = Resource::named(&resource).ok_or_else(|| {
                 let known: Vec<_> = Resource::ALL.iter().map(|kind| kind.name()).collect();
-                format!("there is no resource {resource:?}; there are {}", known.join(", "))
+                format!("unknown resource {resource:?}; the resources are {}", known.join(", "))
             })?;
             let done = Action::named(kind, &action).ok_or_else(|| {
                 let known: Vec<_> = kind.actions().iter().map(|action| action.name()).collect();
-                format!("{resource} has no action {action:?}; it has {}", known.join(", "))
+                format!("{resource} has no action {action:?}; its actions are {}", known.join(", "))
             })?;
             if !policy.roles().contains(&role) {
-                return Err(format!("there is no role {role:?}; there are {}", policy.roles().join(", ")).into());
+                return Err(format!("unknown role {role:?}; the roles are {}", policy.roles().join(", ")).into());
             }
             match policy.decide(&role, kind, done) {
                 Some(scopes) => println!("{scopes}"),

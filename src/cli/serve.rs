@@ -16,7 +16,7 @@ pub(super) async fn run(mut settings: Settings) -> Result<(), Failure> {
     Ok(app.serve(&settings, announce, signals.told("what is under way is finished first")).await?)
 }
 
-/// The signals that end the program.
+/// The signals that stop the program.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -27,7 +27,7 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next, and answers the exit status of a program that it ends.
+    /// Waits for the next signal and returns the exit status of a program that it stops.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => 130,
@@ -45,13 +45,13 @@ impl Signals {
     }
 }
 
-/// Says where the program listens; whoever started it may have stopped reading, which is no harm.
+/// Prints the program's address. Ignores errors, because the reader of standard output may be gone.
 fn announce(address: SocketAddr, logins: Option<Logins>) {
     let mut text =
         format!("listening on http://{address}\nSwagger UI: http://{address}/docs   ReDoc: http://{address}/redoc\n");
     match logins {
         Some(logins) => {
-            text += "This database was empty: it has a demo clinic now. Log in with POST /api/auth/login:\n";
+            text += "The database was empty and now contains a demo clinic. Log in with POST /api/auth/login:\n";
             for (role, email, password) in logins {
                 text += &format!("  {role:<7} {email:<20} {password}\n");
             }

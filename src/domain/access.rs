@@ -1,4 +1,4 @@
-//! Who is calling, and which rows that lets them see.
+//! The authenticated caller, and the rows that the caller may see.
 
 use std::sync::Arc;
 
@@ -13,30 +13,30 @@ pub struct Caller {
     pub clinic: ClinicId,
     /// The account behind the token.
     pub account: AccountId,
-    /// The role of the membership, a name in `policies/policy.csv`.
+    /// The role of the membership: a name in `policies/policy.csv`.
     pub role: String,
     /// The doctor profile linked to the account in this clinic, if any.
     pub doctor: Option<DoctorId>,
-    /// The request's id, which stands in the answer, the log and the audit trail.
+    /// The request's id. The response, the log and the audit trail show it.
     pub request: Uuid,
-    /// Where the request may be sent again, by what it is recognised.
+    /// Identifies the request when a client sends it again; `None` without an `Idempotency-Key`.
     pub retry: Option<Arc<Retry>>,
 }
 
 /// A request that may be sent again (`Idempotency-Key`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// The client's name for it, unique to the account for a day.
+    /// The value of `Idempotency-Key`, unique per account for one day.
     pub key: String,
-    /// Tells it from another request: a digest of its method, path and body.
+    /// A digest of the request's method, path and body. It tells the request from another one with the same key.
     pub fingerprint: Vec<u8>,
-    /// Names this attempt: only the attempt that has claimed the key last may keep an outcome for it.
+    /// Identifies this attempt. Only the attempt that claimed the key last may store an outcome for it.
     pub claim: Uuid,
 }
 
-/// Which rows of a clinic a caller may know of: the meaning of a policy's scope for one caller.
+/// The rows of a clinic that a caller may see: a policy's scope, resolved for one caller.
 ///
-/// A row is visible if any of the three admits it. SQL takes the three as parameters.
+/// A row is visible if any of the three fields admits it. SQL takes the three as parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Visibility {
     /// Scope `clinic`: every row.
@@ -51,33 +51,33 @@ impl Visibility {
     /// Every row of the clinic.
     pub const WHOLE_CLINIC: Self = Self { whole_clinic: true, owner: None, doctor: None };
 
-    /// Whether it admits no row at all.
+    /// Returns whether no row is visible.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The owner, where only that owner's rows are admitted.
+    /// Returns the owner if only that owner's rows are visible.
     pub fn only_owner(&self) -> Option<AccountId> {
         self.owner.filter(|_| !self.whole_clinic && self.doctor.is_none())
     }
 
-    /// The doctor, where only that doctor's rows are admitted.
+    /// Returns the doctor if only that doctor's rows are visible.
     pub fn only_doctor(&self) -> Option<DoctorId> {
         self.doctor.filter(|_| !self.whole_clinic && self.owner.is_none())
     }
 
-    /// The owner's account as a bare number, for SQL.
+    /// Returns the owner's account as a plain number, for SQL.
     pub fn owner_id(&self) -> Option<i64> {
         self.owner.map(|id| id.0)
     }
 
-    /// The doctor's id as a bare number, for SQL.
+    /// Returns the doctor's id as a plain number, for SQL.
     pub fn doctor_id(&self) -> Option<i64> {
         self.doctor.map(|id| id.0)
     }
 }
 
-/// What a policy speaks of: a kind of row.
+/// A kind of row that a policy grants rights on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
     /// The clinic itself.
@@ -92,28 +92,28 @@ pub enum Resource {
     Doctors,
     /// Assignments of doctors to patients.
     Mappings,
-    /// When doctors work, and what their appointments keep to.
+    /// Doctors' working hours, time off and scheduling limits; the clinic's closures.
     Schedules,
     /// Appointments.
     Appointments,
-    /// Those who wait for a time.
+    /// Entries of the waitlist.
     Waitlist,
 }
 
-/// What a policy speaks of: something that is done to a row.
+/// An action on a row that a policy grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
-    /// See it.
+    /// Read the row.
     Read,
-    /// Make one.
+    /// Create a row.
     Create,
-    /// Change it.
+    /// Change the row.
     Update,
-    /// Delete it.
+    /// Delete the row.
     Delete,
-    /// Give it another owner.
+    /// Give the row another owner.
     Transfer,
-    /// Move it through its lifecycle.
+    /// Move the row through its lifecycle.
     Transition,
 }
 
@@ -131,7 +131,7 @@ impl Resource {
         Self::Waitlist,
     ];
 
-    /// The name in the policy file and in the audit trail.
+    /// Returns the name in the policy file and in the audit trail.
     pub fn name(self) -> &'static str {
         match self {
             Self::Clinic => "clinic",
@@ -146,12 +146,12 @@ impl Resource {
         }
     }
 
-    /// The kind of row of that name.
+    /// Returns the kind of row with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|resource| resource.name() == name)
     }
 
-    /// What can be done to such a row.
+    /// Returns the actions that exist for this kind of row.
     pub fn actions(self) -> &'static [Action] {
         use Action::{Create, Delete, Read, Transfer, Transition, Update};
         match self {
@@ -165,7 +165,7 @@ impl Resource {
 }
 
 impl Action {
-    /// The name in the policy file and in the audit trail.
+    /// Returns the name in the policy file and in the audit trail.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -177,7 +177,7 @@ impl Action {
         }
     }
 
-    /// The action of that name on that kind of row.
+    /// Returns the action with this name, if it exists for this kind of row.
     pub fn named(resource: Resource, name: &str) -> Option<Self> {
         resource.actions().iter().copied().find(|action| action.name() == name)
     }

@@ -1,4 +1,4 @@
-//! Appointments, and what asks for one.
+//! Appointments, and the requests to book and change them.
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,11 @@ pub struct Appointment {
     pub doctor: DoctorId,
     /// The patient who is seen.
     pub patient: PatientId,
-    /// When.
+    /// The appointment's time.
     pub during: Interval,
-    /// Where it stands in its lifecycle.
+    /// The status in the lifecycle.
     pub status: Status,
-    /// Why the patient comes, in words.
+    /// Why the patient comes, as free text.
     pub reason: String,
     /// The series that it belongs to.
     pub series: Option<SeriesId>,
@@ -42,112 +42,112 @@ impl Identified for Appointment {
     }
 }
 
-/// A wish for a new appointment, before the schedule has looked at it.
+/// A request for a new appointment, not yet decided by the doctor's schedule.
 #[derive(Debug, Clone)]
 pub struct BookingRequest {
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
     /// Which patients the caller may book.
     pub bookable: Visibility,
-    /// With whom.
+    /// The doctor to book.
     pub doctor: DoctorId,
-    /// For whom.
+    /// The patient to book for.
     pub patient: PatientId,
-    /// From when.
+    /// The start.
     pub start: DateTime<Utc>,
-    /// For how long; the doctor's slot length where absent.
+    /// The length; `None` means the doctor's slot length.
     pub length: Option<Duration>,
-    /// Why.
+    /// Why the patient comes, as free text.
     pub reason: String,
-    /// Whether it is held for somebody who waits.
+    /// Set if the booking only holds the time for an entry of the waitlist.
     pub hold: Option<Hold>,
 }
 
-/// What makes a booking a hold: nobody sees it until it is accepted.
+/// Marks a booking as a hold: no list shows it until it is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// For which entry.
+    /// The entry that the time is held for.
     pub entry: WaitlistEntryId,
-    /// For how long at most: a hold ends at the latest when its time begins.
+    /// The maximum length of the hold. It ends at the latest when the held time begins.
     pub length: Duration,
 }
 
 impl BookingRequest {
-    /// The time that is asked for, where a doctor's slots have that length; `None` where it leaves the years that are kept.
+    /// Returns the requested time. `slot` is the doctor's slot length. `None` if the time leaves the supported years.
     pub fn during(&self, slot: Duration) -> Option<Interval> {
         Interval::starting(self.start, self.length.unwrap_or(slot))
     }
 }
 
-/// A booking, ready to be written if its doctor's calendar is still what it was decided by.
+/// A booking that was decided on a copy of the calendar. It is written only if the calendar has not changed since.
 #[derive(Debug, Clone)]
 pub struct Booking {
-    /// Names this booking before it has an id, so that an outcome that was lost can be read back.
+    /// Identifies the booking before it has an id, so that a lost outcome can be looked up.
     pub reference: Uuid,
-    /// What was asked.
+    /// The request.
     pub request: BookingRequest,
-    /// When.
+    /// The time to book.
     pub during: Interval,
     /// The series that it belongs to.
     pub series: Option<SeriesId>,
 }
 
-/// A change of an appointment that its caller may see, in terms of what it shall be afterwards.
+/// A change of one appointment, given as its new values.
 #[derive(Debug, Clone)]
 pub struct Amendment {
-    /// Who asks.
+    /// The caller, who may see the appointment.
     pub caller: Caller,
-    /// The appointment as it was read; the change holds only for this version of it.
+    /// The appointment as it was read. The change applies only to this version.
     pub current: Appointment,
-    /// The time that it shall have.
+    /// The new time.
     pub during: Interval,
-    /// The status that it shall have.
+    /// The new status.
     pub status: Status,
-    /// The reason that it shall have.
+    /// The new reason.
     pub reason: String,
-    /// Names the change, so that an outcome that was lost can be read back.
+    /// Identifies the change, so that a lost outcome can be looked up.
     pub reference: Uuid,
 }
 
 impl Amendment {
-    /// Whether the change frees time that the appointment holds.
+    /// Returns whether the change frees time that the appointment occupies.
     pub fn frees_time(&self) -> bool {
         self.current.status.is_active() && (self.during != self.current.during || !self.status.is_active())
     }
 
-    /// Whether the change takes time that the appointment does not hold already.
+    /// Returns whether the change occupies time that the appointment does not occupy yet.
     pub fn takes_time(&self) -> bool {
         self.status.is_active() && (self.during != self.current.during || !self.current.status.is_active())
     }
 
-    /// Whether the change alters what the doctor's calendar shows.
+    /// Returns whether the change affects the doctor's calendar.
     pub fn changes_calendar(&self) -> bool {
         self.takes_time() || self.frees_time()
     }
 
-    /// The clinic it happens in.
+    /// Returns the clinic of the appointment.
     pub fn clinic(&self) -> ClinicId {
         self.caller.clinic
     }
 }
 
-/// An appointment that the doctor's rules would not allow now.
+/// An existing appointment that the doctor's current rules would not allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
-    /// The appointment, which stays.
+    /// The appointment. It is kept.
     pub appointment: Appointment,
     /// The rules that it breaks.
     pub violations: Vec<Violation>,
 }
 
-/// A step in an appointment's life: who did it, when, and what it changed.
+/// One step in an appointment's history: who made it, when, and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppointmentEvent {
     /// The row's id; 0 for the booking itself.
     pub id: i64,
-    /// When.
+    /// When the step was made.
     pub at: DateTime<Utc>,
-    /// Who.
+    /// The account that made it.
     pub account: AccountId,
     /// The status before; `None` for the booking itself.
     pub from_status: Option<Status>,
@@ -159,17 +159,17 @@ pub struct AppointmentEvent {
     pub to: Interval,
 }
 
-/// Which appointments a list asks for.
+/// The filters of a list of appointments.
 #[derive(Debug, Clone, Default)]
 pub struct AppointmentFilter {
-    /// Only this doctor's.
+    /// Only appointments with this doctor.
     pub doctor: Option<DoctorId>,
-    /// Only this patient's.
+    /// Only appointments of this patient.
     pub patient: Option<PatientId>,
-    /// Only in this status.
+    /// Only appointments in this status.
     pub status: Option<Status>,
-    /// Only those that end after this instant.
+    /// Only appointments that end after this instant.
     pub from: Option<DateTime<Utc>>,
-    /// Only those that start before this instant.
+    /// Only appointments that start before this instant.
     pub to: Option<DateTime<Utc>>,
 }

@@ -5,21 +5,21 @@ use chrono_tz::Tz;
 
 use super::{ClinicId, Identified};
 
-/// What a caller may set of a clinic.
+/// The values of a clinic that a caller may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClinicDetails {
     /// The clinic's name.
     pub name: String,
-    /// The zone of a doctor who has set none.
+    /// The time zone of every doctor without one.
     pub time_zone: Tz,
 }
 
-/// A tenant: one organisation.
+/// A tenant: one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clinic {
     /// The row's id.
     pub id: ClinicId,
-    /// What a caller may set.
+    /// The values that a caller may set.
     pub details: ClinicDetails,
     /// When the clinic signed up.
     pub created_at: DateTime<Utc>,

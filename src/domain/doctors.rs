@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender, search::Words};
 
-/// The slot length of a doctor who has set none, in minutes.
+/// The slot length of a doctor without one, in minutes.
 pub const DEFAULT_SLOT_MINUTES: i32 = 30;
 
-/// What a caller may set of a doctor.
+/// The values of a doctor that a caller may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorDetails {
     /// Given name.
@@ -22,7 +22,7 @@ pub struct DoctorDetails {
     pub license_number: String,
     /// E-mail address, in lower case, unique in the clinic.
     pub email: String,
-    /// Phone number, as people write it.
+    /// Phone number, as entered.
     pub phone_number: Option<String>,
     /// Gender.
     pub gender: Gender,
@@ -30,7 +30,7 @@ pub struct DoctorDetails {
     pub years_of_experience: Option<i32>,
     /// Where the doctor sees patients.
     pub office_address: Option<String>,
-    /// What the doctor's appointments keep to.
+    /// The limits of the doctor's appointments.
     pub scheduling: Scheduling,
     /// Whether the doctor takes bookings.
     pub is_active: bool,
@@ -38,22 +38,22 @@ pub struct DoctorDetails {
     pub user: Option<AccountId>,
 }
 
-/// What a doctor's appointments keep to, beside hours and time off.
+/// The limits of a doctor's appointments, apart from hours and time off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduling {
-    /// The doctor's zone; the clinic's where absent.
+    /// The doctor's time zone; `None` means the clinic's.
     pub time_zone: Option<Tz>,
-    /// The length of a booking that does not say its own, and the step of the slot grid, in minutes.
+    /// The length of a booking that gives none, and the step of the slot grid, in minutes.
     pub slot_minutes: i32,
-    /// What is kept free before an appointment, in minutes.
+    /// The buffer before each appointment, in minutes.
     pub buffer_before_minutes: i32,
-    /// What is kept free after an appointment, in minutes.
+    /// The buffer after each appointment, in minutes.
     pub buffer_after_minutes: i32,
-    /// The most appointments that start on one of the doctor's days; no limit where absent.
+    /// The maximum number of appointments that start on one of the doctor's days; `None` means no limit.
     pub max_appointments_per_day: Option<i32>,
-    /// How long before its start an appointment must be booked, in minutes.
+    /// The minimum time between booking and start, in minutes.
     pub min_notice_minutes: i32,
-    /// How many of the doctor's days ahead an appointment can be booked; no limit where absent.
+    /// How many of the doctor's days ahead an appointment can be booked; `None` means no limit.
     pub max_horizon_days: Option<i32>,
 }
 
@@ -76,9 +76,9 @@ impl Default for Scheduling {
 pub struct Doctor {
     /// The row's id.
     pub id: DoctorId,
-    /// What a caller may set.
+    /// The values that a caller may set.
     pub details: DoctorDetails,
-    /// When the doctor was entered.
+    /// When the record was created.
     pub created_at: DateTime<Utc>,
     /// When the record was last changed.
     pub updated_at: DateTime<Utc>,
@@ -92,15 +92,15 @@ impl Identified for Doctor {
     }
 }
 
-/// Which doctors a list asks for.
+/// The filters of a list of doctors.
 #[derive(Debug, Clone, Default)]
 pub struct DoctorFilter {
     /// Words of the name, the e-mail address, the phone number or the specialization.
     pub search: Option<Words>,
-    /// Only of this field of medicine, whatever its case.
+    /// Only doctors of this specialization; case is ignored.
     pub specialization: Option<String>,
-    /// Only those who take bookings, or only those who do not.
+    /// Only doctors who take bookings, or only those who do not.
     pub is_active: Option<bool>,
-    /// Only those with an active mapping to this patient.
+    /// Only doctors with an active mapping to this patient.
     pub patient: Option<PatientId>,
 }

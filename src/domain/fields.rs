@@ -1,16 +1,16 @@
-//! What is wrong with which field: the `errors` of a problem.
+//! Validation errors by field: the `errors` of a problem.
 
 use std::collections::BTreeMap;
 
-/// The key for what concerns no single field.
+/// The key of errors that concern no single field.
 pub const NON_FIELD: &str = "non_field_errors";
 
-/// Messages by field name, for the person who sent the fields. They never repeat a value.
+/// Messages by field name, for the person who sent the fields. A message never repeats a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FieldErrors(pub BTreeMap<String, Vec<String>>);
 
 impl FieldErrors {
-    /// One message for one field.
+    /// Creates an error with one message for one field.
     pub fn one(field: &str, message: impl Into<String>) -> Self {
         let mut errors = Self::default();
         errors.add(field, message);
@@ -22,31 +22,31 @@ impl FieldErrors {
         self.0.entry(field.to_owned()).or_default().push(message.into());
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// `Ok` where nothing is wrong.
+    /// Returns `Ok` if there are no messages, otherwise the errors.
     pub fn into_result(self) -> Result<(), Self> {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }
 }
 
-/// The text without surrounding white space.
+/// Returns the text without surrounding white space.
 pub fn tidy(text: &str) -> String {
     text.trim().to_owned()
 }
 
-/// The text without surrounding white space; `None` where nothing is left.
+/// Returns the text without surrounding white space, or `None` if nothing remains.
 pub fn tidy_optional(text: Option<String>) -> Option<String> {
     text.map(|text| tidy(&text)).filter(|text| !text.is_empty())
 }
 
-/// A text that a list is filtered by, tidied; `None` where nothing is left.
+/// Returns a filter's text without surrounding white space, or `None` if nothing remains.
 ///
 /// # Errors
-/// An error of the field for a null character, which no stored text has (PostgreSQL cannot hold one).
+/// Fails for a null character: PostgreSQL cannot store one, so no stored text contains it.
 pub fn filter_text(field: &str, text: Option<String>) -> Result<Option<String>, FieldErrors> {
     match tidy_optional(text) {
         Some(text) if text.contains('\0') => Err(FieldErrors::one(field, "Must not contain a null character.")),
@@ -54,15 +54,15 @@ pub fn filter_text(field: &str, text: Option<String>) -> Result<Option<String>, 
     }
 }
 
-/// An e-mail address or user name as it is compared: trimmed and in lower case.
+/// Normalizes an e-mail address or user name for comparison: trimmed and in lower case.
 pub fn login_name(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// Checks that a day of a schedule lies in the years that clinicd keeps; a date of birth may be earlier.
+/// Checks that a day of a schedule is within the supported years. A date of birth may be earlier.
 ///
 /// # Errors
-/// The field, where it does not.
+/// Returns an error for `field` if the day is outside these years.
 pub fn kept_day(field: &'static str, day: chrono::NaiveDate) -> Result<(), FieldErrors> {
     if super::interval::YEARS.contains(&chrono::Datelike::year(&day)) {
         Ok(())

@@ -1,4 +1,4 @@
-//! Ids that cannot be mistaken for one another.
+//! Typed ids: one type per table, so that ids cannot be confused.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ macro_rules! id {
 }
 
 id! {
-    /// A tenant: one organisation.
+    /// A tenant: one organization.
     ClinicId,
     /// A person's login, global to the deployment. A clinic's users carry the ids of their accounts.
     AccountId,
@@ -34,12 +34,12 @@ id! {
     AppointmentId,
     /// An invitation to join a clinic.
     InvitationId,
-    /// A span in which a doctor is away.
+    /// A span of a doctor's time off.
     TimeOffId,
-    /// Days on which a clinic is closed.
+    /// Closed days of a clinic.
     ClosureId,
-    /// A repeat of appointments.
+    /// A series of appointments.
     SeriesId,
-    /// Somebody who waits for a time.
+    /// An entry of the waitlist.
     WaitlistEntryId,
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, Duration, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The years that clinicd keeps times in (docs/scheduling.md, "time extremes").
+/// The years in which clinicd supports times (docs/scheduling.md, "time extremes").
 pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2200;
 
 /// A half-open span `[start, end)` with `start < end`: 10:00–10:30 and 10:30–11:00 do not overlap.
@@ -15,45 +15,45 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// A span from `start` of the given length; `None` where it would be empty or leave [`YEARS`].
+    /// Returns the span from `start` of the given length. `None` if it would be empty or leave [`YEARS`].
     pub fn starting(start: DateTime<Utc>, length: Duration) -> Option<Self> {
         Self::between(start, start.checked_add_signed(length)?)
     }
 
-    /// The span `[start, end)` in whole microseconds, as the database keeps it; `None` where it would be empty or leave
-    /// [`YEARS`].
+    /// Returns the span `[start, end)`, truncated to whole microseconds as in the database. `None` if it would be empty
+    /// or leave [`YEARS`].
     pub fn between(start: DateTime<Utc>, end: DateTime<Utc>) -> Option<Self> {
         let (start, end) = (start.trunc_subsecs(6), end.trunc_subsecs(6));
         let kept = YEARS.contains(&start.year()) && YEARS.contains(&end.year());
         (start < end && kept).then_some(Self { start, end })
     }
 
-    /// The first instant inside.
+    /// Returns the first instant of the span.
     pub fn start(&self) -> DateTime<Utc> {
         self.start
     }
 
-    /// The first instant after.
+    /// Returns the first instant after the span.
     pub fn end(&self) -> DateTime<Utc> {
         self.end
     }
 
-    /// The length.
+    /// Returns the length.
     pub fn length(&self) -> Duration {
         self.end - self.start
     }
 
-    /// The span `[start, end)` of a rule, which may reach out of [`YEARS`]; `None` where it would be empty.
+    /// Returns the span `[start, end)` of a rule, which may reach outside [`YEARS`]. `None` if it would be empty.
     pub fn of_rule(start: DateTime<Utc>, end: DateTime<Utc>) -> Option<Self> {
         (start < end).then_some(Self { start, end })
     }
 
-    /// The span with `by` more on both sides.
+    /// Returns the span extended by `by` on both sides.
     pub fn widened(&self, by: Duration) -> Self {
         Self { start: self.start - by, end: self.end + by }
     }
 
-    /// Whether the two share an instant.
+    /// Returns whether the two spans share an instant.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end
     }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finer_than_a_microsecond_is_left_out() {
+    fn times_are_truncated_to_microseconds() {
         let fine = Duration::nanoseconds(400);
         let span = Interval::starting(at(10, 0) + fine, Duration::minutes(30)).unwrap();
         assert_eq!((span.start(), span.end()), (at(10, 0), at(10, 30)));

@@ -1,21 +1,21 @@
-//! The states of an appointment and the steps between them (docs/scheduling.md, "lifecycle").
+//! The statuses of an appointment and the steps between them (docs/scheduling.md, "lifecycle").
 
 use serde::{Deserialize, Serialize};
 
 use std::fmt;
 
-/// Where an appointment stands.
+/// The status of an appointment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// Booked.
     Scheduled,
-    /// The patient has said that they will come.
+    /// The patient confirmed the appointment.
     Confirmed,
-    /// The patient is here.
+    /// The patient has arrived.
     CheckedIn,
     /// The visit took place.
     Completed,
-    /// Called off; the time is free again.
+    /// Cancelled; the time is free again.
     Cancelled,
     /// The patient did not come; the time is free again.
     NoShow,
@@ -26,7 +26,7 @@ impl Status {
     pub const ALL: [Self; 6] =
         [Self::Scheduled, Self::Confirmed, Self::CheckedIn, Self::Completed, Self::Cancelled, Self::NoShow];
 
-    /// The name that stands in the contract and in the database.
+    /// Returns the name in the contract and in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scheduled => "SCHEDULED",
@@ -38,23 +38,23 @@ impl Status {
         }
     }
 
-    /// The status of that name.
+    /// Returns the status with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Whether an appointment in this status occupies the doctor's and the patient's time.
+    /// Returns whether an appointment in this status occupies the time of the doctor and the patient.
     pub fn is_active(self) -> bool {
         !matches!(self, Self::Cancelled | Self::NoShow)
     }
 
-    /// Whether an appointment in this status can be given another time.
+    /// Returns whether an appointment in this status can be rescheduled.
     pub fn can_be_rescheduled(self) -> bool {
         matches!(self, Self::Scheduled | Self::Confirmed)
     }
 
-    /// The statuses that may follow this one. `SCHEDULED` after `CANCELLED` is an un-cancel, which is
-    /// decided like a booking.
+    /// Returns the statuses that may follow this one. `SCHEDULED` after `CANCELLED` is an un-cancel, which is decided
+    /// like a booking.
     pub fn next(self) -> &'static [Self] {
         match self {
             Self::Scheduled => &[Self::Confirmed, Self::Cancelled, Self::NoShow],

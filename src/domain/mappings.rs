@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DoctorId, Identified, MappingId, PatientId};
 
-/// What a caller may change of a mapping.
+/// The values of a mapping that a caller may change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappingDetails {
     /// Why the patient sees the doctor.
     pub reason_for_visit: Option<String>,
     /// Anything else.
     pub notes: Option<String>,
-    /// Whether the doctor still looks after the patient.
+    /// Whether the doctor still treats the patient.
     pub is_active: bool,
 }
 
@@ -25,11 +25,11 @@ pub struct Mapping {
     pub patient: MappedPatient,
     /// The doctor, in brief.
     pub doctor: MappedDoctor,
-    /// What a caller may change.
+    /// The values that a caller may change.
     pub details: MappingDetails,
-    /// The account that made the assignment.
+    /// The account that created the mapping.
     pub assigned_by: AccountId,
-    /// When it was made.
+    /// When it was created.
     pub assigned_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
@@ -43,7 +43,7 @@ impl Identified for Mapping {
     }
 }
 
-/// A patient as a mapping shows them.
+/// The part of a patient that a mapping shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappedPatient {
     /// The patient's id.
@@ -54,7 +54,7 @@ pub struct MappedPatient {
     pub last_name: String,
 }
 
-/// A doctor as a mapping shows them.
+/// The part of a doctor that a mapping shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappedDoctor {
     /// The doctor's id.
@@ -67,24 +67,24 @@ pub struct MappedDoctor {
     pub specialization: String,
 }
 
-/// A mapping to be made.
+/// A mapping to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMapping {
     /// The patient.
     pub patient: PatientId,
     /// The doctor.
     pub doctor: DoctorId,
-    /// The rest.
+    /// The other values.
     pub details: MappingDetails,
 }
 
-/// Which mappings a list asks for.
+/// The filters of a list of mappings.
 #[derive(Debug, Clone, Default)]
 pub struct MappingFilter {
-    /// Only this patient's.
+    /// Only mappings of this patient.
     pub patient: Option<PatientId>,
-    /// Only this doctor's.
+    /// Only mappings of this doctor.
     pub doctor: Option<DoctorId>,
-    /// Only the active, or only the ended.
+    /// Only active mappings, or only ended ones.
     pub is_active: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! The words and rules of a clinic: pure types, no HTTP, no SQL, no actors and no clock.
+//! The types and rules of a clinic. They are pure: no HTTP, no SQL, no actors and no clock.
 
 pub mod access;
 pub mod appointments;
@@ -26,8 +26,8 @@ pub use ids::{
 };
 pub use interval::Interval;
 
-/// A row that an audit event can name.
+/// A row that an audit event can refer to.
 pub trait Identified {
-    /// The row's id in its table.
+    /// Returns the row's id in its table.
     fn id(&self) -> i64;
 }

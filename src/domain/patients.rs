@@ -8,7 +8,7 @@ use super::{AccountId, DoctorId, Identified, PatientId, fields::FieldErrors, sea
 /// The highest age, in years, that a patient can have.
 pub const OLDEST: i32 = 150;
 
-/// Gender as a patient's record keeps it.
+/// The gender in a patient's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Gender {
     /// `M`
@@ -23,7 +23,7 @@ pub enum Gender {
 }
 
 impl Gender {
-    /// The letter that stands in the contract and in the database.
+    /// Returns the letter in the contract and in the database.
     pub fn letter(self) -> &'static str {
         match self {
             Self::Male => "M",
@@ -33,26 +33,27 @@ impl Gender {
         }
     }
 
-    /// The gender of that letter.
+    /// Returns the gender with this letter.
     pub fn lettered(letter: &str) -> Option<Self> {
         [Self::Male, Self::Female, Self::Other, Self::Unknown].into_iter().find(|gender| gender.letter() == letter)
     }
 }
 
-/// A birth date, which may be an estimate from an age.
+/// A date of birth, which may be an estimate from an age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BirthDate {
-    /// The date; 1 January of the estimated year where it is an estimate.
+    /// The date. An estimate is 1 January of the estimated year.
     pub date: NaiveDate,
     /// Whether only the age was known.
     pub estimated: bool,
 }
 
 impl BirthDate {
-    /// Joins what was told of a birth: a date, an age in years, both or neither.
+    /// Combines a date of birth and an age in years. Either or both may be absent.
     ///
     /// # Errors
-    /// A date in the future or more than [`OLDEST`] years back, or an age that is not that of the date.
+    /// Fails for a date in the future, for a date more than [`OLDEST`] years ago, and for an age that does not match
+    /// the date.
     pub fn told(date: Option<NaiveDate>, age: Option<i32>, today: NaiveDate) -> Result<Option<Self>, FieldErrors> {
         match (date, age) {
             (None, None) => Ok(None),
@@ -71,7 +72,7 @@ impl BirthDate {
                 }
                 match age {
                     Some(age) if age != years => {
-                        Err(FieldErrors::one("age", "The age is not that of date_of_birth; send one of the two."))
+                        Err(FieldErrors::one("age", "The age does not match date_of_birth; send only one of the two."))
                     }
                     _ => Ok(Some(known)),
                 }
@@ -82,45 +83,45 @@ impl BirthDate {
     /// The estimate from an age: 1 January of the year that makes the age true today.
     fn from_age(age: i32, today: NaiveDate) -> Result<Self, FieldErrors> {
         if !(0..=OLDEST).contains(&age) {
-            return Err(FieldErrors::one("age", format!("An age is between 0 and {OLDEST}.")));
+            return Err(FieldErrors::one("age", format!("The age must be between 0 and {OLDEST}.")));
         }
         let date = NaiveDate::from_yo_opt(today.year() - age, 1);
-        let date = date.ok_or_else(|| FieldErrors::one("age", "This age has no year of birth."))?;
+        let date = date.ok_or_else(|| FieldErrors::one("age", "No year of birth gives this age."))?;
         Ok(Self { date, estimated: true })
     }
 
-    /// The age in full years on that day; a child born on 29 February has its birthday on 1 March in
-    /// other years.
+    /// Returns the age in full years on that day. A child born on 29 February has its birthday on 1 March in other
+    /// years.
     pub fn age_on(&self, day: NaiveDate) -> i32 {
         let had_birthday = (day.month(), day.day()) >= (self.date.month(), self.date.day());
         day.year() - self.date.year() - i32::from(!had_birthday)
     }
 }
 
-/// What a caller may set of a patient.
+/// The values of a patient that a caller may set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PatientDetails {
     /// Given name.
     pub first_name: String,
     /// Family name.
     pub last_name: String,
-    /// When the patient was born, as far as it is known.
+    /// The patient's date of birth, if known.
     pub birth: Option<BirthDate>,
     /// Gender.
     pub gender: Gender,
-    /// Phone number, as people write it.
+    /// Phone number, as entered.
     pub phone_number: Option<String>,
     /// E-mail address, in lower case.
     pub email: Option<String>,
-    /// Whether another patient may have the same e-mail address (a family's).
+    /// Whether another patient, such as a family member, may have the same e-mail address.
     pub email_shared: bool,
     /// Postal address.
     pub address: Option<String>,
-    /// What is known of earlier illness.
+    /// Earlier illnesses.
     pub medical_history: Option<String>,
-    /// Whom to call.
+    /// The name of the emergency contact.
     pub emergency_contact_name: Option<String>,
-    /// Where to call them.
+    /// The phone number of the emergency contact.
     pub emergency_contact_phone: Option<String>,
 }
 
@@ -129,9 +130,9 @@ pub struct PatientDetails {
 pub struct Patient {
     /// The row's id.
     pub id: PatientId,
-    /// What a caller may set.
+    /// The values that a caller may set.
     pub details: PatientDetails,
-    /// The owner: who registered the patient, or to whom they were transferred.
+    /// The owner: the account that registered the patient, or the account to which the patient was transferred.
     pub created_by: AccountId,
     /// When the patient was registered.
     pub created_at: DateTime<Utc>,
@@ -147,14 +148,14 @@ impl Identified for Patient {
     }
 }
 
-/// Which patients a list asks for.
+/// The filters of a list of patients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PatientFilter {
     /// Words of the name, the e-mail address or the phone number.
     pub search: Option<Words>,
-    /// Only those of this owner.
+    /// Only patients of this owner.
     pub created_by: Option<AccountId>,
-    /// Only those assigned to this doctor.
+    /// Only patients assigned to this doctor.
     pub doctor: Option<DoctorId>,
 }
 
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_alone_becomes_an_estimated_year_that_gives_the_same_age() {
+    fn an_age_becomes_an_estimated_birth_year_with_the_same_age() {
         for today in [day(2026, 1, 1), day(2026, 12, 31), day(2028, 2, 29)] {
             let birth = BirthDate::told(None, Some(42), today).unwrap().unwrap();
             assert!(birth.estimated);
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_birth_that_cannot_be_is_refused_by_field() {
+    fn an_impossible_birth_is_refused_by_field() {
         let today = day(2026, 1, 1);
         let field = |date, age| {
             let errors = BirthDate::told(date, age, today).unwrap_err();

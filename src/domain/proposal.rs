@@ -1,4 +1,4 @@
-//! A time that somebody wants, weighed by the doctor's calendar and by the patient's appointments.
+//! A requested time, checked against the doctor's calendar and the patient's appointments.
 
 use chrono::{DateTime, Utc};
 
@@ -7,55 +7,55 @@ use super::{
     calendar::{Calendar, Search, Violation},
 };
 
-/// How many other times a refusal offers.
+/// How many alternative times a refusal offers.
 const OFFERS: usize = 3;
 
-/// A time that is wanted for an appointment.
+/// A requested time for an appointment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proposal {
-    /// When.
+    /// The requested time.
     pub during: Interval,
-    /// The appointment that is to be moved there: its own time does not count.
+    /// The appointment to be moved; its own time counts as free.
     pub ignored: Option<AppointmentId>,
 }
 
-/// What a patient stands against a proposal.
+/// What the decision needs to know of the patient.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PatientSide {
-    /// Whether there is such a patient whom the caller may book.
+    /// Whether the patient exists and the caller may book for them.
     pub is_known: bool,
-    /// When the patient has other appointments, from the wanted time on for a month.
+    /// The patient's other appointments in the month that begins with the requested time.
     pub busy: Vec<Interval>,
 }
 
-/// Why a time cannot be booked, and what would work instead.
+/// Why a time cannot be booked, and which times can be booked instead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusal {
-    /// Every rule that it breaks; none where it can be booked.
+    /// Every rule that the time breaks. Empty if it can be booked.
     pub violations: Vec<Violation>,
-    /// The times that stand in the way.
+    /// The times that prevent the booking.
     pub conflicts: Vec<Interval>,
-    /// The next times that break no rule of the doctor's, and at which the patient is free.
+    /// The next times that break none of the doctor's rules and at which the patient is free.
     pub next_slots: Vec<Interval>,
 }
 
 impl Refusal {
-    /// There is no such doctor.
+    /// Creates the refusal for a doctor that does not exist.
     pub fn no_such_doctor() -> Self {
         Self { violations: vec![Violation::NoSuchDoctor], ..Self::default() }
     }
 }
 
 impl Proposal {
-    /// A time for a new appointment.
+    /// Creates a proposal for a new appointment.
     pub fn new(during: Interval) -> Self {
         Self { during, ignored: None }
     }
 
-    /// Every rule that the proposal breaks, the doctor's and the patient's.
+    /// Returns every rule that the proposal breaks: the doctor's and the patient's.
     pub fn violations(&self, calendar: &Calendar, patient: &PatientSide, now: DateTime<Utc>) -> Vec<Violation> {
         let of_calendar = calendar.violations(&self.during, self.ignored, now);
-        // First: a booking for nobody cannot be mended by another time.
+        // An unknown patient comes first, because no other time can solve that.
         let mut violations = if patient.is_known { Vec::new() } else { vec![Violation::NoSuchPatient] };
         violations.extend(of_calendar);
         if patient.is_known && patient.busy.iter().any(|busy| busy.overlaps(&self.during)) {
@@ -64,7 +64,7 @@ impl Proposal {
         violations
     }
 
-    /// What stands against the proposal, and the next times that suit both.
+    /// Returns the broken rules, the conflicting times, and the next times that suit the doctor and the patient.
     pub fn weigh(&self, calendar: &Calendar, patient: &PatientSide, now: DateTime<Utc>) -> Refusal {
         let overlapping = patient.busy.iter().filter(|busy| busy.overlaps(&self.during));
         let mut conflicts = calendar.conflicts(&self.during, self.ignored, now);

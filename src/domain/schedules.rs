@@ -1,4 +1,4 @@
-//! What a doctor's schedule is bound by, as it is entered and listed.
+//! A doctor's time off and working hours and a clinic's closures, as they are entered and listed.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -10,20 +10,20 @@ use super::{
     calendar::{ClosedDays, Hours, Window},
 };
 
-/// A span in which a doctor is away.
+/// A span of a doctor's time off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeOff {
     /// The row's id.
     pub id: TimeOffId,
-    /// Who is away.
+    /// The doctor who is away.
     pub doctor: DoctorId,
-    /// When.
+    /// When the doctor is away.
     pub during: Interval,
-    /// Why, in words.
+    /// The reason, as free text.
     pub reason: String,
-    /// The account that entered it.
+    /// The account that created it.
     pub created_by: AccountId,
-    /// When it was entered.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
@@ -32,13 +32,13 @@ pub struct TimeOff {
 pub struct Closure {
     /// The row's id.
     pub id: ClosureId,
-    /// Which days.
+    /// The closed days.
     pub days: ClosedDays,
-    /// Why, in words.
+    /// The reason, as free text.
     pub reason: String,
-    /// The account that entered it.
+    /// The account that created it.
     pub created_by: AccountId,
-    /// When it was entered.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
@@ -48,14 +48,14 @@ impl Identified for Closure {
     }
 }
 
-/// A doctor's working hours, now and as they are planned.
+/// A doctor's current and planned working hours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkingHours {
     /// The doctor.
     pub doctor: DoctorId,
-    /// The zone that the hours are read in.
+    /// The time zone of the hours.
     pub zone: Tz,
-    /// By the day from which they hold.
+    /// The hours, sorted by the first day to which they apply.
     pub hours: Vec<Hours>,
     /// Counts the changes of the doctor's rules: the `ETag`.
     pub revision: i64,
@@ -64,18 +64,18 @@ pub struct WorkingHours {
 /// Working hours to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewHours {
-    /// From which day on; the doctor's today where absent.
+    /// The first day to which they apply; `None` means the doctor's current day.
     pub effective_from: Option<NaiveDate>,
-    /// The week's windows; `None` unsets the hours.
+    /// The windows of the week; `None` removes the hours.
     pub windows: Option<Vec<Window>>,
 }
 
-/// A change of the rules, and the appointments that it left outside them.
+/// A change of the rules, with the appointments that the new rules would not allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed<T> {
-    /// What was changed.
+    /// The changed row.
     pub row: T,
-    /// The appointments to come that the rules would not allow now; they stay.
+    /// The upcoming appointments that the new rules would not allow. They are kept.
     pub outside: Vec<Outside>,
 }
 

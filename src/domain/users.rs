@@ -18,7 +18,7 @@ pub struct Account {
     pub first_name: String,
     /// Family name.
     pub last_name: String,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
@@ -32,7 +32,7 @@ impl Identified for Account {
     }
 }
 
-/// An account to be made.
+/// An account to be created.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
     /// E-mail address, in lower case.
@@ -47,7 +47,7 @@ pub struct NewAccount {
     pub password_hash: String,
 }
 
-/// An account with what is needed to check its password.
+/// An account with its password hash.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The account.
@@ -56,25 +56,25 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
-/// What an account is in one clinic, as far as every request needs it.
+/// An account's role and membership in one clinic: the part that every request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The role, a name in `policies/policy.csv`.
     pub role: String,
-    /// Whether the membership is in force.
+    /// Whether the membership is active.
     pub is_active: bool,
     /// The doctor profile linked to the account.
     pub doctor: Option<DoctorId>,
 }
 
-/// An account's place in one clinic, as the account's owner sees it.
+/// An account's membership in one clinic, as the account's owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
     /// The clinic.
     pub clinic: ClinicId,
     /// The clinic's name.
     pub clinic_name: String,
-    /// The clinic's zone.
+    /// The clinic's time zone.
     pub time_zone: String,
     /// The role.
     pub role: String,
@@ -95,7 +95,7 @@ pub struct User {
     pub last_name: String,
     /// The role in this clinic.
     pub role: String,
-    /// Whether the membership is in force.
+    /// Whether the membership is active.
     pub is_active: bool,
     /// When the membership began.
     pub created_at: DateTime<Utc>,
@@ -111,12 +111,12 @@ impl Identified for User {
     }
 }
 
-/// A change of a membership; what is absent stays.
+/// A change of a membership. Absent fields do not change.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
     /// The new role.
     pub role: Option<String>,
-    /// Whether the membership is in force.
+    /// Whether the membership is active.
     pub is_active: Option<bool>,
 }
 
@@ -125,15 +125,15 @@ pub struct UserChange {
 pub struct Invitation {
     /// The row's id.
     pub id: InvitationId,
-    /// Whom it is for; anyone who holds it where absent.
+    /// The only e-mail address that may accept it; `None` means anyone who has the token.
     pub email: Option<String>,
-    /// The role that it gives.
+    /// The role that the new member gets.
     pub role: String,
-    /// The account that invited.
+    /// The account that created it.
     pub created_by: AccountId,
-    /// When.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Until when it can be accepted.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
     /// When it was accepted.
     pub accepted_at: Option<DateTime<Utc>>,
@@ -145,31 +145,31 @@ impl Identified for Invitation {
     }
 }
 
-/// An invitation to be made.
+/// An invitation to be created.
 #[derive(Debug, Clone)]
 pub struct NewInvitation {
-    /// Whom it is for; anyone who holds it where absent.
+    /// The only e-mail address that may accept it; `None` means anyone who has the token.
     pub email: Option<String>,
-    /// The role that it gives.
+    /// The role that the new member gets.
     pub role: String,
     /// The hash of its secret.
     pub token_hash: Vec<u8>,
-    /// Until when it can be accepted.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// What happened to a refresh token that was presented.
+/// The outcome of presenting a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
-    /// It was good, and is consumed now; its successor is stored.
+    /// The token was valid and is now used. Its successor is stored.
     Rotated {
-        /// Whose session.
+        /// The account of the session.
         account: AccountId,
-        /// In which clinic.
+        /// The clinic of the session.
         clinic: ClinicId,
     },
-    /// It had been consumed before: its whole session is ended, for somebody has a copy.
+    /// The token had been used before, so somebody has a copy. The whole session is ended.
     Reused,
-    /// There is no such token, or it or its session is over.
+    /// The token does not exist, or it has expired, or its session has ended.
     Unknown,
 }

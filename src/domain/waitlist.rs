@@ -1,4 +1,4 @@
-//! Who waits for a time, and what they are offered.
+//! The waitlist: its entries, and the times that are offered to them.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,80 +9,80 @@ use super::{
     calendar::{Calendar, Search},
 };
 
-/// Whom somebody waits for.
+/// The doctors that an entry waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sought {
     /// One doctor.
     Doctor(DoctorId),
-    /// Any doctor of this field of medicine, whatever its case.
+    /// Any doctor of this specialization; case is ignored.
     Specialization(String),
 }
 
-/// Where an entry stands.
+/// The status of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryStatus {
-    /// It waits.
+    /// The entry has no offer.
     Waiting,
-    /// A time is held for it.
+    /// A time is held for the entry.
     Offered,
-    /// It has its appointment.
+    /// The offer was accepted and is now an appointment.
     Accepted,
-    /// It was taken back.
+    /// The entry was withdrawn.
     Withdrawn,
 }
 
-/// Which times an entry is content with, in the doctor's local time.
+/// The times that suit an entry, in the doctor's local time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WantedTimes {
     /// The first day.
     pub first_day: NaiveDate,
     /// The last day.
     pub last_day: NaiveDate,
-    /// The earliest start of a day.
+    /// The earliest start within a day.
     pub earliest_time: NaiveTime,
-    /// The latest start of a day.
+    /// The latest start within a day.
     pub latest_time: NaiveTime,
-    /// For how long; the doctor's slot length where absent.
+    /// The length; `None` means the doctor's slot length.
     pub length: Option<Duration>,
 }
 
-/// A wish to wait.
+/// An entry to be created.
 #[derive(Debug, Clone)]
 pub struct NewEntry {
-    /// Who waits.
+    /// The patient who waits.
     pub patient: PatientId,
-    /// For whom.
+    /// The doctors that the patient waits for.
     pub sought: Sought,
-    /// For which times.
+    /// The times that suit the patient.
     pub wanted: WantedTimes,
-    /// Why, in words.
+    /// Why the patient comes, as free text.
     pub reason: String,
 }
 
-/// Somebody who waits.
+/// An entry of the waitlist: a patient who waits for a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The row's id; the lower waits longer.
+    /// The row's id. Lower ids have waited longer.
     pub id: WaitlistEntryId,
-    /// Who waits.
+    /// The patient who waits.
     pub patient: PatientId,
-    /// For whom.
+    /// The doctors that the patient waits for.
     pub sought: Sought,
-    /// For which times.
+    /// The times that suit the patient.
     pub wanted: WantedTimes,
-    /// Why, in words.
+    /// Why the patient comes, as free text.
     pub reason: String,
-    /// Where it stands.
+    /// The entry's status.
     pub status: EntryStatus,
-    /// What is held for it, and until when.
+    /// The time held for the entry, and when the hold ends.
     pub offer: Option<(Appointment, DateTime<Utc>)>,
-    /// The account that entered it.
+    /// The account that created it.
     pub created_by: AccountId,
-    /// When it was entered.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
-    /// Counts the changes, from 1; while something is offered, less than 0 and another for each offer.
+    /// Counts the changes, from 1. While a time is offered it is negative, with another value for each offer.
     pub version: i64,
 }
 
@@ -92,37 +92,37 @@ impl Identified for Entry {
     }
 }
 
-/// A wish to take what an entry is offered.
+/// A request to accept the time offered to an entry.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
-    /// For which entry.
+    /// The entry.
     pub entry: WaitlistEntryId,
-    /// Whose time it was seen to be offered.
+    /// The doctor of the offer that the caller saw.
     pub doctor: DoctorId,
-    /// Within which entries the caller may accept.
+    /// The entries that the caller may accept for.
     pub reach: Visibility,
-    /// The version that the entry must still have.
+    /// The version that the entry must have; `None` accepts any.
     pub expected: Option<i64>,
 }
 
-/// A time of a doctor that those who wait may be offered.
+/// A time of a doctor that became free and may be offered to the waitlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alarm {
-    /// Where.
+    /// The clinic.
     pub clinic: ClinicId,
     /// The row's id.
     pub id: i64,
-    /// Whose time.
+    /// The doctor.
     pub doctor: DoctorId,
-    /// Which time.
+    /// The time that became free.
     pub during: Interval,
 }
 
 impl WantedTimes {
-    /// The times within `free` that suit, that the calendar allows and that overlap none of `busy`: the free time's own
-    /// start, then the starts of the slot grid.
+    /// Returns the times within `free` that suit the entry, that the calendar allows and that do not overlap `busy`.
+    /// The first candidate is the start of `free`; the starts of the slot grid follow.
     pub fn fits<'a>(
         &'a self,
         free: &'a Interval,
@@ -148,12 +148,12 @@ impl WantedTimes {
 }
 
 impl Entry {
-    /// In whose name the entry is offered a time.
+    /// Returns the caller on whose behalf a time is offered: the account that created the entry.
     pub fn caller(&self, clinic: ClinicId, request: uuid::Uuid) -> Caller {
         Caller { clinic, account: self.created_by, role: "waitlist".into(), doctor: None, request, retry: None }
     }
 
-    /// Every patient may be booked from the list: who entered them was asked then.
+    /// The waitlist may book every patient. The rights were checked when the entry was created.
     pub const BOOKABLE: Visibility = Visibility::WHOLE_CLINIC;
 }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_freed_time_is_offered_where_it_suits_and_can_be_booked() {
+    fn a_freed_time_is_offered_if_it_suits_and_can_be_booked() {
         let now = "2030-01-01T00:00:00Z".parse().unwrap();
         let rules = Rules::unset(Tz::UTC, Duration::minutes(30));
         let calendar = Calendar::new(rules, [(AppointmentId(1), span("10:00", "10:20"))]);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_freed_time_off_the_grid_is_offered_as_it_is() {
+    fn a_freed_time_off_the_grid_is_offered_unchanged() {
         let now = "2030-01-01T00:00:00Z".parse().unwrap();
         let calendar = Calendar::new(Rules::unset(Tz::UTC, Duration::minutes(30)), []);
         let freed = span("10:10", "10:40");

@@ -1,15 +1,15 @@
-//! Local time in a zone, and the instants that it stands for.
+//! Conversions between local time in a zone and instants.
 
 use chrono::{DateTime, Duration, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
-/// The instant of a local time. One that does not exist takes the offset before the gap, one that
-/// exists twice is the first (RFC 5545 §3.3.5). `None` only at the ends of what can be counted.
+/// Returns the instant of a local time. A local time that does not exist uses the offset before the gap. For one that
+/// exists twice, the first instant is returned (RFC 5545 §3.3.5). `None` only at the ends of the supported range.
 pub fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     if let Some(at) = zone.from_local_datetime(&local).earliest() {
         return Some(at.to_utc());
     }
-    // Samoa once left out a whole day; no gap is longer.
+    // Samoa once skipped a whole day; no gap is longer.
     [1, 2, 6, 12, 25, 49].into_iter().find_map(|hours| {
         let gone_back = Duration::hours(hours);
         let before = zone.from_local_datetime(&local.checked_sub_signed(gone_back)?).latest()?;
@@ -17,18 +17,19 @@ pub fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     })
 }
 
-/// As [`instant`], but of a local time that exists twice the one in this offset, if one is.
+/// Returns the instant of a local time. For one that exists twice, the instant with this offset is returned, if there
+/// is one. Otherwise it works as [`instant`].
 pub fn instant_in(zone: Tz, local: NaiveDateTime, offset: FixedOffset) -> Option<DateTime<Utc>> {
     let last = zone.from_local_datetime(&local).latest().filter(|at| at.offset().fix() == offset);
     last.map(|at| at.to_utc()).or_else(|| instant(zone, local))
 }
 
-/// The instant at which a local day begins.
+/// Returns the instant at which a local day begins.
 pub fn start_of_day(zone: Tz, day: NaiveDate) -> Option<DateTime<Utc>> {
     instant(zone, day.and_time(NaiveTime::MIN))
 }
 
-/// The local day of an instant.
+/// Returns the local day of an instant.
 pub fn day_of(zone: Tz, at: DateTime<Utc>) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
 }
@@ -46,10 +47,10 @@ mod tests {
     }
 
     #[test]
-    fn a_local_time_that_does_not_exist_takes_the_offset_before_the_gap() {
+    fn a_local_time_in_a_gap_takes_the_offset_before_the_gap() {
         let new_york = Tz::America__New_York;
         assert_eq!(instant(new_york, local("2026-03-08T02:30:00")), Some(utc("2026-03-08T07:30:00Z")));
-        // Clocks in Beirut went from 00:00 to 01:00 on 2024-03-31; Samoa left out 2011-12-30.
+        // Beirut's clocks went from 00:00 to 01:00 on 2024-03-31. Samoa skipped 2011-12-30.
         let beirut: NaiveDate = "2024-03-31".parse().unwrap();
         assert_eq!(start_of_day(Tz::Asia__Beirut, beirut), Some(utc("2024-03-30T22:00:00Z")));
         let samoa: NaiveDate = "2011-12-30".parse().unwrap();
@@ -57,13 +58,13 @@ mod tests {
     }
 
     #[test]
-    fn a_local_time_that_exists_twice_is_the_first() {
+    fn a_local_time_that_exists_twice_is_the_first_instant() {
         let new_york = Tz::America__New_York;
         assert_eq!(instant(new_york, local("2026-11-01T01:30:00")), Some(utc("2026-11-01T05:30:00Z")));
     }
 
     #[test]
-    fn of_two_local_times_the_one_in_the_offset_is_taken() {
+    fn the_offset_selects_one_of_two_equal_local_times() {
         let (new_york, twice) = (Tz::America__New_York, local("2026-11-01T01:30:00"));
         for (hours, expected) in [(-4, "05:30"), (-5, "06:30"), (0, "05:30")] {
             let offset = FixedOffset::east_opt(hours * 3600).unwrap();

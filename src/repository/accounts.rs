@@ -1,5 +1,5 @@
-//! SQL of accounts: global rows, reached only for signing in and for a clinic's users. What checks passwords is reached by
-//! procedures alone (migration `narrow_rights`).
+//! SQL of accounts. They are global rows, used only for signing in and for a clinic's users. Password hashes are
+//! accessible only through procedures (migration `narrow_rights`).
 
 use chrono::{DateTime, Utc};
 
@@ -39,7 +39,7 @@ impl From<AccountRow> for Account {
     }
 }
 
-/// Makes an account.
+/// Creates an account.
 pub async fn insert(db: &mut ClinicDb<'_>, new: &NewAccount) -> Result<Account> {
     let made = sqlx::query!(
         r#"CALL enter_account($1, $2, $3, $4, $5, NULL, NULL, NULL, NULL)"#,
@@ -54,16 +54,16 @@ pub async fn insert(db: &mut ClinicDb<'_>, new: &NewAccount) -> Result<Account> 
     let (Some(id), Some(created_at), Some(updated_at), Some(version)) =
         (made.id, made.created_at, made.updated_at, made.version)
     else {
-        return Err(Error::Corrupt("an account that was made has no id".into()));
+        return Err(Error::Corrupt("a new account has no id".into()));
     };
     let (email, username) = (new.email.clone(), new.username.clone());
     let (first_name, last_name) = (new.first_name.clone(), new.last_name.clone());
     Ok(AccountRow { id, email, username, first_name, last_name, created_at, updated_at, version }.into())
 }
 
-/// The account with that e-mail address or, failing that, that user name; both in lower case.
+/// Returns the account with this e-mail address, otherwise the one with this user name. Both are in lower case.
 ///
-/// The e-mail address goes first: a user name that looks like somebody's address gives nothing away.
+/// The e-mail address is checked first. So a user name that equals somebody's address gives no access to that account.
 pub async fn find_login(db: &mut GlobalDb<'_>, login: &str) -> Result<Option<Credentials>> {
     let row = sqlx::query!("CALL find_login($1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)", login,)
         .fetch_one(db)
@@ -84,7 +84,7 @@ pub async fn find_login(db: &mut GlobalDb<'_>, login: &str) -> Result<Option<Cre
     Ok(found())
 }
 
-/// The account that the current context is for, or a member of its clinic.
+/// Returns the account of the current context, or a member of the current clinic.
 pub async fn find(db: &mut AccountDb<'_>, id: AccountId) -> Result<Account> {
     let row = sqlx::query_as!(
         AccountRow,
@@ -97,7 +97,7 @@ pub async fn find(db: &mut AccountDb<'_>, id: AccountId) -> Result<Account> {
     Ok(row.into())
 }
 
-/// Changes an account's names; what is absent stays. The rest of the transaction acts for the account.
+/// Changes an account's names; absent names do not change. The rest of the transaction is in the account's context.
 pub async fn update_names(
     db: &mut ClinicDb<'_>,
     id: AccountId,
@@ -125,7 +125,7 @@ pub async fn update_names(
     Ok(row.into())
 }
 
-/// The clinics in which the account of the current context has an active membership, oldest first.
+/// Returns the clinics in which the account of the current context has an active membership, oldest first.
 pub async fn memberships(db: &mut AccountDb<'_>) -> Result<Vec<Membership>> {
     let rows = sqlx::query!(
         "SELECT m.clinic_id, c.name, c.time_zone, m.role
@@ -145,7 +145,7 @@ pub async fn memberships(db: &mut AccountDb<'_>) -> Result<Vec<Membership>> {
     Ok(memberships.collect())
 }
 
-/// What the account is in the clinic; `None` where it is nothing there.
+/// Returns the account's role and state in the clinic, or `None` without a membership.
 pub async fn standing(db: &mut ClinicDb<'_>, account: AccountId) -> Result<Option<Standing>> {
     let row = sqlx::query!(
         r#"SELECT m.role, m.is_active, d.id AS "doctor_id?"
@@ -173,8 +173,8 @@ pub async fn join(db: &mut ClinicDb<'_>, account: AccountId, role: &str) -> Resu
     Ok(())
 }
 
-/// Whether any account exists: an empty database is one that nobody has used yet.
+/// Returns whether any account exists. A database without accounts has not been used yet.
 pub async fn any(db: &mut GlobalDb<'_>) -> Result<bool, Error> {
     let found = sqlx::query!("CALL any_account(NULL)").fetch_one(db).await?;
-    found.has_any.ok_or_else(|| Error::Corrupt("whether there are accounts is not known".into()))
+    found.has_any.ok_or_else(|| Error::Corrupt("any_account returned no answer".into()))
 }

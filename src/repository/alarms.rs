@@ -1,4 +1,4 @@
-//! SQL of the times that those who wait are to be offered, and of holds that have expired.
+//! SQL of alarms (times to offer to the waitlist) and of expired holds.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::domain::{ClinicId, DoctorId, Interval, PatientId, waitlist::Alarm};
 
-/// Says that a doctor's time has become free, where anybody waits for such. Nodes are told, so that they look sooner;
-/// nothing depends on it.
+/// Sets an alarm for a doctor's freed time, if an entry may match. Nodes are notified so that they react sooner;
+/// nothing depends on the notification.
 pub async fn ring(db: &mut ClinicDb<'_>, doctor: DoctorId, freed: &Interval) -> Result<()> {
     sqlx::query!(
         "WITH rung AS (
@@ -35,7 +35,8 @@ pub async fn ring(db: &mut ClinicDb<'_>, doctor: DoctorId, freed: &Interval) -> 
     Ok(())
 }
 
-/// What is due in any clinic, a few of each. Asked outside of all clinics, where no other row can be seen.
+/// Returns the due alarms of all clinics, a few of each. It runs without a clinic's context, so that no other row is
+/// visible.
 pub async fn due(db: &mut GlobalDb<'_>) -> Result<Vec<Alarm>> {
     let rows = sqlx::query!(
         r#"SELECT clinic_id, id, doctor_id, during AS "during!: PgRange<DateTime<Utc>>"
@@ -62,7 +63,7 @@ pub async fn due(db: &mut GlobalDb<'_>) -> Result<Vec<Alarm>> {
     alarms.collect()
 }
 
-/// Takes an alarm on, unless another node has: it is due again later, should this node not come to its end.
+/// Claims an alarm, unless another node has. The claim expires, so the alarm is due again if this node does not finish.
 pub async fn take_on(db: &mut ClinicDb<'_>, alarm: &Alarm) -> Result<bool> {
     db.expect(alarm.clinic)?;
     let taken = sqlx::query!(
@@ -79,8 +80,8 @@ pub async fn take_on(db: &mut ClinicDb<'_>, alarm: &Alarm) -> Result<bool> {
     Ok(taken.execute(db).await?.rows_affected() > 0)
 }
 
-/// Frees the clinic's holds that have ended, but for those that somebody has locked: who had one may be offered another time.
-/// No calendar changes by it, for copies know when holds end.
+/// Frees the clinic's expired holds except locked ones, so that their entries may get another offer. No calendar
+/// changes, because copies know when holds end.
 pub async fn lapse_all(db: &mut ClinicDb<'_>) -> Result<()> {
     sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
@@ -96,8 +97,8 @@ pub async fn lapse_all(db: &mut ClinicDb<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Frees the ended holds of a doctor and of a patient that overlap `during`, so that they do not stand
-/// in the way of who comes before the alarm is dealt with. Answers whether there were any.
+/// Frees the expired holds of a doctor and of a patient that overlap `during`. Otherwise they would prevent a booking
+/// until their alarm is handled. Returns whether there were any.
 pub async fn lapse(db: &mut ClinicDb<'_>, doctor: DoctorId, patient: PatientId, during: &Interval) -> Result<bool> {
     let lapsed = sqlx::query!(
         "UPDATE appointments SET status = 'CANCELLED', updated_at = now(), version = version + 1
@@ -114,7 +115,7 @@ pub async fn lapse(db: &mut ClinicDb<'_>, doctor: DoctorId, patient: PatientId, 
     Ok(lapsed.rows_affected() > 0)
 }
 
-/// Forgets an alarm that has been dealt with.
+/// Deletes a handled alarm.
 pub async fn delete(db: &mut ClinicDb<'_>, alarm: &Alarm) -> Result<()> {
     db.expect(alarm.clinic)?;
     sqlx::query!("DELETE FROM waitlist_alarms WHERE clinic_id = $1 AND id = $2", db.clinic().0, alarm.id)

@@ -1,4 +1,4 @@
-//! SQL of lists of appointments: several in one round trip.
+//! SQL of lists of appointments. One round trip reads several lists.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -21,20 +21,20 @@ const DOCTORS_DAYS: Duration = Duration::days(62);
 /// The longest span of days of a whole clinic that is read by its start at once.
 const FEW_DAYS: Duration = Duration::days(2);
 
-/// A list that somebody asks for.
+/// A request for a list.
 #[derive(Debug, Clone)]
 pub struct AppointmentList {
-    /// In which clinic.
+    /// The clinic.
     pub clinic: ClinicId,
-    /// Within which rows.
+    /// The rows that the caller may see.
     pub seen: Visibility,
-    /// Which of them.
+    /// The filters.
     pub filter: AppointmentFilter,
-    /// Which page.
+    /// The page.
     pub page: Page,
 }
 
-/// What a list is read by. Each has its index, whatever else is asked.
+/// How a list is read. Each way has its own index, whatever other filters there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     OfPatient,
@@ -50,7 +50,7 @@ enum Way {
 }
 
 impl AppointmentList {
-    /// A caller who sees only a doctor's rows asks for that doctor's.
+    /// Returns the doctor to read by. For a caller who sees only one doctor's rows it is that doctor.
     fn doctor(&self) -> Option<DoctorId> {
         self.filter.doctor.or(self.seen.only_doctor())
     }
@@ -78,7 +78,7 @@ impl AppointmentList {
         }
     }
 
-    /// Whether it reads few rows more than it answers, however large the clinic is.
+    /// Returns whether the list reads few more rows than it returns, in a clinic of any size.
     pub fn is_quick(&self) -> bool {
         match self.way() {
             Way::OfPatient | Way::OfDoctor | Way::OfDoctorInDays | Way::OfOwner => true,
@@ -88,10 +88,11 @@ impl AppointmentList {
     }
 }
 
-/// The appointments that match and that the callers may see, newest first, in the order of the lists. A statement for each
-/// [`Way`]: a plan is made once and serves all values, so that what an index is to be read by must not be optional.
+/// Returns the matching appointments that the callers may see, newest first, in the order of the lists. Each [`Way`]
+/// has its own statement: a generic plan serves all values, so a condition that selects an index must not be optional.
 ///
-/// Each list is read under the context of its clinic. The planner needs one too: without any it would expect no rows.
+/// Each list is read in the context of its clinic. The planner needs a context too: without one it would expect no
+/// rows.
 pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[AppointmentList]) -> Result<Vec<Vec<Appointment>>> {
     let mut found: Vec<Vec<Appointment>> = lists.iter().map(|_| Vec::new()).collect();
     let mut by_way: BTreeMap<Way, Vec<usize>> = BTreeMap::new();
@@ -101,7 +102,7 @@ pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[AppointmentList]) -> Resu
     for (way, mut asked) in by_way {
         read_by(&mut *db, way, lists, &asked, &mut found).await?;
         if way == Way::NewestInDays {
-            // Where the newest of the clinic were too few, the days are sorted.
+            // The newest appointments of the clinic contained too few matches, so all of the days are sorted.
             asked.retain(|at| (found[*at].len() as i64) < lists[*at].page.limit);
             asked.iter().for_each(|at| found[*at].clear());
             read_by(&mut *db, Way::InDays, lists, &asked, &mut found).await?;
@@ -113,7 +114,7 @@ pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[AppointmentList]) -> Resu
     Ok(found)
 }
 
-/// Reads those of the lists that are `asked`, in that way.
+/// Reads the `asked` lists in this way.
 async fn read_by(
     db: &mut GroupedDb<'_>,
     way: Way,
@@ -178,7 +179,7 @@ async fn read_by(
             for row in rows {
                 let request = usize::try_from(row.request).ok();
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
-                let (list, found) = list.ok_or_else(|| Error::Corrupt("an appointment that nobody asked for".into()))?;
+                let (list, found) = list.ok_or_else(|| Error::Corrupt("an appointment of a list that was not requested".into()))?;
                 context::same(list.clinic, row.clinic_id)?;
                 let row = AppointmentRow {
                     clinic_id: row.clinic_id,

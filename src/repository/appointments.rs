@@ -1,5 +1,5 @@
-//! SQL of appointments. An appointment is `own` to its patient's owner and `assigned` to its doctor's
-//! login. New ones are written by [`bookings`](super::bookings).
+//! SQL of appointments. An appointment is `own` for its patient's owner and `assigned` for its doctor's login.
+//! [`bookings`](super::bookings) writes new ones.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
@@ -67,7 +67,7 @@ impl AppointmentRow {
     }
 }
 
-/// The appointment, if the caller may see it.
+/// Returns the appointment, if the caller may see it.
 pub async fn find(db: &mut ClinicDb<'_>, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
     sqlx::query_as!(
         AppointmentRow,
@@ -88,7 +88,7 @@ pub async fn find(db: &mut ClinicDb<'_>, id: AppointmentId, seen: Visibility) ->
     .checked()
 }
 
-/// The appointments of those ids, by start.
+/// Returns the appointments with these ids, sorted by start.
 pub async fn find_all(db: &mut ClinicDb<'_>, ids: &[i64]) -> Result<Vec<Appointment>> {
     sqlx::query_as!(
         AppointmentRow,
@@ -105,12 +105,12 @@ pub async fn find_all(db: &mut ClinicDb<'_>, ids: &[i64]) -> Result<Vec<Appointm
     .collect()
 }
 
-/// Changes an appointment from the version that the amendment was made of. What takes time is decided by the calendar,
-/// which the transaction holds.
+/// Applies an amendment to the version of the appointment that it is based on. If it takes time, it is decided by the
+/// calendar, which the transaction has locked.
 ///
 /// # Errors
-/// [`Error::Stale`] where it has another version by now; [`Error::NotFound`] where its patient was deleted and it would
-/// take time.
+/// [`Error::Stale`] if the appointment has another version now. [`Error::NotFound`] if its patient was deleted and the
+/// amendment would take time.
 pub async fn amend(db: &mut ClinicDb<'_>, amendment: &Amendment, basis: &Basis) -> Result<Outcome<Appointment>> {
     let (clinic, current) = (db.clinic(), &amendment.current);
     if !amendment.changes_calendar() {
@@ -130,7 +130,7 @@ pub async fn amend(db: &mut ClinicDb<'_>, amendment: &Amendment, basis: &Basis) 
             bookable: Visibility::WHOLE_CLINIC,
             proposal: Proposal { during: amendment.during, ignored: Some(current.id) },
         };
-        // A request that was overtaken is told so, whatever else stands against it by now.
+        // The version is checked first, so that a stale request is always reported as stale.
         expect_current(&mut *db, amendment).await?;
         match changes::weigh(&mut *db, asked, &copy, basis.now).await? {
             None => return Ok(Outcome::Held),
@@ -142,7 +142,7 @@ pub async fn amend(db: &mut ClinicDb<'_>, amendment: &Amendment, basis: &Basis) 
         let Some(found) = calendars::hold(&mut *db, current.doctor, basis.waits).await? else {
             return Ok(Outcome::Held);
         };
-        // Who books the patient elsewhere meanwhile would wait for this transaction.
+        // A concurrent booking of the patient elsewhere would wait for this transaction.
         if !changes::hold_patient(&mut *db, current.patient).await? {
             return Ok(Outcome::Held);
         }
@@ -172,7 +172,7 @@ async fn expect_current(db: &mut ClinicDb<'_>, amendment: &Amendment) -> Result<
     if version.fetch_one(db).await? == amendment.current.version { Ok(()) } else { Err(Error::Stale) }
 }
 
-/// Writes an amendment, with its event; `stamp` is the calendar's version, where it changes what that shows.
+/// Writes an amendment and its event. `stamp` is the calendar's new version if the amendment changes the calendar.
 async fn update(db: &mut ClinicDb<'_>, amendment: &Amendment, stamp: Option<i64>) -> Result<Appointment> {
     let amended = sqlx::query_as!(
         AppointmentRow,
@@ -196,11 +196,11 @@ async fn update(db: &mut ClinicDb<'_>, amendment: &Amendment, stamp: Option<i64>
     Ok(amended)
 }
 
-/// Whether an amendment was committed by a transaction whose outcome was lost, and the appointment as it stands now. Waits
-/// until that transaction has ended: it held the appointment.
+/// Looks up whether a transaction with a lost outcome committed an amendment, and returns the appointment as it is now.
+/// Waits until that transaction has ended, because it had locked the appointment.
 ///
 /// # Errors
-/// [`Error::OutcomeUnknown`] where a change without an event was overtaken by another.
+/// [`Error::OutcomeUnknown`] if the amendment has no event and the appointment has changed since.
 pub async fn settle(db: &mut ClinicDb<'_>, amendment: &Amendment) -> Result<Option<Appointment>> {
     let row = sqlx::query_as!(
         AppointmentRow,

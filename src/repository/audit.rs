@@ -1,4 +1,4 @@
-//! The audit trail: who did what to which row, written with the change itself.
+//! The audit trail: who did what to which row. It is written in the same transaction as the change.
 
 use super::{Result, context::ClinicDb};
 use crate::domain::Caller;
@@ -6,24 +6,24 @@ use crate::domain::Caller;
 /// One entry of the trail.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Who.
+    /// The caller.
     pub caller: Caller,
-    /// The policy's name of what was done.
+    /// The action's name in the policy.
     pub action: &'static str,
-    /// The policy's name of the kind of row.
+    /// The name of the kind of row in the policy.
     pub resource: &'static str,
-    /// Which row, where one is known.
+    /// The id of the row, if known.
     pub resource_id: Option<i64>,
-    /// What came of it.
+    /// The outcome of the action.
     pub outcome: Outcome,
 }
 
-/// What came of an action.
+/// The outcome of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done, in this transaction.
+    /// It was done in this transaction.
     Done,
-    /// The policy refused it.
+    /// The policy denied it.
     Denied,
 }
 
@@ -39,7 +39,7 @@ impl Outcome {
 /// Writes one entry.
 ///
 /// # Errors
-/// [`Error::Corrupt`](super::Error::Corrupt) where the caller is of another clinic than the one whose rows are changed.
+/// [`Error::Corrupt`](super::Error::Corrupt) if the caller's clinic is not the clinic of the changed rows.
 pub async fn record(db: &mut ClinicDb<'_>, event: &Event) -> Result<()> {
     sqlx::query!(
         "INSERT INTO audit_events (clinic_id, account_id, role, action, resource, resource_id, outcome, request_id)

@@ -17,36 +17,37 @@ use crate::domain::{
     lifecycle::Status,
 };
 
-/// Bookings of one calendar that are to be written, and the state of it by which they were decided.
+/// Bookings of one calendar to write, and the state by which they were decided.
 pub struct Asked<'a> {
     /// The doctor's clinic.
     pub clinic: ClinicId,
-    /// Whose calendar.
+    /// The doctor of the calendar.
     pub doctor: DoctorId,
-    /// By which state the bookings were decided.
+    /// The versions of the state by which the bookings were decided.
     pub versions: Versions,
-    /// Whether a later state with the same rules will do: nothing but an overlap can stand against a booking then, and the
-    /// database refuses those by itself.
+    /// Whether a later state with the same rules is sufficient. Only an overlap can prevent a booking then, and the
+    /// database refuses overlaps itself.
     pub by_rules: bool,
     /// The bookings.
     pub bookings: Vec<&'a Booking>,
 }
 
-/// What became of a booking that was to be written.
+/// The outcome of a booking to write.
 #[derive(Debug)]
 pub enum Inserted {
-    /// It has its row.
+    /// The booking has its row.
     Booked(Appointment, SpanChange),
-    /// It has none, though its calendar was as known: the patient is unknown or locked, or a constraint stands against it.
+    /// No row was written, although the calendar was in the expected state: the patient is unknown or locked, or a
+    /// constraint refused it.
     Not {
-        /// Whether the patient is known to the caller and was free to be locked.
+        /// Whether the patient is known to the caller and could be locked.
         has_patient: bool,
     },
-    /// It has none: its idempotency key is no longer claimed by it, or somebody locks the key.
+    /// No row was written: the attempt no longer holds its idempotency key, or the key is locked.
     WithoutKey,
-    /// It has none: the calendar, which the transaction now holds, is in another state.
+    /// No row was written: the calendar, which the transaction has now locked, is in another state.
     Outdated,
-    /// It has none: somebody else holds the calendar.
+    /// No row was written: the calendar is locked by another transaction.
     Held,
 }
 
@@ -71,12 +72,12 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// The columns of bookings, each with the place of its calendar, from 1.
+    /// Creates the columns of bookings, each given with the position of its calendar, from 1.
     pub fn of(bookings: &[(i32, &'a Booking)]) -> Self {
         fn column<'a, T>(bookings: &[(i32, &'a Booking)], of: impl Fn(&'a Booking) -> T) -> Vec<T> {
             bookings.iter().map(|(_, booking)| of(booking)).collect()
         }
-        // Those of a series are kept for its key together.
+        // The bookings of a series are stored for its key together, elsewhere.
         let key = |b: &'a Booking| b.request.caller.retry.as_deref().filter(|_| b.series.is_none());
         Self {
             calendars: bookings.iter().map(|(calendar, _)| *calendar).collect(),
@@ -99,10 +100,10 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Writes those of the bookings whose calendars are still in the state by which they were decided, with their audit
-/// events. Answers for each calendar its version, and what became of its bookings, in order. One round trip (the function
-/// `book` of the migrations). A calendar that is not held by somebody else is this transaction's from then on; one whose
-/// bookings could be written has one version more. One whose clinic is being changed counts as held by somebody else.
+/// Writes the bookings whose calendars are still in the state by which they were decided, with their audit events.
+/// Returns the version of each calendar and the outcomes of its bookings, in order. It takes one round trip (the
+/// function `book` of the migrations). The transaction locks every calendar that is not locked yet, and increases the
+/// version of each calendar for which it wrote bookings. A calendar whose clinic is being changed counts as locked.
 pub async fn insert(db: &mut GroupedDb<'_>, asked: &[Asked<'_>]) -> Result<Vec<(i64, Vec<Inserted>)>> {
     let numbered = (1..).zip(asked).flat_map(|(n, asked)| asked.bookings.iter().map(move |booking| (n, *booking)));
     let numbered: Vec<(i32, &Booking)> = numbered.collect();
@@ -139,7 +140,7 @@ pub async fn insert(db: &mut GroupedDb<'_>, asked: &[Asked<'_>]) -> Result<Vec<(
     .fetch_all(&mut *db)
     .await?;
     if rows.len() != numbered.len() {
-        return Err(Error::Corrupt("not every booking was told what became of it".into()));
+        return Err(Error::Corrupt("book returned no outcome for a booking".into()));
     }
     let mut inserted: Vec<_> = asked.iter().map(|_| (0, Vec::new())).collect();
     for (row, (calendar, booking)) in rows.into_iter().zip(numbered) {
@@ -177,7 +178,7 @@ fn booked(booking: &Booking, id: AppointmentId, made_at: DateTime<Utc>, held_unt
     Inserted::Booked(appointment, change)
 }
 
-/// Sets an alarm for the end of a hold: its time is then offered to the next.
+/// Sets an alarm for the end of a hold. Its time is then offered to the next entry.
 pub async fn alarm_at_the_end(db: &mut ClinicDb<'_>, doctor: DoctorId, held: &SpanChange) -> Result<()> {
     sqlx::query!(
         "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during, due_at) VALUES ($1, $2, $3, $4)",
@@ -191,8 +192,8 @@ pub async fn alarm_at_the_end(db: &mut ClinicDb<'_>, doctor: DoctorId, held: &Sp
     Ok(())
 }
 
-/// The active appointments of a doctor that overlap a time, as the database has them. None is longer than a day, so that the
-/// index of starts serves the search.
+/// Returns the active appointments of a doctor that overlap a time, as the database has them. None is longer than a
+/// day, so the search can use the index of starts.
 pub async fn overlapping(db: &mut ClinicDb<'_>, doctor: DoctorId, during: &Interval) -> Result<Vec<Interval>> {
     let times = sqlx::query_scalar!(
         r#"SELECT during AS "during!: PgRange<DateTime<Utc>>"
@@ -210,7 +211,7 @@ pub async fn overlapping(db: &mut ClinicDb<'_>, doctor: DoctorId, during: &Inter
     times.iter().map(interval).collect()
 }
 
-/// The active appointments of a patient that overlap a span. Holds that have ended are free.
+/// Returns the active appointments of a patient that overlap a span. Expired holds do not count.
 pub async fn patient_busy(db: &mut ClinicDb<'_>, patient: PatientId, within: &Interval) -> Result<Vec<Interval>> {
     let times = sqlx::query_scalar!(
         r#"SELECT during AS "during!: PgRange<DateTime<Utc>>"
@@ -229,7 +230,7 @@ pub async fn patient_busy(db: &mut ClinicDb<'_>, patient: PatientId, within: &In
     times.iter().map(interval).collect()
 }
 
-/// Whether something is held for a waitlist entry.
+/// Returns whether a waitlist entry has a hold.
 pub async fn is_offered(db: &mut ClinicDb<'_>, entry: WaitlistEntryId) -> Result<bool> {
     let offered = sqlx::query_scalar!(
         r#"SELECT EXISTS (
@@ -242,7 +243,7 @@ pub async fn is_offered(db: &mut ClinicDb<'_>, entry: WaitlistEntryId) -> Result
     Ok(offered.fetch_one(db).await?)
 }
 
-/// The appointments that were booked under these references.
+/// Returns the appointments that were booked with these references.
 pub async fn find(db: &mut ClinicDb<'_>, references: &[Uuid]) -> Result<Vec<(Uuid, Appointment)>> {
     let rows = sqlx::query_as!(
         AppointmentRow,

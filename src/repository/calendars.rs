@@ -1,7 +1,8 @@
-//! SQL of versioned calendars: reads them, brings copies up to date, and holds them for a transaction that changes them.
+//! SQL of versioned calendars: reads them, brings copies up to date, and locks them for a transaction that changes
+//! them.
 //!
-//! Lock order, for everything that takes more than one row: the clinic's version, the doctors' versions by id, the
-//! idempotency key, patients, then everything else.
+//! The order of locks, for every transaction that locks more than one row: the clinic's version, the doctors' versions
+//! by id, the idempotency key, patients, then everything else.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use crate::domain::{
     proposal::{PatientSide, Proposal},
 };
 
-/// A window as `working_hours.windows` keeps it.
+/// A window as `working_hours.windows` stores it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WindowRow {
     weekday: u8,
@@ -27,7 +28,7 @@ pub(super) struct WindowRow {
     end: NaiveTime,
 }
 
-/// Hours as the calendar's statement gathers them.
+/// Hours as the calendar's statement returns them.
 #[derive(Debug, Deserialize)]
 struct HoursRow {
     effective_from: NaiveDate,
@@ -56,45 +57,45 @@ impl HoursRow {
     }
 }
 
-/// A copy of a calendar, which shows a state with these versions.
+/// The versions of the state that a copy of a calendar shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
     /// The doctor's clinic.
     pub clinic: ClinicId,
-    /// Whose calendar.
+    /// The doctor of the calendar.
     pub doctor: DoctorId,
-    /// Which state.
+    /// The versions of the state.
     pub versions: Versions,
 }
 
-/// Asks what a patient stands against a time.
+/// A question to the database: whether a patient's appointments prevent a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Question {
     /// The patient's clinic.
     pub clinic: ClinicId,
-    /// With whom the time is wanted.
+    /// The doctor of the proposal.
     pub doctor: DoctorId,
-    /// For whom.
+    /// The patient.
     pub patient: PatientId,
     /// Which patients the caller may book.
     pub bookable: Visibility,
-    /// Which time.
+    /// The requested time.
     pub proposal: Proposal,
 }
 
-/// What a calendar has become since a known state of it.
+/// The changes of a calendar since a known state.
 #[derive(Debug)]
 pub enum Since {
-    /// These appointments were changed, up to a state with these versions.
+    /// These appointments were changed. The calendar now has these versions.
     Changed(Versions, Vec<SpanChange>),
-    /// Its rules were changed too: it is to be read whole.
+    /// The rules were changed too, so the calendar must be read in full.
     Rules,
-    /// There is no such calendar.
+    /// The calendar does not exist any more.
     Gone,
 }
 
-/// What calendars have become, and what patients stand against proposals, in the order of what is asked. One round trip
-/// and one moment (the function `read_calendars` of the migrations).
+/// Reads the changes of calendars, and the patients' appointments that matter for proposals, in the order of the
+/// arguments. One round trip and one snapshot (the function `read_calendars` of the migrations).
 pub async fn read(
     db: &mut GroupedDb<'_>,
     known: &[Known],
@@ -154,14 +155,14 @@ pub async fn read(
     Ok((since, sides))
 }
 
-/// Brings a copy up to date; `None` where the doctor is not there any more.
+/// Brings a copy up to date. Returns `None` if the doctor does not exist any more.
 pub async fn catch_up(db: &mut ClinicDb<'_>, doctor: DoctorId, copy: CalendarCopy) -> Result<Option<CalendarCopy>> {
     let known = Known { clinic: db.clinic(), doctor, versions: copy.versions };
     let since = read(&mut db.grouped(), &[known], &[]).await?.0.pop().unwrap_or(Since::Gone);
     resolve(db, known, copy, since).await
 }
 
-/// A copy as it is by what became of its calendar; where the rules changed, it is read whole, in its clinic's context.
+/// Applies the changes to a copy. If the rules changed, it reads the calendar in full, in its clinic's context.
 pub async fn resolve(
     db: &mut ClinicDb<'_>,
     known: Known,
@@ -182,11 +183,11 @@ pub async fn resolve(
     }
 }
 
-/// Holds a doctor's calendar until the transaction ends, so that nobody else changes it; answers its versions. Waits for
-/// whoever holds it, or, without `waits`, answers `None` where somebody does.
+/// Locks a doctor's calendar until the transaction ends, so that no other transaction changes it, and returns its
+/// versions. If the calendar is locked, it waits with `waits`, and returns `None` without.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there never was such a doctor; [`Error::TryAgain`] where the wait took too long.
+/// [`Error::NotFound`] if the doctor never existed. [`Error::TryAgain`] if the wait took too long.
 pub async fn hold(db: &mut ClinicDb<'_>, doctor: DoctorId, waits: bool) -> Result<Option<Versions>> {
     let of_clinic =
         sqlx::query_scalar!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", db.clinic().0);
@@ -211,7 +212,7 @@ pub async fn hold(db: &mut ClinicDb<'_>, doctor: DoctorId, waits: bool) -> Resul
     Ok(found.map(|version| Versions { doctor: version, clinic: of_clinic }))
 }
 
-/// Holds the calendars of several doctors, in the order of locks.
+/// Locks the calendars of several doctors, in the order of locks.
 pub async fn hold_all(db: &mut ClinicDb<'_>, doctors: &[i64]) -> Result<()> {
     sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR SHARE", db.clinic().0)
         .fetch_optional(&mut *db)
@@ -229,7 +230,8 @@ pub async fn hold_all(db: &mut ClinicDb<'_>, doctors: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// Adds to the version of a doctor's calendar, and answers it: the stamp of the appointments that the transaction changes.
+/// Increases the version of a doctor's calendar and returns it. It is the stamp of the appointments that the
+/// transaction changes.
 pub async fn advance(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i64> {
     let version = sqlx::query_scalar!(
         "UPDATE calendar_versions SET version = version + 1 WHERE clinic_id = $1 AND doctor_id = $2 RETURNING version",
@@ -239,7 +241,7 @@ pub async fn advance(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i64> {
     Ok(version.fetch_one(db).await?)
 }
 
-/// Adds to the version of a doctor's calendar because its rules change, and answers it.
+/// Increases the version of a doctor's calendar because its rules change, and returns it.
 pub async fn advance_rules(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i64> {
     let version = sqlx::query_scalar!(
         "UPDATE calendar_versions SET version = version + 1, rules_version = version + 1
@@ -251,7 +253,7 @@ pub async fn advance_rules(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i6
     Ok(version.fetch_one(db).await?)
 }
 
-/// Keeps every calendar of a clinic as it is until the transaction ends.
+/// Locks every calendar of a clinic until the transaction ends.
 pub async fn hold_clinic(db: &mut ClinicDb<'_>) -> Result<()> {
     sqlx::query!("SELECT version FROM clinic_versions WHERE clinic_id = $1 FOR NO KEY UPDATE", db.clinic().0)
         .fetch_one(db)
@@ -259,7 +261,7 @@ pub async fn hold_clinic(db: &mut ClinicDb<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Adds to the version of what binds all doctors of a clinic.
+/// Increases the version of the rules that apply to all doctors of a clinic.
 pub async fn advance_clinic(db: &mut ClinicDb<'_>) -> Result<()> {
     sqlx::query!("UPDATE clinic_versions SET version = version + 1 WHERE clinic_id = $1", db.clinic().0)
         .execute(db)
@@ -267,7 +269,7 @@ pub async fn advance_clinic(db: &mut ClinicDb<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The version of a doctor's rules: the `ETag` of the working hours.
+/// Returns the version of a doctor's rules: the `ETag` of the working hours.
 pub async fn rules_version(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i64> {
     let version = sqlx::query_scalar!(
         "SELECT rules_version FROM calendar_versions WHERE clinic_id = $1 AND doctor_id = $2",
@@ -277,16 +279,17 @@ pub async fn rules_version(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<i6
     Ok(version.fetch_one(db).await?)
 }
 
-/// A doctor's calendar: the rules, and the active appointments that have not long been over.
+/// Returns a doctor's calendar: the rules, and the active appointments that ended recently or have not ended.
 ///
 /// # Errors
-/// [`Error::NotFound`] where the clinic has no such doctor.
+/// [`Error::NotFound`] if the clinic has no such doctor.
 pub async fn load(db: &mut ClinicDb<'_>, doctor: DoctorId) -> Result<CalendarCopy> {
     let loaded = load_all(db, &[doctor.0]).await?.pop();
     loaded.map(|(_, copy)| copy).ok_or(Error::NotFound)
 }
 
-/// The calendars of these doctors, as far as they are there. One statement, so that all of each is of one moment.
+/// Returns the calendars of these doctors, except missing ones. One statement, so that each calendar is from one
+/// snapshot.
 pub async fn load_all(db: &mut ClinicDb<'_>, doctors: &[i64]) -> Result<Vec<(DoctorId, CalendarCopy)>> {
     let rows = sqlx::query!(
         r#"SELECT d.id, d.is_active, d.slot_minutes, COALESCE(d.time_zone, c.time_zone) AS "time_zone!",

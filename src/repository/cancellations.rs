@@ -1,4 +1,4 @@
-//! SQL of cancelling many appointments: those of who is deleted, those of a series.
+//! SQL that cancels many appointments: those of a deleted doctor or patient, or those of a series.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::domain::{Caller, DoctorId, PatientId, appointments::Appointment, lifecycle::Status};
 
-/// Whose appointments in the future.
+/// The owner of the upcoming appointments.
 #[derive(Debug, Clone, Copy)]
 pub enum Future {
-    /// A doctor's.
+    /// A doctor.
     OfDoctor(DoctorId),
-    /// A patient's.
+    /// A patient.
     OfPatient(PatientId),
 }
 
@@ -37,7 +37,7 @@ impl Future {
     }
 }
 
-/// Whether there are active appointments that have not ended.
+/// Returns whether there are active appointments that have not ended.
 pub async fn has_future(db: &mut ClinicDb<'_>, whose: Future) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"SELECT EXISTS (
@@ -57,7 +57,7 @@ pub async fn has_future(db: &mut ClinicDb<'_>, whose: Future) -> Result<bool> {
     Ok(found)
 }
 
-/// The doctors with whom there are active appointments that have not ended, by id.
+/// Returns the doctors of the active appointments that have not ended, sorted by id.
 pub async fn future_doctors(db: &mut ClinicDb<'_>, whose: Future) -> Result<Vec<i64>> {
     let doctors = sqlx::query_scalar!(
         "SELECT DISTINCT doctor_id FROM appointments
@@ -73,7 +73,7 @@ pub async fn future_doctors(db: &mut ClinicDb<'_>, whose: Future) -> Result<Vec<
     Ok(doctors.fetch_all(db).await?)
 }
 
-/// Cancels the active appointments that have not ended. The transaction holds their doctors' calendars.
+/// Cancels the active appointments that have not ended. The transaction must have locked their doctors' calendars.
 pub async fn cancel_future(db: &mut ClinicDb<'_>, caller: &Caller, whose: Future) -> Result<()> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments
@@ -92,15 +92,15 @@ pub async fn cancel_future(db: &mut ClinicDb<'_>, caller: &Caller, whose: Future
     Ok(())
 }
 
-/// Cancels those of the appointments that have one of these statuses, each with its events. The transaction holds their
-/// doctors' calendars, and advances them.
+/// Cancels the appointments that have one of these statuses, each with its events. The transaction must have locked
+/// their doctors' calendars; this function increases their versions.
 pub async fn cancel_all(
     db: &mut ClinicDb<'_>,
     caller: &Caller,
     ids: &[i64],
     statuses: &[Status],
 ) -> Result<Vec<Appointment>> {
-    // Before the appointments, as who gives a patient another owner changes them in this order.
+    // Patients are locked before appointments, because a transfer of a patient changes them in this order.
     sqlx::query!(
         "SELECT id FROM patients
          WHERE clinic_id = $1 AND id IN (SELECT patient_id FROM appointments WHERE clinic_id = $1 AND id = ANY($2))

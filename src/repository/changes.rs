@@ -1,4 +1,5 @@
-//! Changes of a calendar that are decided while the transaction holds it: moves, cancellations, series, accepted offers.
+//! Changes of a calendar that are decided while the transaction has it locked: moves, cancellations, series, accepted
+//! offers.
 
 use std::time::Instant;
 
@@ -15,49 +16,49 @@ use crate::domain::{
     proposal::Refusal,
 };
 
-/// By what a change is decided.
+/// The data by which a change is decided.
 #[derive(Debug, Clone)]
 pub struct Basis {
-    /// A copy of the calendar, perhaps of an earlier state; none for a change that takes no time.
+    /// A copy of the calendar, perhaps of an earlier state. `None` for a change that takes no time.
     pub copy: Option<CalendarCopy>,
-    /// Whether to wait for whoever holds the calendar.
+    /// Whether to wait if the calendar is locked.
     pub waits: bool,
-    /// When it is decided.
+    /// The time of the decision.
     pub now: DateTime<Utc>,
-    /// After this nobody waits for it any more.
+    /// No caller waits after this.
     pub deadline: Instant,
 }
 
-/// What became of a change, once the transaction commits.
+/// The outcome of a change, valid once the transaction commits.
 #[derive(Debug, Clone)]
 pub enum Outcome<T, R = Refusal> {
-    /// Nothing: somebody else holds the calendar, or the patient.
+    /// Nothing was changed: the calendar or the patient is locked.
     Held,
-    /// Nothing: this stands against it.
+    /// Nothing was changed, for this reason.
     Refused(R),
-    /// It is done.
+    /// The change was made.
     Done {
-        /// What was changed.
+        /// The changed row.
         row: T,
-        /// A later copy of the calendar, where it was decided by one.
+        /// A later copy of the calendar, if the change was decided by one.
         copy: Option<CalendarCopy>,
-        /// What the transaction made of the calendar.
+        /// The effect of the transaction on the calendar.
         stamp: Stamp,
     },
 }
 
-/// A calendar that the transaction holds.
+/// The result of locking a calendar.
 #[derive(Debug)]
 pub enum Holding {
-    /// Somebody else does.
+    /// Another transaction has locked it.
     BySomebody,
-    /// There is no such doctor any more.
+    /// The doctor does not exist any more.
     Gone,
-    /// This transaction does, and this copy is up to date.
+    /// This transaction has locked it, and the copy is up to date.
     UpToDate(CalendarCopy),
 }
 
-/// Holds a calendar and brings the copy up to date.
+/// Locks a calendar and brings the copy up to date.
 pub async fn hold_up_to_date(db: &mut ClinicDb<'_>, doctor: DoctorId, basis: &Basis) -> Result<Holding> {
     let Some(found) = calendars::hold(&mut *db, doctor, basis.waits).await? else {
         return Ok(Holding::BySomebody);
@@ -77,11 +78,11 @@ pub async fn hold_up_to_date(db: &mut ClinicDb<'_>, doctor: DoctorId, basis: &Ba
     Ok(copy.map_or(Holding::Gone, Holding::UpToDate))
 }
 
-/// What a time meets, by a calendar that the transaction holds; keeps the patient's other bookings out until the commit.
-/// `None` where somebody else holds the patient.
+/// Checks a time by a calendar that the transaction has locked. Locks the patient, so that no other booking of theirs
+/// commits meanwhile. Returns `None` if the patient is locked.
 ///
 /// # Errors
-/// [`Error::NotFound`] where the patient was deleted.
+/// [`Error::NotFound`] if the patient was deleted.
 pub async fn weigh(
     db: &mut ClinicDb<'_>,
     asked: Question,
@@ -100,7 +101,8 @@ pub async fn weigh(
     }
 }
 
-/// Keeps a patient's other bookings and changes of them out until the commit; answers whether nobody else does.
+/// Locks a patient, so that no other booking of theirs, and no change of one, commits meanwhile. Returns whether it
+/// succeeded.
 pub async fn hold_patient(db: &mut ClinicDb<'_>, patient: PatientId) -> Result<bool> {
     let held = sqlx::query_scalar!(
         "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 FOR NO KEY UPDATE SKIP LOCKED",

@@ -35,13 +35,13 @@ impl ClinicRow {
     }
 }
 
-/// An id for a clinic that is to be made: its context must be set before its row can be.
+/// Returns the id for a new clinic. Its context must be set before its row can be inserted.
 pub async fn next_id(db: impl PgExecutor<'_>) -> Result<ClinicId> {
     let id = sqlx::query_scalar!(r#"SELECT nextval('clinics_clinic_id_seq') AS "id!""#).fetch_one(db).await?;
     Ok(ClinicId(id))
 }
 
-/// Makes the clinic of the current context.
+/// Creates the clinic of the current context.
 pub async fn insert(db: &mut ClinicDb<'_>, details: &ClinicDetails) -> Result<Clinic> {
     sqlx::query_as!(
         ClinicRow,
@@ -55,7 +55,7 @@ pub async fn insert(db: &mut ClinicDb<'_>, details: &ClinicDetails) -> Result<Cl
     .checked()
 }
 
-/// The clinic.
+/// Returns the clinic.
 pub async fn find(db: &mut ClinicDb<'_>) -> Result<Clinic> {
     sqlx::query_as!(ClinicRow, "SELECT * FROM clinics WHERE clinic_id = $1", db.clinic().0)
         .fetch_one(db)
@@ -63,7 +63,7 @@ pub async fn find(db: &mut ClinicDb<'_>) -> Result<Clinic> {
         .checked()
 }
 
-/// Changes the clinic by `change`.
+/// Applies `change` to the clinic.
 pub async fn update(
     db: &mut ClinicDb<'_>,
     expected: Option<i64>,
@@ -90,8 +90,8 @@ pub async fn update(
     .checked()
 }
 
-/// The oldest clinic of that name. Row-level security shows one clinic at a time, so each is looked at
-/// in its own context: slow for many, and only for the operator's command line.
+/// Returns the oldest clinic with this name. Row-level security shows one clinic at a time, so each is checked in its
+/// own context. That is slow for many clinics; only the operator's command line uses it.
 pub async fn find_named(db: &mut GroupedDb<'_>, name: &str) -> Result<Option<ClinicId>> {
     let newest = next_id(&mut *db).await?;
     for id in 1..newest.0 {

@@ -1,7 +1,8 @@
-//! Whom the work on a connection is for: what row-level security goes by.
+//! The context of a connection, by which row-level security decides.
 //!
-//! SQL is run on a [`Db`]: a connection that is in the context of its scope, as its type says. There is no other way to one
-//! than to set the context first. So a function that takes a [`ClinicDb`] needs no clinic beside it, and can meet no other.
+//! SQL runs on a [`Db`]: a connection in the context of its scope, which its type names. The only way to get one is to
+//! set the context first. So a function that takes a [`ClinicDb`] needs no other parameter for the clinic, and can
+//! access no other clinic.
 
 use std::fmt::Debug;
 
@@ -14,20 +15,20 @@ use sqlx::{
 use super::{Error, Result};
 use crate::domain::{AccountId, Caller, ClinicId};
 
-/// The rows that a piece of work may meet.
+/// The rows that a piece of work may access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Context {
     /// The rows of one clinic.
     Clinic(ClinicId),
-    /// One account and its memberships, before it has chosen a clinic.
+    /// One account and its memberships, before it has selected a clinic.
     Account(AccountId),
-    /// Nobody's: the procedures of authn; of clinics only alarms that are due, and keys that are over.
+    /// No clinic's rows: only the procedures of authentication, due alarms and expired keys.
     Global,
 }
 
 /// What a connection is bound to.
 pub trait Scope: Copy + Debug + Send + Sync + 'static {
-    /// The context that it is in then.
+    /// Returns the context of the bound connection.
     fn context(self) -> Context;
 }
 
@@ -43,7 +44,7 @@ impl Scope for AccountId {
     }
 }
 
-/// Outside of all clinics.
+/// No clinic.
 #[derive(Debug, Clone, Copy)]
 pub struct Global;
 
@@ -53,10 +54,10 @@ impl Scope for Global {
     }
 }
 
-/// Each row in the context of its own clinic, which the grouped functions of the migrations set and take back.
+/// Each row in the context of its own clinic. The grouped functions of the migrations set and reset these contexts.
 #[derive(Debug, Clone, Copy)]
 pub struct Grouped {
-    /// The only clinic that may be asked for, where the connection is bound to one.
+    /// The only clinic that may be accessed, if the connection is bound to one.
     only: Option<ClinicId>,
 }
 
@@ -82,37 +83,37 @@ pub struct Db<'c, S> {
 pub type ClinicDb<'c> = Db<'c, ClinicId>;
 /// A connection in the context of one account.
 pub type AccountDb<'c> = Db<'c, AccountId>;
-/// A connection outside of all clinics.
+/// A connection in no clinic's context.
 pub type GlobalDb<'c> = Db<'c, Global>;
-/// A connection for statements over several clinics.
+/// A connection for statements on several clinics.
 pub type GroupedDb<'c> = Db<'c, Grouped>;
 
 impl ClinicDb<'_> {
-    /// The clinic whose rows are met.
+    /// Returns the clinic of the context.
     pub fn clinic(&self) -> ClinicId {
         self.scope
     }
 
-    /// Refuses what is of another clinic.
+    /// Refuses another clinic.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where it is.
+    /// [`Error::Corrupt`] if `clinic` is not the clinic of the context.
     pub fn expect(&self, clinic: ClinicId) -> Result<()> {
         same(self.scope, clinic.0)
     }
 
-    /// The caller's account, by which their rows and events are entered.
+    /// Returns the caller's account, as the author of rows and events.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where the caller acts in another clinic.
+    /// [`Error::Corrupt`] if the caller acts in another clinic.
     pub fn account_of(&self, caller: &Caller) -> Result<AccountId> {
         self.expect(caller.clinic).map(|()| caller.account)
     }
 
-    /// Acts for that account too: for the rest of the transaction.
+    /// Adds this account to the context for the rest of the transaction.
     ///
     /// # Errors
-    /// Where the context cannot be set.
+    /// Fails if the context cannot be set.
     pub async fn act_for(&mut self, account: AccountId) -> Result<()> {
         sqlx::query!("SELECT set_config('app.account_id', $1, true) AS account", account.to_string())
             .fetch_one(&mut *self.connection)
@@ -120,24 +121,24 @@ impl ClinicDb<'_> {
         Ok(())
     }
 
-    /// The same connection for grouped statements, of this clinic alone.
+    /// Returns the same connection for grouped statements, limited to this clinic.
     pub fn grouped(&mut self) -> GroupedDb<'_> {
         Db { connection: &mut *self.connection, scope: Grouped { only: Some(self.scope) } }
     }
 }
 
 impl AccountDb<'_> {
-    /// The account whose memberships are met.
+    /// Returns the account of the context.
     pub fn account(&self) -> AccountId {
         self.scope
     }
 }
 
 impl GlobalDb<'_> {
-    /// Makes the rest of the transaction the clinic's.
+    /// Sets the clinic as the context for the rest of the transaction.
     ///
     /// # Errors
-    /// Where the context cannot be set.
+    /// Fails if the context cannot be set.
     pub async fn in_clinic(&mut self, clinic: ClinicId) -> Result<ClinicDb<'_>> {
         set(&mut *self.connection, Context::Clinic(clinic), true).await?;
         Ok(Db { connection: &mut *self.connection, scope: clinic })
@@ -145,10 +146,10 @@ impl GlobalDb<'_> {
 }
 
 impl GroupedDb<'_> {
-    /// The transaction in the context of one clinic, for statements that are not grouped.
+    /// Returns the transaction in the context of one clinic, for statements that are not grouped.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where the connection is bound to another clinic.
+    /// [`Error::Corrupt`] if the connection is bound to another clinic.
     pub async fn in_clinic(&mut self, clinic: ClinicId) -> Result<ClinicDb<'_>> {
         match self.scope.only {
             Some(only) => same(only, clinic.0)?,
@@ -157,17 +158,17 @@ impl GroupedDb<'_> {
         Ok(Db { connection: &mut *self.connection, scope: clinic })
     }
 
-    /// The column of clinics that a grouped function is given.
+    /// Returns the column of clinics for a grouped function.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where the connection is bound to another clinic than one of them.
+    /// [`Error::Corrupt`] if the connection is bound to a clinic, and one of them is another.
     pub(super) fn column(&self, clinics: impl Iterator<Item = ClinicId>) -> Result<Vec<i64>> {
         let allowed = |clinic: ClinicId| self.scope.only.map_or(Ok(()), |only| same(only, clinic.0)).map(|()| clinic.0);
         clinics.map(allowed).collect()
     }
 }
 
-/// What was found must be of the clinic that it was asked of.
+/// Checks that a returned row belongs to the clinic that was asked for.
 pub(super) fn same(asked: ClinicId, found: i64) -> Result<()> {
     if asked.0 == found { Ok(()) } else { Err(Error::Corrupt(format!("a row of clinic {found} in clinic {asked}"))) }
 }
@@ -206,31 +207,31 @@ impl<'e, S: Scope> Executor<'e> for &'e mut Db<'_, S> {
     }
 }
 
-/// An open connection, which is bound before it is worked on.
+/// An open connection. It must be bound before its use.
 pub struct Unbound {
     connection: PgConnection,
-    /// The context that it is in, if that is known.
+    /// Its current context, if known.
     context: Option<Context>,
 }
 
 impl Unbound {
-    /// A new connection, in no context yet.
+    /// Wraps a new connection without a context.
     pub fn new(connection: PgConnection) -> Self {
         Self { connection, context: None }
     }
 
-    /// Whether the server answers.
+    /// Checks that the server responds.
     pub async fn ping(&mut self) -> Result<()> {
         Ok(self.connection.ping().await?)
     }
 
-    /// Makes the server plan its statements anew.
+    /// Makes the server plan its statements again.
     pub async fn discard_plans(&mut self) -> Result<()> {
         sqlx::raw_sql("DISCARD PLANS").execute(&mut self.connection).await?;
         Ok(())
     }
 
-    /// Sets the context, unless the connection is in it.
+    /// Sets the context, unless it is already set.
     pub async fn enter(&mut self, context: Context) -> Result<()> {
         if self.context != Some(context) {
             self.context = None;
@@ -240,10 +241,10 @@ impl Unbound {
         Ok(())
     }
 
-    /// The connection, bound to a scope whose context it has entered.
+    /// Returns the connection bound to a scope whose context was entered.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where it has not.
+    /// [`Error::Unavailable`] if it was not.
     pub fn bound<S: Scope>(&mut self, scope: S) -> Result<Db<'_, S>> {
         match self.context == Some(scope.context()) {
             true => Ok(Db { connection: &mut self.connection, scope }),
@@ -252,7 +253,7 @@ impl Unbound {
     }
 }
 
-/// Sets the context for all that follows on this connection, or, with `local`, for this transaction.
+/// Sets the context for the connection or, with `local`, for the current transaction.
 async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result<()> {
     let (clinic, account) = match context {
         Context::Clinic(clinic) => (clinic.to_string(), String::new()),
@@ -270,29 +271,29 @@ async fn set(db: &mut PgConnection, context: Context, local: bool) -> Result<()>
     Ok(())
 }
 
-/// Gives up soon on rows that somebody else holds: for the rest of the transaction.
+/// Limits the wait for locked rows in the rest of the transaction.
 pub async fn give_up_soon(db: impl PgExecutor<'_>) -> Result<()> {
     sqlx::raw_sql("SET LOCAL lock_timeout = '250ms'").execute(db).await?;
     Ok(())
 }
 
-/// Lets the commit of this transaction be answered before it is durable.
+/// Lets the commit of this transaction be acknowledged before it is durable.
 pub async fn need_not_be_durable(db: impl PgExecutor<'_>) -> Result<()> {
     sqlx::raw_sql("SET LOCAL synchronous_commit = off").execute(db).await?;
     Ok(())
 }
 
-/// Whether the database answers.
+/// Checks that the database responds.
 pub async fn ping(db: &mut GlobalDb<'_>) -> Result<()> {
     Ok(db.connection.ping().await?)
 }
 
-/// The newest migration that was applied; 0 where there is none.
+/// Returns the newest applied migration, or 0 if there is none.
 ///
-/// Not checked at compile time: the table is made by the migrator, not by a migration.
+/// The statement is not checked at compile time, because the migrator and not a migration creates the table.
 ///
 /// # Errors
-/// [`Error::Unable`] where the server takes no changes.
+/// [`Error::Unable`] if the server accepts no changes.
 pub async fn schema_version(db: &mut GlobalDb<'_>) -> Result<i64> {
     let found = sqlx::query_as::<_, (i64, bool)>(
         "SELECT COALESCE(max(version), 0), current_setting('transaction_read_only')::boolean

@@ -74,7 +74,7 @@ impl DoctorRow {
     }
 }
 
-/// Enters a doctor.
+/// Creates a doctor.
 pub async fn insert(db: &mut ClinicDb<'_>, details: &DoctorDetails) -> Result<Doctor> {
     sqlx::query_as!(
         DoctorRow,
@@ -110,9 +110,9 @@ pub async fn insert(db: &mut ClinicDb<'_>, details: &DoctorDetails) -> Result<Do
     .checked()
 }
 
-/// The doctors that match and that the caller may see, newest first.
+/// Returns the matching doctors that the caller may see, newest first.
 ///
-/// A doctor is `own` to the accounts whose patients they look after, and `assigned` to their own login.
+/// A doctor is `own` for the accounts whose patients they treat, and `assigned` for their own login.
 pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &DoctorFilter, page: Page) -> Result<Vec<Doctor>> {
     sqlx::query_as!(
         DoctorRow,
@@ -154,7 +154,7 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &DoctorFilter
     .collect()
 }
 
-/// The doctor, if the caller may see them.
+/// Returns the doctor, if the caller may see them.
 pub async fn find(db: &mut ClinicDb<'_>, id: DoctorId, seen: Visibility) -> Result<Doctor> {
     sqlx::query_as!(
         DoctorRow,
@@ -178,7 +178,7 @@ pub async fn find(db: &mut ClinicDb<'_>, id: DoctorId, seen: Visibility) -> Resu
     .checked()
 }
 
-/// Keeps the row as it is until the transaction ends.
+/// Locks the row until the transaction ends.
 pub async fn lock(db: &mut ClinicDb<'_>, id: DoctorId) -> Result<()> {
     sqlx::query!(
         "SELECT id FROM doctors WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
@@ -190,7 +190,8 @@ pub async fn lock(db: &mut ClinicDb<'_>, id: DoctorId) -> Result<()> {
     Ok(())
 }
 
-/// Changes a doctor that the caller may see by `change`. The transaction advances the calendar, which the rules are of.
+/// Applies `change` to a doctor that the caller may see. The caller of this function increases the calendar's version,
+/// because the rules belong to the calendar.
 pub async fn update(
     db: &mut ClinicDb<'_>,
     id: DoctorId,
@@ -240,8 +241,8 @@ pub async fn update(
     .checked()
 }
 
-/// Deletes a doctor softly: history stays, reads no longer find the row. Active appointments in the
-/// future are cancelled with it where `cancel_appointments` says so, and otherwise stand against it.
+/// Deletes a doctor softly: history is kept, but reads no longer find the row. Upcoming active appointments are
+/// cancelled with `cancel_appointments`; otherwise they prevent the deletion.
 pub async fn delete(
     db: &mut ClinicDb<'_>,
     caller: &Caller,

@@ -1,73 +1,74 @@
-//! What can go wrong with the database, in terms of what a caller does about it.
+//! Errors of the database, one variant for each reaction of a caller.
 
 use crate::domain::fields::{FieldErrors, NON_FIELD};
 
 /// The result of a statement or of a piece of work.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong.
+/// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller may not know of such a row, or there is none.
+    /// The row does not exist, or the caller may not see it.
     #[error("no such row")]
     NotFound,
-    /// The row is not in the version that the caller expects.
+    /// The row does not have the expected version.
     #[error("the row has another version")]
     Stale,
-    /// What was sent does not fit what is stored, by field.
+    /// The input does not fit the stored data, by field.
     #[error("invalid: {0:?}")]
     Invalid(FieldErrors),
-    /// The row's state, or another row, stands against it.
+    /// The state of the row or another row prevents the change.
     #[error("conflict: {0:?}")]
     Conflict(Conflict),
-    /// The database cannot be reached; nothing was done.
+    /// The database cannot be reached. Nothing was done.
     #[error("the database cannot be reached")]
     Unavailable,
-    /// The server answers, and cannot do it: it is read-only (a standby, a failover), full, or out of memory. Nothing was done.
+    /// The server responds but cannot do the work: it is read-only (a standby, a failover), full, or out of memory.
+    /// Nothing was done.
     #[error("the database cannot do this now")]
     Unable,
-    /// The connection was lost while a commit was under way: it may have happened or not.
-    #[error("the connection was lost during a commit")]
+    /// The connection was lost during a commit, which may or may not have been made.
+    #[error("the connection was lost during a commit, which may or may not have been made")]
     OutcomeUnknown,
-    /// Too much is waiting already; nothing was done.
-    #[error("too much is waiting for the database")]
+    /// The queue is full. Nothing was done.
+    #[error("the queue of the database is full")]
     Overloaded,
-    /// What is stored is not what the code expects.
+    /// The stored data is not what the code expects.
     #[error("bad stored data: {0}")]
     Corrupt(String),
-    /// Another transaction was in the way (deadlock, serialisation, time); the same work may be tried again.
-    #[error("another transaction was in the way")]
+    /// A conflict with another transaction (deadlock, serialization failure, timeout). The same work may be retried.
+    #[error("conflict with another transaction")]
     TryAgain,
     /// Any other failure.
     #[error("database: {0}")]
     Database(sqlx::Error),
 }
 
-/// A state of the data that stands against a change.
+/// A state of the data that prevents a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
     /// A unique value is taken.
     Taken {
-        /// The field that holds it.
+        /// The field with the value.
         field: &'static str,
-        /// What to tell the person.
+        /// The message for the person.
         message: &'static str,
     },
     /// The doctor has an active appointment at this time.
     DoctorBusy,
     /// The patient has an active appointment at this time.
     PatientBusy,
-    /// The row has active appointments in the future.
+    /// The row has upcoming active appointments.
     HasFutureAppointments,
     /// The clinic would be left without an administrator.
     LastAdministrator,
     /// The invitation has been accepted.
     AlreadyAccepted,
-    /// Nothing is held for the one who waits.
+    /// No time is held for the entry.
     NoOffer,
-    /// The one who waited has an appointment.
+    /// The entry already has its appointment.
     OfferAccepted,
-    /// The request's `Idempotency-Key` is in use: it is being done, or was done a moment ago.
+    /// The request's `Idempotency-Key` is in use: another attempt is being executed, or was executed a moment ago.
     KeyUsed,
     /// The `Idempotency-Key` was used for another request.
     KeyOfAnother,
@@ -79,15 +80,15 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::RowNotFound => Self::NotFound,
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => Self::Unavailable,
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                // Deadlock, serialisation failure, lock timeout, statement timeout.
+                // Deadlock, serialization failure, lock timeout, statement timeout.
                 Some("40P01" | "40001" | "55P03" | "57014") => Self::TryAgain,
-                // Too many connections; the session was idle in a transaction for too long.
+                // Too many connections, or the session was idle in a transaction for too long.
                 Some("53300" | "25P03") => Self::Unavailable,
-                // The connection failed; the server is shutting down, starting up, or has ended this session.
+                // The connection failed, or the server is stopping, is starting, or has ended this session.
                 Some(code) if code.starts_with("08") && code != "08P01" || code.starts_with("57") => Self::Unavailable,
-                // A migration has added a column since the statement was prepared here: a new connection prepares it anew.
+                // A migration added a column after the statement was prepared. A new connection prepares it again.
                 Some("0A000") => Self::Unavailable,
-                // Read-only; a disk is full, memory is short.
+                // Read-only, a full disk, or too little memory.
                 Some(code) if code == "25006" || code.starts_with("53") => Self::Unable,
                 _ => database.constraint().and_then(of_constraint).unwrap_or(Self::Database(error)),
             },
@@ -97,10 +98,10 @@ impl From<sqlx::Error> for Error {
 }
 
 impl Error {
-    /// Whether the connection that it happened on is of no use any more.
+    /// Returns whether the connection with this error must be replaced.
     pub fn breaks_connection(&self) -> bool {
         match self {
-            // Another connection may lead to a server that can.
+            // Another connection may lead to a server that can do the work.
             Self::Unavailable | Self::Unable | Self::OutcomeUnknown => true,
             Self::Database(error) => {
                 !matches!(error, sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
@@ -109,7 +110,7 @@ impl Error {
         }
     }
 
-    /// The same, to be told to several who asked together: what each may do about it.
+    /// Returns an equal error for another caller of the same group.
     #[must_use]
     pub fn like(&self) -> Self {
         match self {
@@ -121,7 +122,7 @@ impl Error {
         }
     }
 
-    /// The error of one field.
+    /// Creates the error of one field.
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self::Invalid(FieldErrors::one(field, message))
     }
@@ -133,7 +134,7 @@ impl From<FieldErrors> for Error {
     }
 }
 
-/// The one place where a constraint's name becomes a domain error.
+/// Maps a constraint's name to a domain error. It is the only such place.
 fn of_constraint(name: &str) -> Option<Error> {
     let taken = |field, message| Some(Error::Conflict(Conflict::Taken { field, message }));
     match name {

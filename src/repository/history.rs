@@ -1,4 +1,4 @@
-//! SQL of what was done to appointments after they were booked: who, when, from what to what.
+//! SQL of the history of appointments after their booking: who changed what, and when.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
@@ -42,7 +42,7 @@ impl EventRow {
     }
 }
 
-/// Records a change of an appointment's status or time, by the reference of the change if it has one.
+/// Records a change of an appointment's status or time, with the reference of the change if it has one.
 pub async fn record(
     db: &mut ClinicDb<'_>,
     caller: &Caller,
@@ -72,7 +72,7 @@ pub async fn record(
     Ok(())
 }
 
-/// Whether an appointment has an event of the change with that reference.
+/// Returns whether an appointment has an event with this reference.
 pub async fn has(db: &mut ClinicDb<'_>, id: AppointmentId, reference: Uuid) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"SELECT EXISTS (
@@ -85,7 +85,7 @@ pub async fn has(db: &mut ClinicDb<'_>, id: AppointmentId, reference: Uuid) -> R
     Ok(found.fetch_one(db).await?)
 }
 
-/// What was done to an appointment, newest first; the last is its booking, which has the id 0.
+/// Returns the history of an appointment, newest first. The last event is its booking, which has the id 0.
 pub async fn list(db: &mut ClinicDb<'_>, id: AppointmentId, page: Page) -> Result<Vec<AppointmentEvent>> {
     sqlx::query_as!(
         EventRow,

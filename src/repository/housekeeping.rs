@@ -1,19 +1,20 @@
-//! SQL that removes what is over.
+//! SQL that removes expired rows.
 
 use super::{Result, context::GlobalDb};
 
-/// How many rows of each kind were removed.
+/// The number of removed rows of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Removed {
     /// Refresh tokens that ended more than a day ago.
     pub refresh_tokens: u64,
-    /// Sessions whose last token went with them.
+    /// Sessions that lost their last token.
     pub sessions: u64,
-    /// Outcomes of requests with an `Idempotency-Key`, which are kept for a day.
+    /// Outcomes of requests with an `Idempotency-Key`. They are stored for a day.
     pub idempotency_keys: u64,
 }
 
-/// Removes at most so many rows of each kind. One node at a time does it: `None` where another is at it. Acts for no clinic.
+/// Removes at most `most` expired rows of each kind, in no clinic's context. One node at a time does it: returns `None`
+/// if another node holds the lock.
 pub async fn remove(db: &mut GlobalDb<'_>, most: i64) -> Result<Option<Removed>> {
     let locks = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended('clinicd housekeeping', 0)) AS "locks!""#

@@ -1,4 +1,4 @@
-//! SQL of invitations: kept by the hash of their secret only.
+//! SQL of invitations. Only the hash of an invitation's secret is stored.
 
 use chrono::{DateTime, Utc};
 
@@ -37,7 +37,7 @@ impl From<InvitationRow> for Invitation {
     }
 }
 
-/// Makes an invitation.
+/// Creates an invitation.
 pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, new: &NewInvitation) -> Result<Invitation> {
     let row = sqlx::query_as!(
         InvitationRow,
@@ -56,7 +56,7 @@ pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, new: &NewInvitation)
     Ok(row.into())
 }
 
-/// The clinic's invitations, newest first.
+/// Returns the clinic's invitations, newest first.
 pub async fn list(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<Invitation>> {
     let rows = sqlx::query_as!(
         InvitationRow,
@@ -74,7 +74,7 @@ pub async fn list(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<Invitation>> 
     Ok(rows.into_iter().map(Invitation::from).collect())
 }
 
-/// Takes an invitation back, if nobody has accepted it.
+/// Deletes an invitation, if it has not been accepted.
 pub async fn delete(db: &mut ClinicDb<'_>, id: InvitationId) -> Result<()> {
     let accepted = sqlx::query_scalar!(
         r#"SELECT accepted_at IS NOT NULL AS "accepted!"
@@ -91,10 +91,10 @@ pub async fn delete(db: &mut ClinicDb<'_>, id: InvitationId) -> Result<()> {
     Ok(())
 }
 
-/// Accepts the invitation with that secret for an account, and answers its role.
+/// Accepts the invitation with this secret for an account, and returns its role.
 ///
 /// # Errors
-/// [`Error::Invalid`] where there is no such open invitation, or it is for another e-mail address.
+/// [`Error::Invalid`] if there is no such open invitation, or if it is for another e-mail address.
 pub async fn accept(db: &mut ClinicDb<'_>, token_hash: &[u8], account: AccountId, email: &str) -> Result<String> {
     let role = sqlx::query_scalar!(
         "UPDATE invitations SET accepted_at = now(), accepted_by = $3

@@ -1,4 +1,4 @@
-//! SQL of mappings. A mapping is `own` to its patient's owner and `assigned` to its doctor's login.
+//! SQL of mappings. A mapping is `own` for its patient's owner and `assigned` for its doctor's login.
 
 use std::cmp::Reverse;
 
@@ -95,7 +95,7 @@ pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, mappable: Visibility
     }
 }
 
-/// Why [`insert`] made nothing.
+/// Returns why [`insert`] created no row.
 async fn refusal(db: &mut ClinicDb<'_>, mappable: Visibility, new: &NewMapping) -> Result<Error> {
     let known = sqlx::query!(
         r#"SELECT
@@ -129,20 +129,20 @@ async fn refusal(db: &mut ClinicDb<'_>, mappable: Visibility, new: &NewMapping) 
     })
 }
 
-/// A list that somebody asks for.
+/// A request for a list.
 #[derive(Debug, Clone)]
 pub struct MappingList {
-    /// In which clinic.
+    /// The clinic.
     pub clinic: ClinicId,
-    /// Within which rows.
+    /// The rows that the caller may see.
     pub seen: Visibility,
-    /// Which of them.
+    /// The filters.
     pub filter: MappingFilter,
-    /// Which page.
+    /// The page.
     pub page: Page,
 }
 
-/// What a list is read by. Each has its index, whatever else is asked.
+/// How a list is read. Each way has its own index, whatever other filters there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     OfPatient,
@@ -152,7 +152,7 @@ enum Way {
 }
 
 impl MappingList {
-    /// A caller who sees only a doctor's rows asks for that doctor's.
+    /// Returns the doctor to read by. For a caller who sees only one doctor's rows it is that doctor.
     fn doctor(&self) -> Option<DoctorId> {
         self.filter.doctor.or(self.seen.only_doctor())
     }
@@ -166,7 +166,7 @@ impl MappingList {
         }
     }
 
-    /// Whether it reads few rows more than it answers, however large the clinic is.
+    /// Returns whether the list reads few more rows than it returns, in a clinic of any size.
     pub fn is_quick(&self) -> bool {
         let is_filtered = self.filter.is_active.is_some();
         match self.way() {
@@ -178,7 +178,7 @@ impl MappingList {
     }
 }
 
-/// The mapping, if the caller may see it.
+/// Returns the mapping, if the caller may see it.
 pub async fn find(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility) -> Result<Mapping> {
     let found = sqlx::query_as!(
         MappingRow,
@@ -198,10 +198,11 @@ pub async fn find(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility) -> Res
     Ok(found.fetch_one(db).await?.into())
 }
 
-/// The mappings that match and that the callers may see, newest first, in the order of the lists. A statement for each
-/// [`Way`]: a plan is made once and serves all values, so that what an index is to be read by must not be optional.
+/// Returns the matching mappings that the callers may see, newest first, in the order of the lists. Each [`Way`] has
+/// its own statement: a generic plan serves all values, so a condition that selects an index must not be optional.
 ///
-/// Each list is read under the context of its clinic. The planner needs one too: without any it would expect no rows.
+/// Each list is read in the context of its clinic. The planner needs a context too: without one it would expect no
+/// rows.
 pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[MappingList]) -> Result<Vec<Vec<Mapping>>> {
     let mut found: Vec<Vec<Mapping>> = lists.iter().map(|_| Vec::new()).collect();
     let mut ways: Vec<_> = lists.iter().filter(|list| !list.seen.is_nothing()).map(MappingList::way).collect();
@@ -216,15 +217,15 @@ pub async fn read_all(db: &mut GroupedDb<'_>, lists: &[MappingList]) -> Result<V
     Ok(found)
 }
 
-/// Reads those of the lists that are read that way.
+/// Reads the lists with this way.
 async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found: &mut [Vec<Mapping>]) -> Result<()> {
     let asked = (0..).zip(lists).filter(|(_, list)| !list.seen.is_nothing() && list.way() == way);
     let asked: Vec<(i32, &MappingList)> = asked.collect();
     fn all<T>(asked: &[(i32, &MappingList)], of: impl Fn(&MappingList) -> T) -> Vec<T> {
         asked.iter().map(|(_, list)| of(list)).collect()
     }
-    // Each table is bound to the list's clinic itself: one that is bound through another table might be read once for a whole
-    // group, under the context of its first list.
+    // Each table compares its own `clinic_id` with the list's clinic. A table that is joined by another table's
+    // `clinic_id` might be read once for a whole group, in the context of its first list.
     //
     // Reads from the newest on, until there are enough. OFFSET keeps the other conditions and the joins out: the planner takes
     // what matches for so rare that it would sort all.
@@ -284,7 +285,7 @@ async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found:
             for row in rows {
                 let request = usize::try_from(row.request).ok();
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
-                let (list, found) = list.ok_or_else(|| Error::Corrupt("a mapping that nobody asked for".into()))?;
+                let (list, found) = list.ok_or_else(|| Error::Corrupt("a mapping of a list that was not requested".into()))?;
                 context::same(list.clinic, row.clinic_id)?;
                 let row = MappingRow {
                     id: row.id,
@@ -316,7 +317,7 @@ async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found:
     Ok(())
 }
 
-/// Keeps the row as it is until the transaction ends, and reads it if the caller may see it.
+/// Locks the row until the transaction ends, and reads it if the caller may see it.
 async fn lock(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility, expected: Option<i64>) -> Result<Mapping> {
     sqlx::query!("SELECT id FROM mappings WHERE clinic_id = $1 AND id = $2 FOR UPDATE", db.clinic().0, id.0)
         .fetch_one(&mut *db)
@@ -326,7 +327,7 @@ async fn lock(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility, expected: 
     Ok(stored)
 }
 
-/// Changes a mapping that the caller may see by `change`.
+/// Applies `change` to a mapping that the caller may see.
 pub async fn update(
     db: &mut ClinicDb<'_>,
     id: MappingId,
@@ -351,7 +352,7 @@ pub async fn update(
     find(db, id, seen).await
 }
 
-/// Ends an assignment for good.
+/// Deletes a mapping.
 pub async fn delete(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility, expected: Option<i64>) -> Result<()> {
     lock(db, id, seen, expected).await?;
     sqlx::query!("DELETE FROM mappings WHERE clinic_id = $1 AND id = $2", db.clinic().0, id.0).execute(db).await?;

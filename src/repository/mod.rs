@@ -1,7 +1,7 @@
-//! SQL, one file a resource. Every function is a plain `async fn` over one connection that is bound to
-//! its clinic ([`context`]); every statement names its `clinic_id` all the same.
+//! SQL, one file per resource. Every function is a plain `async fn` on one connection that is bound to its clinic
+//! ([`context`]). Every statement names its `clinic_id` nevertheless.
 //!
-//! Row structs stay in here: what comes out is a domain type, or an [`Error`].
+//! Row structs stay inside this layer. Its functions return domain types or an [`Error`].
 
 pub mod accounts;
 pub mod alarms;
@@ -38,21 +38,21 @@ use std::str::FromStr;
 
 use chrono_tz::Tz;
 
-/// Which page of a list: newest first, by id.
+/// A page of a list, sorted by id from newest to oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page {
-    /// Only rows with an id below this.
+    /// Only rows with a lower id.
     pub before: Option<i64>,
-    /// At most so many rows.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
-/// The zone of that name, as it was stored.
+/// Returns the time zone with this stored name.
 fn stored_zone(name: &str) -> Result<Tz> {
     Tz::from_str(name).map_err(|_| Error::Corrupt(format!("unknown time zone {name:?}")))
 }
 
-/// Checks the version that the caller expects against the one that is stored.
+/// Compares the version that the caller expects with the stored one.
 pub(crate) fn expect_version(expected: Option<i64>, stored: i64) -> Result<()> {
     match expected {
         Some(expected) if expected != stored => Err(Error::Stale),

@@ -6,7 +6,7 @@ use sqlx::postgres::types::PgRange;
 use super::{Error, Result};
 use crate::domain::Interval;
 
-/// A stored range as an interval.
+/// Converts a stored range into an interval.
 pub(super) fn interval(range: &PgRange<DateTime<Utc>>) -> Result<Interval> {
     use std::ops::Bound::{Excluded, Included};
     match (range.start, range.end) {
@@ -16,7 +16,7 @@ pub(super) fn interval(range: &PgRange<DateTime<Utc>>) -> Result<Interval> {
     .ok_or_else(|| Error::Corrupt("a range of time that is not [start, end)".into()))
 }
 
-/// An interval as a range to store.
+/// Converts an interval into a range to store.
 pub(super) fn range(during: &Interval) -> PgRange<DateTime<Utc>> {
     PgRange::from(during.start()..during.end())
 }

@@ -1,31 +1,31 @@
-//! SQL of requests with an `Idempotency-Key`: who works for a key, and what that brought about.
+//! SQL of requests with an `Idempotency-Key`: the claims of attempts, and their outcomes.
 //!
-//! An attempt claims its key before it works. The work keeps its outcome by the claim, in its own transaction: so the
-//! work of an attempt whose claim ran out and was taken over fails, wherever that attempt was paused meanwhile.
+//! An attempt claims its key before it works. The transaction of the work stores the outcome under the claim. So the
+//! work of an attempt fails if its claim expired and was taken over, wherever the attempt was paused.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Conflict, Error, Result, context::ClinicDb};
 use crate::domain::{Caller, access::Retry, appointments::Appointment};
 
-/// For how long nobody else may work for a key, in seconds. A claim is given up as soon as its attempt was refused.
+/// The lifetime of a claim in seconds. A refused attempt releases its claim at once.
 const CLAIMED_SECONDS: f64 = 30.0;
 
-/// What a key is found to be.
+/// The state of a key.
 #[derive(Debug)]
 pub enum Claim<T> {
-    /// It is claimed by this attempt now.
+    /// This attempt now has the claim.
     Taken,
-    /// An attempt has brought this about.
+    /// An earlier attempt has this outcome.
     Kept(T),
-    /// Another attempt works for it, or its outcome is not known yet.
+    /// Another attempt is being executed, or its outcome is not known yet.
     UnderWay,
 }
 
-/// Claims a key for an attempt. Keys older than a day are free again.
+/// Claims a key for an attempt. A key expires after a day.
 ///
 /// # Errors
-/// [`Conflict::KeyOfAnother`] where the key is that of another request.
+/// [`Conflict::KeyOfAnother`] if the key belongs to another request.
 pub async fn claim<T: DeserializeOwned>(db: &mut ClinicDb<'_>, caller: &Caller, retry: &Retry) -> Result<Claim<T>> {
     let (clinic, account) = (db.clinic().0, db.account_of(caller)?.0);
     let expired = sqlx::query!(
@@ -35,7 +35,7 @@ pub async fn claim<T: DeserializeOwned>(db: &mut ClinicDb<'_>, caller: &Caller, 
         account,
     );
     expired.execute(&mut *db).await?;
-    // Looked at first, so that nobody who waits locks the row of who works.
+    // Read first, so that a waiting attempt does not lock the row of the working one.
     let found = sqlx::query!(
         r#"SELECT fingerprint, outcome, claimed_until < now() AS has_run_out
          FROM idempotency_keys WHERE clinic_id = $1 AND account_id = $2 AND key = $3"#,
@@ -75,7 +75,7 @@ pub async fn claim<T: DeserializeOwned>(db: &mut ClinicDb<'_>, caller: &Caller, 
     Ok(if is_taken { Claim::Taken } else { Claim::UnderWay })
 }
 
-/// Whether a key is still claimed by this attempt.
+/// Returns whether this attempt still has the claim of a key.
 pub async fn is_claimed(db: &mut ClinicDb<'_>, caller: &Caller, retry: &Retry) -> Result<bool> {
     let claimed = sqlx::query_scalar!(
         r#"SELECT EXISTS (
@@ -90,11 +90,11 @@ pub async fn is_claimed(db: &mut ClinicDb<'_>, caller: &Caller, retry: &Retry) -
     Ok(claimed.fetch_one(db).await?)
 }
 
-/// Keeps what an attempt brought about, where it has a key. Belongs into the transaction of the change: either both are
-/// there or neither.
+/// Stores the outcome of an attempt, if it has a key. It must run in the transaction of the change, so that both are
+/// committed or neither is.
 ///
 /// # Errors
-/// [`Conflict::KeyUsed`] where the attempt's claim was taken over: the change must not be made.
+/// [`Conflict::KeyUsed`] if another attempt took over the claim. The change must not be made.
 pub async fn keep(db: &mut ClinicDb<'_>, caller: &Caller, outcome: &impl Serialize) -> Result<()> {
     let Some(retry) = &caller.retry else { return Ok(()) };
     let outcome = serde_json::to_value(outcome).map_err(|error| Error::Corrupt(error.to_string()))?;
@@ -113,7 +113,7 @@ pub async fn keep(db: &mut ClinicDb<'_>, caller: &Caller, outcome: &impl Seriali
     }
 }
 
-/// Keeps what several attempts of one clinic brought about, whose keys the transaction holds.
+/// Stores the outcomes of several attempts of one clinic. The transaction must have locked their keys.
 pub async fn keep_all(db: &mut ClinicDb<'_>, kept: &[(&Caller, &Retry, &Appointment)]) -> Result<()> {
     let outcomes = kept.iter().map(|(_, _, outcome)| serde_json::to_value(outcome));
     let outcomes = outcomes.collect::<Result<Vec<_>, _>>().map_err(|error| Error::Corrupt(error.to_string()))?;
@@ -132,8 +132,8 @@ pub async fn keep_all(db: &mut ClinicDb<'_>, kept: &[(&Caller, &Retry, &Appointm
     Ok(())
 }
 
-/// Gives a claim up, because its attempt was refused and changed nothing. Answers whether it was still this attempt's:
-/// only then the refusal may be told.
+/// Releases a claim, because its attempt was refused and changed nothing. Returns whether this attempt still had the
+/// claim: only then may the caller return the refusal.
 pub async fn give_up(db: &mut ClinicDb<'_>, caller: &Caller, retry: &Retry) -> Result<bool> {
     let deleted = sqlx::query!(
         "DELETE FROM idempotency_keys

@@ -1,6 +1,6 @@
-//! SQL of what a doctor's schedule is bound by: working hours, time off, and the clinic's closures.
+//! SQL of the rules of a doctor's schedule: working hours, time off, and the clinic's closures.
 //!
-//! Whoever changes it advances the versions of the calendars that it is of.
+//! The caller of a function that changes them increases the versions of the affected calendars.
 
 use std::collections::HashMap;
 
@@ -63,7 +63,7 @@ impl From<ClosureRow> for Closure {
     }
 }
 
-/// Sets the hours that hold from a day on; `None` unsets them from then on.
+/// Sets the hours from a day on. `None` removes them from that day on.
 pub async fn set_hours(
     db: &mut ClinicDb<'_>,
     doctor: DoctorId,
@@ -85,7 +85,7 @@ pub async fn set_hours(
     Ok(())
 }
 
-/// Enters time off.
+/// Creates time off.
 pub async fn insert_time_off(
     db: &mut ClinicDb<'_>,
     doctor: DoctorId,
@@ -109,7 +109,7 @@ pub async fn insert_time_off(
     .checked()
 }
 
-/// A doctor's time off, newest first.
+/// Returns a doctor's time off, newest first.
 pub async fn list_time_off(db: &mut ClinicDb<'_>, doctor: DoctorId, page: Page) -> Result<Vec<TimeOff>> {
     sqlx::query_as!(
         TimeOffRow,
@@ -130,7 +130,7 @@ pub async fn list_time_off(db: &mut ClinicDb<'_>, doctor: DoctorId, page: Page) 
     .collect()
 }
 
-/// Takes time off back.
+/// Deletes time off.
 pub async fn delete_time_off(db: &mut ClinicDb<'_>, doctor: DoctorId, id: TimeOffId) -> Result<()> {
     let deleted = sqlx::query!(
         "DELETE FROM time_off WHERE clinic_id = $1 AND doctor_id = $2 AND id = $3",
@@ -161,7 +161,7 @@ pub async fn insert_closure(db: &mut ClinicDb<'_>, days: ClosedDays, reason: &st
     Ok(row.into())
 }
 
-/// The clinic's closures, newest first.
+/// Returns the clinic's closures, newest first.
 pub async fn list_closures(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<Closure>> {
     let rows = sqlx::query_as!(
         ClosureRow,
@@ -179,7 +179,7 @@ pub async fn list_closures(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<Clos
     Ok(rows.into_iter().map(Closure::from).collect())
 }
 
-/// Takes a closure back.
+/// Deletes a closure.
 pub async fn delete_closure(db: &mut ClinicDb<'_>, id: ClosureId) -> Result<()> {
     let deleted = sqlx::query!("DELETE FROM clinic_closures WHERE clinic_id = $1 AND id = $2", db.clinic().0, id.0)
         .execute(db)
@@ -187,7 +187,8 @@ pub async fn delete_closure(db: &mut ClinicDb<'_>, id: ClosureId) -> Result<()> 
     if deleted.rows_affected() == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
 
-/// The doctors who have active appointments to come, all or on some days (give or take one, for zones).
+/// Returns the doctors with upcoming active appointments: all, or those on some days. The days are extended by one on
+/// both sides because of time zones.
 pub async fn doctors_with_appointments(db: &mut ClinicDb<'_>, on: Option<ClosedDays>) -> Result<Vec<DoctorId>> {
     let doctors = sqlx::query_scalar!(
         r#"SELECT DISTINCT a.doctor_id

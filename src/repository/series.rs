@@ -49,10 +49,10 @@ impl SeriesRow {
     }
 }
 
-/// Decides and writes a series with its appointments: all of them or, where it skips conflicts, those that can be.
+/// Decides and writes a series with its appointments: all of them or, if it skips conflicts, those that can be booked.
 ///
 /// # Errors
-/// What is wrong with its rule or its patient.
+/// Returns the error of the rule or of the patient.
 pub async fn write(
     db: &mut ClinicDb<'_>,
     reference: Uuid,
@@ -79,7 +79,7 @@ pub async fn write(
         match written {
             Written::Booked(appointment) => booked.push(appointment),
             Written::Refused(refusal) => skipped.push(Skipped { during, violations: refusal.violations }),
-            // Another of the series takes the time.
+            // Another appointment of the series takes the time.
             Written::Again => skipped.push(Skipped { during, violations: vec![Violation::SlotTaken] }),
             Written::Held | Written::Outdated | Written::OutOfYears | Written::KeyLost => return Err(Error::TryAgain),
         }
@@ -111,14 +111,15 @@ fn occurrence(request: &SeriesRequest, series: SeriesId, during: Interval) -> Bo
     }
 }
 
-/// The series that was written under a reference by a transaction whose outcome was lost.
+/// Returns the series that a transaction with a lost outcome wrote under a reference.
 pub async fn settle(db: &mut ClinicDb<'_>, reference: Uuid, request: &SeriesRequest) -> Result<Option<Series>> {
-    // It held the calendar until it ended.
+    // The transaction had locked the calendar until its end.
     calendars::hold(&mut *db, request.doctor, true).await?;
     find_by_reference(db, reference).await
 }
 
-/// For any patient of the clinic: whether the caller may have them, the series' own appointments say.
+/// Inserts the series for any patient of the clinic. The inserts of its appointments check whether the caller may book
+/// for the patient.
 async fn insert(
     db: &mut ClinicDb<'_>,
     reference: Uuid,
@@ -163,7 +164,7 @@ async fn find_by_reference(db: &mut ClinicDb<'_>, reference: Uuid) -> Result<Opt
     }
 }
 
-/// The series with its appointments by start, if the caller may see it.
+/// Returns the series with its appointments sorted by start, if the caller may see it.
 pub async fn find(db: &mut ClinicDb<'_>, id: SeriesId, seen: Visibility) -> Result<Series> {
     let row = sqlx::query_as!(
         SeriesRow,
@@ -194,8 +195,8 @@ pub async fn find(db: &mut ClinicDb<'_>, id: SeriesId, seen: Visibility) -> Resu
     Ok(row.with(appointments.into_iter().map(AppointmentRow::checked).collect::<Result<_>>()?))
 }
 
-/// Cancels an appointment of a series and those of the series that follow it, as far as they can be: what is checked
-/// in, over or cancelled already stays as it is. The transaction holds the doctor's calendar.
+/// Cancels an appointment of a series and the later ones, if their status allows it: checked-in, finished and cancelled
+/// appointments do not change. The transaction must have locked the doctor's calendar.
 pub async fn cancel_from(
     db: &mut ClinicDb<'_>,
     caller: &Caller,

@@ -1,4 +1,5 @@
-//! SQL of sessions: a family of refresh tokens that rotate, each kept as its hash only, and reached by procedures alone.
+//! SQL of sessions. A session is a family of rotating refresh tokens. Only the hashes of the tokens are stored, and
+//! they are accessible only through procedures.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -23,7 +24,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Consumes a refresh token and stores its successor. A token that was consumed more than five seconds ago
+/// Uses up a refresh token and stores its successor. A token that was used more than five seconds ago
 /// ends its whole session.
 pub async fn rotate(
     db: &mut GlobalDb<'_>,
@@ -46,7 +47,7 @@ pub async fn rotate(
     })
 }
 
-/// Ends the session of a refresh token, if the token is the account's; a token that is unknown or over is none.
+/// Ends the session of a refresh token, if the token belongs to the account. Ignores an unknown or expired token.
 pub async fn revoke(db: &mut ClinicDb<'_>, account: AccountId, token_hash: &[u8]) -> Result<()> {
     sqlx::query!("CALL end_session($1, $2)", account.0, token_hash).execute(db).await?;
     Ok(())

@@ -1,15 +1,16 @@
-//! SQL of the keys that sign access tokens. The program reaches them by a procedure, who migrates as their owner.
+//! SQL of the keys that sign access tokens. The program accesses them through a procedure; a migration accesses them as
+//! their owner.
 
 use sqlx::PgConnection;
 
 use super::{Error, Result, context::GlobalDb};
 
-/// A key pair as it is kept.
+/// A stored key pair.
 #[derive(Clone)]
 pub struct SigningKey {
-    /// The key's id, which stands in the header of each token.
+    /// The key's id, as in the header of each token.
     pub kid: String,
-    /// The private key (PKCS #8), encrypted where it is wrapped.
+    /// The private key (PKCS #8), encrypted if `is_wrapped`.
     pub pkcs8: Vec<u8>,
     /// The public key (32 bytes of Ed25519).
     pub public_key: Vec<u8>,
@@ -17,8 +18,8 @@ pub struct SigningKey {
     pub is_wrapped: bool,
 }
 
-/// All keys, the newest first: it signs, the others verify. `first` is kept if there is none yet, whichever of several
-/// programs comes first.
+/// Returns all keys, newest first. The newest one signs, the others verify. Stores `first` if there is none; if several
+/// programs start at once, all get the same key.
 pub async fn list(db: &mut GlobalDb<'_>, first: &SigningKey) -> Result<Vec<SigningKey>> {
     let kept = sqlx::query!(
         "CALL signing_keys($1, $2, $3, $4, NULL, NULL, NULL, NULL)",
@@ -45,7 +46,7 @@ pub async fn lock_all(db: &mut PgConnection) -> Result<Vec<SigningKey>> {
         .await?)
 }
 
-/// Keeps a key wrapped that was not, as its owner.
+/// Stores the encrypted form of a key, as its owner.
 pub async fn wrap(db: &mut PgConnection, key: &SigningKey) -> Result<()> {
     sqlx::query!("UPDATE signing_keys SET pkcs8 = $2, is_wrapped = true WHERE kid = $1", key.kid, key.pkcs8)
         .execute(db)

@@ -1,4 +1,4 @@
-//! SQL of a clinic's users: memberships with the accounts behind them.
+//! SQL of a clinic's users: memberships with their accounts.
 
 use chrono::{DateTime, Utc};
 
@@ -38,12 +38,12 @@ impl From<UserRow> for User {
     }
 }
 
-/// The clinic's users, newest account first.
+/// Returns the clinic's users, newest account first.
 pub async fn list(db: &mut ClinicDb<'_>, page: Page) -> Result<Vec<User>> {
     select(db, None, page).await
 }
 
-/// One user of the clinic.
+/// Returns one user of the clinic.
 pub async fn find(db: &mut ClinicDb<'_>, id: AccountId) -> Result<User> {
     let page = Page { before: None, limit: 1 };
     let found = select(db, Some(id), page).await?;
@@ -71,15 +71,15 @@ async fn select(db: &mut ClinicDb<'_>, id: Option<AccountId>, page: Page) -> Res
     Ok(rows.into_iter().map(User::from).collect())
 }
 
-/// Makes an account with a membership in the clinic.
+/// Creates an account with a membership in the clinic.
 pub async fn insert(db: &mut ClinicDb<'_>, new: &NewAccount, role: &str) -> Result<User> {
     let account = accounts::insert(&mut *db, new).await?;
     accounts::join(db, account.id, role).await?;
     find(db, account.id).await
 }
 
-/// Changes a membership. `administering` are the roles that can change users: one active member must
-/// keep one of them.
+/// Changes a membership. `administering` are the roles that can change users: at least one active member must have one
+/// of them afterwards.
 pub async fn update(
     db: &mut ClinicDb<'_>,
     id: AccountId,
@@ -105,7 +105,7 @@ pub async fn update(
     find(db, id).await
 }
 
-/// Ends a membership; the account stays, and so does what it created.
+/// Ends a membership. The account and everything that it created remain.
 pub async fn delete(
     db: &mut ClinicDb<'_>,
     id: AccountId,
@@ -120,7 +120,8 @@ pub async fn delete(
     require_administrator(db, administering).await
 }
 
-/// Keeps the administrators as they are until the transaction ends, so that two cannot remove each other.
+/// Locks the administrators' memberships until the transaction ends, so that two administrators cannot remove each
+/// other.
 async fn lock_administrators(db: &mut ClinicDb<'_>, administering: &[String]) -> Result<()> {
     sqlx::query!(
         "SELECT account_id FROM memberships

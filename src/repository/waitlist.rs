@@ -1,5 +1,4 @@
-//! SQL of those who wait for a time. What an entry is offered is a hold: an appointment that nobody
-//! sees until it is accepted.
+//! SQL of the waitlist. The offer of an entry is a hold: an appointment that no list shows until it is accepted.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 
@@ -21,7 +20,7 @@ use crate::domain::{
     waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, WantedTimes},
 };
 
-/// An entry with the hold that it is offered, if any.
+/// An entry with its hold, if it has one.
 struct EntryRow {
     id: i64,
     patient_id: i64,
@@ -74,17 +73,17 @@ impl EntryRow {
             created_by: AccountId(self.created_by),
             created_at: self.created_at,
             updated_at: self.updated_at,
-            // What is offered comes and goes without a change of the row.
+            // An offer begins and ends without a change of the row.
             version: offer.as_ref().map_or(self.version, |(held, _)| -held.id.0),
             offer,
         })
     }
 }
 
-/// Enters somebody whose patient the caller may see.
+/// Creates an entry for a patient that the caller may see.
 ///
 /// # Errors
-/// A field error where there is no such patient or doctor for the caller.
+/// Returns a field error if the caller may see no such patient or doctor.
 pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, seen: Visibility, new: &NewEntry) -> Result<Entry> {
     let (doctor, specialization) = match &new.sought {
         Sought::Doctor(id) => (Some(id.0), None),
@@ -139,7 +138,7 @@ pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, seen: Visibility, ne
     .checked(None)
 }
 
-/// The entries that the caller may see, newest first.
+/// Returns the entries that the caller may see, newest first.
 pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, page: Page) -> Result<Vec<Entry>> {
     let rows = sqlx::query_as!(
         EntryRow,
@@ -165,7 +164,7 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, page: Page) -> Result
     with_holds(db, rows).await
 }
 
-/// The entry, if the caller may see it.
+/// Returns the entry, if the caller may see it.
 pub async fn find(db: &mut ClinicDb<'_>, id: WaitlistEntryId, seen: Visibility) -> Result<Entry> {
     let row = sqlx::query_as!(
         EntryRow,
@@ -188,8 +187,8 @@ pub async fn find(db: &mut ClinicDb<'_>, id: WaitlistEntryId, seen: Visibility) 
     with_holds(db, vec![row]).await?.pop().ok_or(Error::NotFound)
 }
 
-/// The entries that a free time of a doctor may be offered to, the longest waiting first: they wait,
-/// nothing is held for them, and they have not let this time pass before.
+/// Returns the entries that may be offered a doctor's free time, the longest waiting first. They wait, have no hold,
+/// and have not let an offer of this time expire.
 pub async fn candidates(db: &mut ClinicDb<'_>, alarm: &Alarm) -> Result<Vec<Entry>> {
     db.expect(alarm.clinic)?;
     sqlx::query_as!(
@@ -240,10 +239,10 @@ async fn with_holds(db: &mut ClinicDb<'_>, rows: Vec<EntryRow>) -> Result<Vec<En
     Ok(entries)
 }
 
-/// The doctor and the time that an entry is offered now, if any.
+/// Returns the hold of an entry.
 ///
 /// # Errors
-/// [`Conflict::NoOffer`] where nothing is held for it now; [`Conflict::OfferAccepted`] where that was taken before.
+/// [`Conflict::NoOffer`] if the entry has no hold. [`Conflict::OfferAccepted`] if its offer was accepted before.
 pub fn offered(entry: &Entry) -> Result<&Appointment> {
     match (&entry.offer, entry.status) {
         (_, EntryStatus::Accepted) => Err(Error::Conflict(Conflict::OfferAccepted)),
@@ -252,10 +251,10 @@ pub fn offered(entry: &Entry) -> Result<&Appointment> {
     }
 }
 
-/// Takes what an entry is offered with a doctor: the hold becomes an appointment, if no rule stands against it by now.
+/// Accepts the offer of an entry with a doctor: the hold becomes an appointment, if no rule prevents it now.
 ///
 /// # Errors
-/// Those of [`offered`]; [`Error::Stale`] where the entry has another version.
+/// Those of [`offered`]. [`Error::Stale`] if the entry has another version.
 pub async fn accept(db: &mut ClinicDb<'_>, accepting: &Acceptance, basis: &Basis) -> Result<Outcome<Appointment>> {
     let Acceptance { caller, entry: id, doctor, reach, expected } = accepting;
     let copy = match changes::hold_up_to_date(&mut *db, *doctor, basis).await? {
@@ -306,7 +305,8 @@ pub async fn accept(db: &mut ClinicDb<'_>, accepting: &Acceptance, basis: &Basis
     Ok(Outcome::Done { row, copy: Some(copy), stamp })
 }
 
-/// Whether an offer was accepted by a transaction whose outcome was lost, which held the calendar until it ended.
+/// Returns the appointment if a transaction with a lost outcome accepted the offer. That transaction had locked the
+/// calendar until its end.
 pub async fn settle(db: &mut ClinicDb<'_>, accepting: &Acceptance) -> Result<Option<Appointment>> {
     let Acceptance { caller, entry, doctor, .. } = accepting;
     calendars::hold(&mut *db, *doctor, true).await?;
@@ -323,14 +323,14 @@ pub async fn settle(db: &mut ClinicDb<'_>, accepting: &Acceptance) -> Result<Opt
     accepted.fetch_optional(db).await?.map(AppointmentRow::checked).transpose()
 }
 
-/// Takes an entry back, and frees the time that was held for it, if any.
+/// Withdraws an entry and frees its hold, if it has one.
 pub async fn withdraw(
     db: &mut ClinicDb<'_>,
     id: WaitlistEntryId,
     seen: Visibility,
     expected: Option<i64>,
 ) -> Result<()> {
-    // The calendar is held before the entry is; what is offered in between makes this start again.
+    // The calendar is locked before the entry. An offer that comes in between makes this start again.
     let doctor = find(&mut *db, id, seen).await?.offer.map(|(held, _)| held.doctor);
     if let Some(doctor) = doctor {
         calendars::hold(&mut *db, doctor, true).await?;

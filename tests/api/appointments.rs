@@ -1,4 +1,4 @@
-//! Booking appointments, reading them, and giving them another time: the rows of docs/scheduling.md.
+//! Booking, reading and rescheduling appointments: the rows of docs/scheduling.md.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn half_open_intervals_let_neighbours_be_booked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_overlap_is_refused_with_what_would_work() {
+async fn any_overlap_is_refused_with_alternatives() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, other) = clinic(&app).await;
     admin.new_appointment(doctor, patient, "10:00").await;
@@ -93,19 +93,19 @@ async fn a_patient_cannot_be_with_two_doctors_at_once() {
         .await
         .expect_problem(409, "patient-busy");
     assert_eq!(refused.errors("non_field_errors"), ["Patient already has an appointment at this time."]);
-    // The other doctor is free at 10:00, the patient is not: what is offered suits both.
+    // The other doctor is free at 10:00, but the patient is not. The offered times suit both.
     assert_eq!(starts(&refused.body["next_slots"])[0], "2031-03-05T10:30:00+00:00");
     admin.new_appointment(other_doctor, patient, "10:30").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_taken_for_both_says_both() {
+async fn a_refusal_names_a_busy_doctor_and_a_busy_patient() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, other) = clinic(&app).await;
     let other_doctor = admin.new_doctor().await;
     admin.new_appointment(doctor, patient, "10:00").await;
     let moved = admin.new_appointment(other_doctor, other, "10:00").await;
-    // Memory knows of the doctor only; the database is asked for a move that memory allows.
+    // The copy shows only the doctor's appointments. The move is allowed by the copy, so the database decides it.
     let to_taken = json!({ "appointment_datetime": "2031-03-05T12:00:00Z" });
     admin.patch(&format!("/api/appointments/{moved}"), to_taken).await.expect(200);
     admin.new_appointment(doctor, other, "10:45").await;
@@ -115,7 +115,7 @@ async fn a_time_that_is_taken_for_both_says_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_passed_cannot_be_booked() {
+async fn a_past_time_cannot_be_booked() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, _) = clinic(&app).await;
     let body = json!({ "doctor": doctor, "patient": patient, "appointment_datetime": "2020-03-05T10:00:00Z" });
@@ -125,7 +125,7 @@ async fn what_has_passed_cannot_be_booked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_duration_is_the_requests_else_the_doctors_else_thirty_minutes() {
+async fn the_duration_defaults_to_the_doctors_slot_then_30_minutes() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, _) = clinic(&app).await;
     let appointment = admin.post("/api/appointments", booking(doctor, patient, "08:00")).await.expect(201);
@@ -161,12 +161,12 @@ async fn a_reschedule_keeps_the_id_and_moves_the_time_in_one_step() {
     let id = admin.new_appointment(doctor, patient, "10:00").await;
     let path = format!("/api/appointments/{id}");
 
-    // Its own time does not stand in its way.
+    // An appointment does not conflict with its own time.
     let shifted = admin.patch(&path, json!({ "appointment_datetime": "2031-03-05T10:15:00Z" })).await.expect(200);
     assert_eq!((shifted.id(), shifted.version()), (id, "2"));
     assert_eq!(shifted.body["ends_at"], "2031-03-05T10:45:00+00:00");
 
-    // The old time is free at once, the new one taken.
+    // The old time is free at once, and the new one is taken.
     let neighbour = admin.post(
         "/api/appointments",
         json!({
@@ -249,7 +249,7 @@ async fn lists_are_filtered_by_doctor_patient_status_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_days_are_found_however_much_was_booked_after_them() {
+async fn a_list_of_many_days_is_found_behind_many_later_bookings() {
     let app = TestApp::start().await;
     let (admin, doctor, patient, _) = clinic(&app).await;
     let mut early = Vec::new();
@@ -313,7 +313,7 @@ async fn staff_book_and_see_only_their_own_patients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doctor_sees_their_own_appointments_and_moves_them_along_but_not_about() {
+async fn a_doctor_changes_the_status_but_not_the_time_of_their_own() {
     let app = TestApp::start().await;
     let (admin, other_doctor, patient, _) = clinic(&app).await;
     let login = app.user(&admin, "elena", "doctor").await;
@@ -336,7 +336,7 @@ async fn a_doctor_sees_their_own_appointments_and_moves_them_along_but_not_about
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_is_answered_as_it_is_read_back() {
+async fn a_booking_is_answered_exactly_as_it_reads_back() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let mut fine = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");

@@ -1,4 +1,4 @@
-//! The audit trail: every write leaves a row in its own transaction, and every refusal by the policy one too.
+//! The audit trail: every write leaves a row in its own transaction, and so does every denial by the policy.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ struct Row {
     outcome: String,
 }
 
-/// The rows that a request left, found by its id.
+/// Returns the audit rows of a request, found by its id.
 async fn left_by(app: &TestApp, session: &Session, answer: &Answer) -> Vec<Row> {
     let mut db = app.database.connect().await;
     sqlx::query_as(
@@ -180,7 +180,7 @@ async fn a_refusal_by_the_policy_leaves_a_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_done_leaves_no_row() {
+async fn a_failed_request_leaves_no_row() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
@@ -216,7 +216,7 @@ async fn a_deletion_that_cancels_leaves_a_row_for_each_appointment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_whose_trail_cannot_be_written_does_not_happen() {
+async fn a_write_without_its_audit_row_does_not_happen() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
@@ -227,7 +227,7 @@ async fn a_write_whose_trail_cannot_be_written_does_not_happen() {
     admin.post("/api/appointments", booking(d, p, "10:00")).await.expect_problem(500, "internal");
     assert_eq!(app.database.count("SELECT count(*) FROM patients").await, 1);
     assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 0);
-    // The claim of the failed booking does not stay.
+    // The failed booking leaves no claim on the time.
     sqlx::raw_sql("ALTER TABLE audit_events DROP CONSTRAINT no_more").execute(&mut db).await.unwrap();
     admin.new_appointment(d, p, "10:00").await;
 }

@@ -1,4 +1,4 @@
-//! Signing up, in, on and out.
+//! Registration, login, refresh, switching clinics and logout.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ async fn signing_up_founds_a_clinic_and_makes_its_administrator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_registration_is_said_by_field() {
+async fn a_wrong_registration_is_refused_by_field() {
     let app = TestApp::start().await;
     for (field, body) in [
         ("email", json!({ "email": "ada", "password": PASSWORD })),
@@ -91,7 +91,7 @@ async fn a_login_takes_the_email_or_the_username_at_either_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_login_and_a_wrong_password_are_told_the_same() {
+async fn an_unknown_login_and_a_wrong_password_look_the_same() {
     let app = TestApp::start().await;
     app.founder("ada").await;
     let login = async |email: &str| {
@@ -113,7 +113,7 @@ async fn an_unknown_login_costs_what_a_known_one_costs() {
         let body = json!({ "email": email, "password": "not the password" });
         let before = app.services.authn.passwords().hashed();
         app.anonymous().post("/api/auth/login", body).await.expect(401);
-        // Hashing is nearly all that a login costs.
+        // Hashing takes nearly all the time of a login.
         assert_eq!(app.services.authn.passwords().hashed() - before, 1, "{email}");
     }
 }
@@ -160,7 +160,7 @@ async fn a_refresh_rotates_and_a_reused_token_ends_the_session() {
     let first = json!(admin.refresh);
     let second = refresh(&app, &first).await.expect(200).body["refresh"].clone();
     assert_ne!(first, second);
-    // Within the grace a client whose answer was lost is served again.
+    // Within the grace period, a client whose answer was lost can use the token again.
     refresh(&app, &first).await.expect(200);
     let third = refresh(&app, &second).await.expect(200).body["refresh"].clone();
 
@@ -170,7 +170,7 @@ async fn a_refresh_rotates_and_a_reused_token_ends_the_session() {
     sqlx::raw_sql(later).execute(&mut db).await.unwrap();
     refresh(&app, &first).await.expect_problem(401, "unauthenticated");
     refresh(&app, &third).await.expect_problem(401, "unauthenticated");
-    // Another session of the same account goes on.
+    // Another session of the same account stays valid.
     app.login("ada@example.com").await;
 }
 
@@ -246,7 +246,7 @@ async fn an_account_switches_between_its_clinics() {
     let app = TestApp::start().await;
     let (ada, eve) = (app.founder("ada").await, app.founder("eve").await);
     let invited = ada.post("/api/invitations", json!({ "role": "staff" })).await.expect(201);
-    // Somebody who has an account joins with its own password.
+    // An existing account joins with its own password.
     let mut body =
         json!({ "email": "eve@example.com", "password": "a wrong password", "invitation": invited.body["invitation"] });
     register(&app, body.clone()).await.expect_problem(409, "taken");

@@ -1,4 +1,4 @@
-//! Whatever a client sends: each wrong field is named, nothing that was sent comes back, and nothing is a 5xx.
+//! Bad input: each wrong field is named, no sent value is repeated, and no answer is a 5xx.
 
 use std::{io::Write, net::TcpStream};
 
@@ -10,7 +10,7 @@ use crate::support::{Session, TestApp, TestDatabase, contract, settings};
 const MARKER: &str = "Zanzibar";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_json_or_not_an_object_is_told_apart() {
+async fn invalid_json_and_a_non_object_are_distinct_errors() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let deep = format!("{{\"first_name\": {}{}}}", "[".repeat(80), "]".repeat(80));
@@ -43,7 +43,7 @@ async fn what_is_not_json_or_not_an_object_is_told_apart() {
     admin.send_raw(Method::POST, "/api/patients", sent, &[]).await.expect(422);
 }
 
-/// The properties of an operation's body, resolved, with the schema's required fields.
+/// Returns the schema of an operation's body, resolved, and its required fields.
 fn body_schema(operation: &Value) -> Option<(&'static Value, Vec<&'static str>)> {
     let reference = operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str()?;
     let schema = contract().pointer(reference.trim_start_matches('#'))?;
@@ -51,7 +51,7 @@ fn body_schema(operation: &Value) -> Option<(&'static Value, Vec<&'static str>)>
     Some((&schema["properties"], required))
 }
 
-/// Values that break a field's schema: limits, types, formats.
+/// Returns values that break a field's schema: its limits, type and format.
 fn breaking_values(schema: &Value) -> Vec<Value> {
     let reference = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
     if let Some(reference) = reference {
@@ -92,7 +92,7 @@ fn breaking_values(schema: &Value) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_field_of_every_operation_is_held_to_its_schema_and_no_value_comes_back() {
+async fn every_field_is_checked_by_its_schema_and_never_echoed() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (p, d) = (admin.new_patient().await, admin.new_doctor().await);
@@ -114,7 +114,7 @@ async fn every_field_of_every_operation_is_held_to_its_schema_and_no_value_comes
             let method: Method = method.to_uppercase().parse().unwrap();
             for (field, schema) in properties.as_object().unwrap() {
                 for value in breaking_values(schema) {
-                    // Only this field: those that are missing are named as well, which is no harm.
+                    // Sends only this field. Errors of missing fields do not matter here.
                     let body = json!({ field.as_str(): value });
                     let answer = admin.send(method.clone(), &path, Some(body), &[]).await;
                     let what = format!("{method} {template}: {field} = {value}: {}", answer.text);
@@ -166,7 +166,7 @@ async fn times_that_no_calendar_can_hold_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_and_filters_that_are_none_are_no_server_errors() {
+async fn invalid_ids_and_filters_are_client_errors() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     for kind in ["patients", "doctors", "mappings", "appointments", "users"] {
@@ -205,7 +205,7 @@ async fn a_body_over_one_mebibyte_is_too_large_whole_or_in_chunks() {
     admin.get("/healthz").await.expect(200);
 }
 
-/// Sends a body in chunks with no length, and answers the head of what comes back.
+/// Sends a body in chunks without a length, and returns the head of the answer.
 fn chunked(address: std::net::SocketAddr, access: &str, size: usize, count: usize) -> String {
     use std::io::Read;
     let mut stream = TcpStream::connect(address).unwrap();
@@ -216,7 +216,7 @@ fn chunked(address: std::net::SocketAddr, access: &str, size: usize, count: usiz
     stream.write_all(head.as_bytes()).unwrap();
     let chunk = format!("{size:x}\r\n{}\r\n", " ".repeat(size));
     for _ in 0..count {
-        // The server may have answered and closed before the end, as it should.
+        // The server may answer and close the connection before the end.
         if stream.write_all(chunk.as_bytes()).is_err() {
             break;
         }
@@ -262,7 +262,7 @@ async fn every_answer_has_the_security_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_origin_is_let_in_but_those_of_the_allow_list() {
+async fn only_origins_of_the_allow_list_are_admitted() {
     let ask = async |session: &Session, origin: &str| {
         let answer = session.send(Method::GET, "/api/patients", None, &[("Origin", origin)]).await;
         (answer.header("access-control-allow-origin").to_owned(), answer.status)
@@ -278,7 +278,7 @@ async fn no_origin_is_let_in_but_those_of_the_allow_list() {
     let admin = app.founder("ada").await;
     assert_eq!(ask(&admin, "https://app.example.com").await, ("https://app.example.com".into(), 200));
     for foreign in ["https://evil.example.com", "https://app.example.com.evil.com", "null"] {
-        // A browser keeps the answer from a foreign page; the server's own pages send their origin too.
+        // A browser hides the answer from a foreign page. The server's own pages send their origin too.
         assert_eq!(ask(&admin, foreign).await, (String::new(), 200), "{foreign}");
     }
     let preflight = [
@@ -294,7 +294,7 @@ async fn no_origin_is_let_in_but_those_of_the_allow_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn days_of_a_schedule_outside_of_the_years_that_are_kept_are_named() {
+async fn days_outside_the_supported_years_are_refused_by_field() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);

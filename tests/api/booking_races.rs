@@ -1,4 +1,4 @@
-//! Many clients at once: exactly one gets a free time.
+//! Concurrent requests: exactly one client gets a free time.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::{Answer, Session, TestApp, booking};
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 20;
 
-/// So many patients, registered a few at a time.
+/// Registers `count` patients, a few at a time.
 async fn patients(admin: &Session, count: usize) -> Vec<i64> {
     let mut ids = Vec::with_capacity(count);
     for _ in 0..count {
@@ -16,7 +16,7 @@ async fn patients(admin: &Session, count: usize) -> Vec<i64> {
     ids
 }
 
-/// All requests at once.
+/// Sends all requests at once.
 async fn race(requests: Vec<(Session, serde_json::Value)>) -> Vec<Answer> {
     let running = requests
         .into_iter()
@@ -29,13 +29,13 @@ async fn race(requests: Vec<(Session, serde_json::Value)>) -> Vec<Answer> {
     answers
 }
 
-/// Exactly one 201, and every other answer a 409 that offers three other times.
+/// Asserts that one answer is a 201 and every other one a 409 with three alternative times.
 #[track_caller]
 pub fn assert_one_winner(answers: &[Answer]) {
     let won = answers.iter().filter(|answer| answer.status == 201).count();
     let lost: Vec<_> = answers.iter().filter(|answer| answer.status == 409).collect();
     let others: Vec<_> = answers.iter().filter(|answer| !matches!(answer.status, 201 | 409)).collect();
-    assert!(others.is_empty(), "neither 201 nor 409: {:?}", others[0].text);
+    assert!(others.is_empty(), "an answer is neither 201 nor 409: {:?}", others[0].text);
     assert_eq!((won, lost.len()), (1, answers.len() - 1));
     for answer in lost {
         let offered = answer.body["next_slots"].as_array().expect("next_slots");
@@ -99,7 +99,7 @@ async fn one_patient_is_not_booked_with_many_doctors_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn free_times_are_all_booked_however_many_come_at_once() {
+async fn all_free_times_are_booked_under_concurrent_requests() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -126,7 +126,7 @@ async fn clinics_that_book_at_once_share_transactions_but_no_rows() {
         let admin = app.founder(name).await;
         let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
         requests.extend((0..24).map(|n| (admin.clone(), booking(doctor, patient, &format!("{n:02}:00")))));
-        // Each also wants what is not its own, in the middle of everybody's bookings.
+        // Each clinic also tries to book another clinic's patient during the other bookings.
         requests.push((admin.clone(), booking(doctor, patient + 1000, "23:30")));
         clinics.push(admin);
     }

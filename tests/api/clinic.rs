@@ -1,4 +1,4 @@
-//! The clinic's own record.
+//! The record of the clinic.
 
 use reqwest::Method;
 use serde_json::json;
@@ -21,7 +21,7 @@ async fn the_clinic_is_read_and_changed_by_its_administrator() {
     assert_eq!(refused.errors("time_zone").len(), 1);
     let staff = app.user(&admin, "sam", "staff").await;
     staff.patch("/api/clinic", json!({ "name": "Mine" })).await.expect_problem(403, "forbidden");
-    // Everybody learns the clinic's name and zone from their own account.
+    // Every user sees the clinic's name and time zone in their own account.
     let me = staff.get("/api/auth/me").await.expect(200);
     assert_eq!(me.body["clinics"][0]["clinic_name"], "Harbour");
 }

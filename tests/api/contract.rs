@@ -1,4 +1,4 @@
-//! The contract that is served is the one in the repository, and it says what every operation does.
+//! The served contract is the committed one and describes every operation.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ async fn the_committed_contract_is_what_is_served() {
 }
 
 #[test]
-fn every_operation_is_described_and_its_paths_have_no_trailing_slash() {
+fn every_operation_is_described_without_a_trailing_slash() {
     let mut ids = BTreeSet::new();
     for (path, method, operation) in operations() {
         let name = format!("{method} {path}");
@@ -56,7 +56,7 @@ fn every_operation_is_described_and_its_paths_have_no_trailing_slash() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_resolves() {
     fn walk(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => {
@@ -85,7 +85,7 @@ fn every_field_of_a_request_is_described_and_bounded() {
         let name = schema.as_str().unwrap().trim_start_matches("#/components/schemas/");
         for name in [name].into_iter().chain((name == "HoursInput").then_some("WorkingWindow")) {
             let is_closed = &contract()["components"]["schemas"][name]["additionalProperties"];
-            assert_eq!(is_closed, false, "{name} is open, and the program refuses unknown fields");
+            assert_eq!(is_closed, false, "{name} allows unknown fields, but the program refuses them");
         }
         for (field, schema) in contract()["components"]["schemas"][name]["properties"].as_object().unwrap() {
             let of_what = format!("{method} {path}: {name}.{field}");
@@ -113,7 +113,7 @@ fn every_operation_field_and_required_parameter_has_an_example() {
     for (path, method, operation) in operations() {
         let name = format!("{method} {path}");
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            // Swagger UI sends an optional parameter that has an example unless one clears it.
+            // Swagger UI sends an optional parameter with an example unless the user clears it.
             let (has_example, is_required) = (parameter.get("example").is_some(), parameter["required"] == true);
             assert_eq!(has_example, is_required, "{name}: the example of {}", parameter["name"]);
         }
@@ -135,7 +135,7 @@ async fn swagger_ui_and_redoc_hold_the_contract_and_ask_no_other_host() {
         let page = app.anonymous().get(path).await.expect(200);
         assert!(page.header("content-type").starts_with("text/html"), "{path}");
         assert!(page.text.contains(marker) && page.text.contains("createAppointment"), "{path}");
-        // What is completed after the framework is in the pages too.
+        // The parts that are added after the framework are in the pages too.
         assert!(page.text.contains("slot-taken"), "{path}");
         for reference in ["<script src=", "<link href=\"http", "<link rel=\"stylesheet\" href=\"http"] {
             assert!(!page.text.contains(reference), "{path} refers to another host");
@@ -158,7 +158,7 @@ async fn the_program_says_whether_it_is_alive_and_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_type_of_a_problem_leads_to_its_explanation() {
+async fn the_type_of_a_problem_links_to_its_explanation() {
     let app = TestApp::start().await;
     let nobody = app.anonymous();
     for asked in ["/api/patients", "/api/nowhere", "/nowhere"] {

@@ -1,4 +1,4 @@
-//! What HTTP promises for every path: methods, conditional requests, representations.
+//! HTTP conventions of every path: methods, conditional requests, representations.
 
 use std::io::Read;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::TestApp;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_and_options_answer_and_a_method_that_is_not_known_names_those_that_are() {
+async fn head_and_options_work_and_other_methods_get_405() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -37,7 +37,7 @@ async fn head_and_options_answer_and_a_method_that_is_not_known_names_those_that
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_is_not_sent_again_to_who_has_its_newest_version() {
+async fn an_unchanged_row_is_answered_304() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -53,12 +53,12 @@ async fn a_row_is_not_sent_again_to_who_has_its_newest_version() {
     admin.patch(&path, json!({ "first_name": "Changed" })).await.expect(200);
     let newer = admin.send(Method::GET, &path, None, &[("if-none-match", &tag)]).await.expect(200);
     assert_eq!(newer.body["first_name"], "Changed");
-    // What changes something is done, whatever the client has read.
+    // `If-None-Match` does not prevent a change.
     admin.send(Method::PATCH, &path, Some(json!({})), &[("if-none-match", newer.header("etag"))]).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_shows_more_than_its_row_is_sent_again_when_that_changed() {
+async fn an_answer_is_sent_again_when_a_related_row_changed() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -69,13 +69,13 @@ async fn an_answer_that_shows_more_than_its_row_is_sent_again_when_that_changed(
     admin.patch(&format!("/api/patients/{patient}"), json!({ "last_name": "Renamed" })).await.expect(200);
     let renamed = admin.send(Method::GET, &path, None, &known).await.expect(200);
     assert!(renamed.text.contains("Renamed"), "{}", renamed.text);
-    // The mapping itself is what it was: a change of it goes through.
+    // The mapping itself has not changed, so a change of it succeeds.
     let seen = [("if-match", made.header("etag"))];
     admin.send(Method::PATCH, &path, Some(json!({ "notes": "Sees her on Mondays." })), &seen).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_compressed_as_its_client_likes_best() {
+async fn an_answer_is_compressed_as_its_client_prefers() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     for _ in 0..4 {
@@ -91,7 +91,7 @@ async fn an_answer_is_compressed_as_its_client_likes_best() {
     ] {
         let plain = admin.get(path).await.expect(200);
         assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
-        assert_eq!(plain.text.len() < 1024, path == row, "what one packet holds is not worth it");
+        assert_eq!(plain.text.len() < 1024, path == row, "an answer that fits into one packet is not compressed");
         let url = format!("http://{}{path}", app.address);
         let request = reqwest::Client::new().get(url).bearer_auth(admin.access.as_ref().unwrap());
         let answer = request.header("accept-encoding", accepted).send().await.unwrap();
@@ -109,7 +109,7 @@ async fn an_answer_is_compressed_as_its_client_likes_best() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_no_json_is_told_before_anything_is_done() {
+async fn a_client_that_accepts_no_json_gets_406_first() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let input = json!({ "first_name": "Maya", "last_name": "Okafor" });

@@ -1,5 +1,5 @@
-//! What was committed and could not be told: the acknowledgement of the commit is lost, or the program is killed
-//! before it answers.
+//! Committed work without an answer: the acknowledgement of the commit is lost, or the program is killed before it
+//! answers.
 
 use reqwest::Method;
 use serde_json::json;
@@ -40,7 +40,7 @@ async fn a_crash_between_commit_and_answer_replays_the_stored_answer() {
     assert_eq!(database.count("SELECT count(*) FROM appointments").await, 1);
 }
 
-/// The program with a proxy between it and its database.
+/// Starts the program with a proxy between it and its database.
 async fn behind_a_proxy() -> (TestApp, Proxy) {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
@@ -50,7 +50,7 @@ async fn behind_a_proxy() -> (TestApp, Proxy) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_whose_commit_was_not_acknowledged_is_found_and_answered() {
+async fn a_booking_with_an_unacknowledged_commit_is_found() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -66,7 +66,7 @@ async fn a_booking_whose_commit_was_not_acknowledged_is_found_and_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_reaches_the_database_after_it_was_given_up_is_not_made() {
+async fn a_booking_that_arrives_after_it_was_given_up_is_not_made() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -84,7 +84,7 @@ async fn a_booking_that_reaches_the_database_after_it_was_given_up_is_not_made()
         return;
     }
     assert_eq!(before, i64::from(answer.status == 201), "{}", answer.text);
-    // A slow server may make it later than this looks; it never may.
+    // The booking must not appear later either, even on a slow server.
     for _ in 0..20 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         assert_eq!(app.database.count(made).await, before, "{}", answer.text);
@@ -92,14 +92,14 @@ async fn a_booking_that_reaches_the_database_after_it_was_given_up_is_not_made()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_change_whose_commit_was_not_acknowledged_says_so_and_is_done_once_for_its_key() {
+async fn an_unacknowledged_change_is_reported_and_done_once_per_key() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let body = patient();
     let create = || admin.send(Method::POST, "/api/patients", Some(body.clone()), &[("idempotency-key", "k")]);
     proxy.next(Acknowledgement::IsCut);
     let first = create().await;
-    // It was done: either that is found at once, or the client is told that it must look.
+    // It was done: either the lookup finds it at once, or the client is told to read the data.
     if first.status != 201 {
         first.expect_problem(503, "outcome-unknown");
     }
@@ -109,7 +109,7 @@ async fn another_change_whose_commit_was_not_acknowledged_says_so_and_is_done_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_before_an_outage_is_never_told_to_have_not_been_made() {
+async fn a_change_before_an_outage_is_never_reported_as_not_made() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, known) = (admin.new_doctor().await, admin.new_patient().await);
@@ -136,7 +136,7 @@ async fn a_change_before_an_outage_is_never_told_to_have_not_been_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_that_was_freed_by_an_unacknowledged_change_can_be_booked_at_once() {
+async fn time_freed_by_an_unacknowledged_change_can_be_booked() {
     let (app, proxy) = behind_a_proxy().await;
     let admin = app.founder("ada").await;
     let (doctor, gone, next) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);

@@ -1,4 +1,4 @@
-//! The database goes away: 503, nothing acknowledged is lost, and it comes back by itself.
+//! Database outages: the answer is 503, no acknowledged write is lost, and the program recovers without help.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::support::{Failure, Proxy, TestApp, TestDatabase, booking};
 
-/// Ends every connection of the program and lets none in, or lets them in again.
+/// Ends every connection of the program and admits no new one, or admits them again.
 async fn allow_connections(app: &TestApp, allowed: bool) {
     let mut db = app.database.connect().await;
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut db).await.unwrap();
@@ -34,7 +34,7 @@ async fn allow_connections(app: &TestApp, allowed: bool) {
     }
 }
 
-/// Lets the database in again past the name, which needs a connection of its own.
+/// Admits connections again over another database, because this one admits none.
 async fn restore(app: &TestApp) {
     let (base, query) = app.database.url.split_once('?').unwrap();
     let (prefix, name) = base.rsplit_once('/').unwrap();
@@ -61,7 +61,7 @@ async fn a_database_that_goes_away_is_503_and_comes_back_by_itself() {
     admin.post("/api/auth/login", login.clone()).await.expect(503);
 
     restore(&app).await;
-    // The workers connect again by themselves; the first attempts may still meet what is gone.
+    // The workers reconnect without help. The first attempts may still use broken connections.
     for _ in 0..50 {
         if admin.get("/readyz").await.status == 200 {
             break;
@@ -77,7 +77,7 @@ async fn a_database_that_goes_away_is_503_and_comes_back_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged() {
+async fn cut_connections_lose_no_acknowledged_write() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -93,7 +93,7 @@ async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged(
                 .execute(&mut db)
                 .await
                 .unwrap();
-                // Longer and longer, so that a slow machine books between the last of them.
+                // The pauses grow, so that even a slow machine books between the last cuts.
                 tokio::time::sleep(Duration::from_millis(10 * n)).await;
             }
         })
@@ -121,12 +121,11 @@ async fn connections_that_are_cut_under_load_lose_nothing_that_was_acknowledged(
     let mut db = app.database.connect().await;
     let stored: Vec<i64> = sqlx::query_scalar("SELECT id FROM appointments").fetch_all(&mut db).await.unwrap();
     let lost: Vec<_> = acknowledged.iter().filter(|id| !stored.contains(id)).collect();
-    assert!(lost.is_empty(), "acknowledged and gone: {lost:?}");
+    assert!(lost.is_empty(), "acknowledged but lost: {lost:?}");
     assert_eq!(app.database.overlapping_pairs().await, 0);
 }
 
-/// Lets the database take no changes, as after a failover to a standby, or take them again. Connections that are open stay
-/// as they are.
+/// Makes the database read-only, as after a failover to a standby, or writable again. Open connections do not change.
 async fn make_read_only(app: &TestApp, is_read_only: bool) {
     let mut db = app.database.connect().await;
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut db).await.unwrap();
@@ -137,7 +136,7 @@ async fn make_read_only(app: &TestApp, is_read_only: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_takes_no_changes_is_503_until_it_takes_them_again() {
+async fn a_read_only_database_is_503_until_it_is_writable() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
@@ -148,7 +147,7 @@ async fn a_database_that_takes_no_changes_is_503_until_it_takes_them_again() {
     sqlx::raw_sql(others).execute(&mut db).await.unwrap();
 
     let body = json!({ "first_name": "A", "last_name": "B" });
-    // Twice as often as there are connections: those that were open before are of no use either.
+    // Twice as many requests as there are connections: the connections that were open before are useless too.
     for _ in 0..20 {
         let refused = admin.post("/api/patients", body.clone()).await.expect_problem(503, "unavailable");
         assert_eq!(refused.header("retry-after"), "1");
@@ -158,21 +157,22 @@ async fn a_database_that_takes_no_changes_is_503_until_it_takes_them_again() {
     admin.get(&format!("/api/patients/{patient}")).await.expect(200);
 
     make_read_only(&app, false).await;
-    // Connections that were opened meanwhile would still take no changes.
+    // Connections that were opened meanwhile are still read-only.
     for _ in 0..50 {
         if admin.get("/readyz").await.status == 200 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // Whoever read meanwhile, such as the waitlist, has such a connection: each gives one answer of 503, and is given up.
+    // Actors that read meanwhile, such as the waitlist, have such connections. Each of these gives one answer of 503
+    // and is then replaced.
     let mut refused = 0;
     for minute in 0..20 {
         let time = format!("{:02}:{:02}", 10 + minute / 2, minute % 2 * 30);
         for (path, body) in [("/api/patients", body.clone()), ("/api/appointments", booking(doctor, patient, &time))] {
             while admin.post(path, body.clone()).await.status != 201 {
                 refused += 1;
-                assert!(refused <= 12, "more than there are connections");
+                assert!(refused <= 12, "more refusals than connections");
             }
         }
     }
@@ -182,11 +182,11 @@ async fn a_database_that_takes_no_changes_is_503_until_it_takes_them_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_go_silent_strand_no_worker() {
+async fn silent_connections_block_no_worker() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;
-    // Workers that change between clinics say so to the database first.
+    // A worker that changes to another clinic sends a statement first.
     let clinics = [app.founder("ada").await, app.founder("bob").await, app.founder("cy").await];
     let ask = |n: usize| {
         let clinic = clinics[n % 3].clone();
@@ -203,10 +203,10 @@ async fn connections_that_go_silent_strand_no_worker() {
         assert!(matches!(status, 200 | 503), "{status}");
     }
     let hole = begun.elapsed();
-    println!("the hole lasted {hole:?}");
-    // Nobody waits for TCP to give up, which takes a quarter of an hour.
+    println!("the interruption lasted {hole:?}");
+    // No request waits for TCP's own timeout of a quarter of an hour.
     assert!(hole < Duration::from_secs(60), "{hole:?}");
-    // All workers are back: as many as there are can be busy at once.
+    // All workers have recovered: all of them can be busy at once.
     let after: Vec<_> = (0..64).map(ask).collect();
     for answer in after {
         assert_eq!(answer.await.unwrap(), 200);
@@ -214,7 +214,7 @@ async fn connections_that_go_silent_strand_no_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_away_is_not_hammered_by_requests() {
+async fn an_absent_server_is_not_flooded_with_attempts() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;
@@ -233,7 +233,7 @@ async fn a_server_that_is_away_is_not_hammered_by_requests() {
         }
     }
     let knocks = proxy.knocks() - knocked;
-    // All connections once, the short pauses, and then two a second and the one that listens.
+    // Every connection tries once, then come the short pauses, then two attempts per second and those of the listener.
     let most = 14 + 6 + 4 * u32::try_from(begun.elapsed().as_secs() + 1).unwrap();
     println!("{knocks} attempts to connect for 200 requests in {:?}", begun.elapsed());
     assert!(knocks <= most, "{knocks} attempts, more than {most}");
@@ -241,7 +241,7 @@ async fn a_server_that_is_away_is_not_hammered_by_requests() {
     let mut tries = 0;
     while admin.get("/readyz").await.status != 200 {
         tries += 1;
-        assert!(tries < 200, "it does not connect again");
+        assert!(tries < 200, "the program does not reconnect");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     admin.new_appointment(doctor, patient, "10:00").await;
@@ -252,14 +252,14 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
     let database = TestDatabase::create().await;
     let server = Proxy::start(&database).await.url;
     let port = |url: &str| url.split(['@', ':', '/']).find_map(|part| part.parse::<u16>().ok()).unwrap();
-    // A port where nobody listens.
+    // A port without a listener.
     let here = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut settings = crate::support::settings(&database);
     settings.database.database_url =
         Some(server.replace(&format!(":{}/", port(&server)), &format!(":{}/", here.port())));
     let mut starting = Box::pin(TestApp::start_with(database, settings));
     let early = tokio::time::timeout(Duration::from_secs(1), &mut starting).await;
-    assert!(early.is_err(), "nobody was there, and it did not wait");
+    assert!(early.is_err(), "the program did not wait for the absent server");
     let listener = TcpListener::bind(here).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
@@ -271,14 +271,14 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_comes_is_waited_for_no_longer_than_said() {
+async fn the_wait_for_a_server_ends_after_the_configured_time() {
     let missing = "postgresql://clinicd@localhost/clinicd?host=/nowhere";
     let database = clinicd::postgres::Database::open(Some(missing), "unused".as_ref()).await.unwrap();
     let refused = database.waiting(Duration::from_secs(1)).require_migrated().await.unwrap_err();
     assert!(refused.to_string().starts_with("cannot connect to PostgreSQL"), "{refused}");
 }
 
-/// A server's answer to who connects while it starts.
+/// The answer of a starting server to a new connection.
 const STARTING: &[u8] = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,7 +297,7 @@ async fn a_server_that_starts_is_waited_for() {
                 counted.fetch_add(1, Ordering::SeqCst);
                 let length = u32::try_from(STARTING.len() + 4).unwrap().to_be_bytes();
                 client.write_all(&[b"E", &length[..], STARTING].concat()).await.unwrap();
-                // What the client says is read, so that the answer is not lost with the connection.
+                // The client's message is read first, so that closing the connection does not lose the answer.
                 let _ = client.read(&mut [0; 1024]).await;
             } else {
                 let mut server = TcpStream::connect(("127.0.0.1", port(&server))).await.unwrap();

@@ -1,4 +1,4 @@
-//! The demo clinic shows at once what a clinic's schedules look like.
+//! The demo clinic shows useful schedules from the start.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ async fn the_demo_clinic_has_useful_slots_breaks_and_time_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_appointments_keep_to_their_doctors_rules() {
+async fn the_demo_appointments_follow_their_doctors_rules() {
     let (_app, admin) = demo().await;
     assert_eq!(admin.get("/api/appointments").await.expect(200).ids().len(), 6);
     for doctor in admin.get("/api/doctors").await.expect(200).ids() {

@@ -62,7 +62,7 @@ async fn licence_email_and_login_belong_to_one_doctor_of_a_clinic() {
     let mut elsewhere = first.clone();
     elsewhere["user"] = Value::Null;
     other_clinic.post("/api/doctors", elsewhere.clone()).await.expect(201);
-    // A login of another clinic, or none, is no login here.
+    // A user of another clinic and an unknown user cannot be linked.
     for user in [other_clinic.id, 999_999] {
         let mut body = doctor();
         body["user"] = user.into();

@@ -1,4 +1,5 @@
-//! A disk that is full: 503 and never 500, reads go on, nothing acknowledged is lost, and it mends by itself.
+//! A full disk: the answer is 503 and never 500, reads continue, no acknowledged write is lost, and the program
+//! recovers without help.
 
 use std::{
     fs::{self, File},
@@ -14,17 +15,18 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::support::{Session, TestApp, TestDatabase, booking, settings};
 
-/// How large the disk is: a new cluster with the schema takes less than half of it.
+/// The size of the disk. A new cluster with the schema takes less than half of it.
 const DISK: &str = "size=160m";
 
-/// A PostgreSQL cluster on a small disk of its own. Both end with the test.
+/// A PostgreSQL cluster on its own small disk. The test removes both at its end.
 struct SmallDisk {
     folder: PathBuf,
     programs: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts the disk and makes the cluster on it, with its WAL on the same disk or not. Answers why it cannot.
+    /// Mounts the disk and creates the cluster on it, with its WAL on the same disk or elsewhere. Returns the reason if
+    /// that is not possible.
     fn make(wal_too: bool) -> Result<Self, String> {
         if !geteuid().is_root() {
             return Err("only root may mount a disk".into());
@@ -53,7 +55,7 @@ impl SmallDisk {
     }
 
     fn done(&self, command: &mut Command) -> Result<(), String> {
-        // Not `output`: the server would keep the pipe open.
+        // `output` cannot be used: the server would keep the pipe open.
         let log = File::create(self.folder.join("out")).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         match command.stdout(log).stderr(errors).status() {
@@ -76,7 +78,7 @@ impl SmallDisk {
         self.done(self.command("pg_ctl").args(["status", "-D", "disk/data"])).is_ok()
     }
 
-    /// Writes until nothing more fits.
+    /// Writes until the disk is full.
     fn fill(&self) {
         let mut ballast = File::options().append(true).create(true).open(self.ballast()).unwrap();
         for size in [1 << 20, 1 << 12] {
@@ -101,7 +103,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// The folder of PostgreSQL's programs.
+/// Returns the folder of PostgreSQL's programs.
 fn programs() -> PathBuf {
     if let Some(folder) = std::env::var_os("CLINICD_PG_BIN").filter(|folder| !folder.is_empty()) {
         return folder.into();
@@ -113,7 +115,7 @@ fn programs() -> PathBuf {
     folders.pop().expect("PostgreSQL's programs, or their folder in CLINICD_PG_BIN")
 }
 
-/// Books one time of those that nobody has taken. Answers the id of what was acknowledged.
+/// Books one of the free times. Returns the id of an acknowledged booking.
 async fn book(admin: &Session, doctor: i64, patient: i64, n: usize) -> Option<i64> {
     let mut body = booking(doctor, patient, &format!("{:02}:{:02}", n / 12 % 24, n % 12 * 5));
     body["appointment_datetime"] =
@@ -125,13 +127,13 @@ async fn book(admin: &Session, doctor: i64, patient: i64, n: usize) -> Option<i6
     if answer.status == 201 {
         return Some(answer.id());
     }
-    // Never 500, and never a refusal.
+    // Never a 500, and never a refusal.
     let answer = answer.expect(503);
     assert_eq!(answer.header("retry-after"), "1");
     None
 }
 
-/// Has the server write its log until the disk has no place for it, which ends it (PANIC).
+/// Makes the server write its log until the disk is full, which stops the server (PANIC).
 async fn end_the_server_by_its_log(disk: &SmallDisk, database: &TestDatabase) {
     let url = PgConnectOptions::from_str(&database.url).unwrap();
     for _ in 0..1000 {
@@ -144,13 +146,13 @@ async fn end_the_server_by_its_log(disk: &SmallDisk, database: &TestDatabase) {
             return;
         }
     }
-    panic!("the log always has a place: {}", disk.log());
+    panic!("the log still fits on the disk: {}", disk.log());
 }
 
 async fn a_full_disk_is_503_until_there_is_space(wal_too: bool) {
     let disk = match SmallDisk::make(wal_too) {
         Ok(disk) => disk,
-        Err(why) => return println!("NOT TESTED: a disk cannot be filled here, for no disk can be made: {why}"),
+        Err(why) => return println!("NOT TESTED: no disk can be created here to be filled: {why}"),
     };
     let database =
         TestDatabase { url: format!("postgresql://clinicd@localhost/postgres?host={}", disk.folder.display()) };
@@ -168,7 +170,7 @@ async fn a_full_disk_is_503_until_there_is_space(wal_too: bool) {
             Some(id) => acknowledged.push(id),
             None => refused += 1,
         }
-        // What was freed by a checkpoint is filled as well.
+        // Space that a checkpoint released is filled as well.
         disk.fill();
     }
     assert!(disk.log().contains("No space left on device"), "{}", disk.log());
@@ -184,9 +186,9 @@ async fn a_full_disk_is_503_until_there_is_space(wal_too: bool) {
     println!("{} were acknowledged", acknowledged.len());
 
     fs::remove_file(disk.ballast()).unwrap();
-    // A server that cannot write its log may end altogether; whoever runs it starts it again.
+    // A server that cannot write its log may stop. Its operator then starts it again.
     if !disk.is_running() {
-        disk.start().expect("it starts with space");
+        disk.start().expect("the server starts after space was freed");
     }
     let begun = clinicd::clock::instant();
     let id = loop {
@@ -197,21 +199,21 @@ async fn a_full_disk_is_503_until_there_is_space(wal_too: bool) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    println!("booked again {:?} after there was space", begun.elapsed());
+    println!("booked again {:?} after space was freed", begun.elapsed());
     acknowledged.push(id);
     let mut db = database.connect().await;
     let stored: Vec<i64> = sqlx::query_scalar("SELECT id FROM appointments").fetch_all(&mut db).await.unwrap();
     let lost: Vec<_> = acknowledged.iter().filter(|id| !stored.contains(id)).collect();
-    assert!(lost.is_empty(), "acknowledged and gone: {lost:?}");
+    assert!(lost.is_empty(), "acknowledged but lost: {lost:?}");
     assert_eq!(database.overlapping_pairs().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_of_data_is_503_until_there_is_space() {
+async fn a_full_data_disk_is_503_until_there_is_space() {
     a_full_disk_is_503_until_there_is_space(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_of_data_and_log_is_503_until_there_is_space() {
+async fn a_full_data_and_log_disk_is_503_until_there_is_space() {
     a_full_disk_is_503_until_there_is_space(true).await;
 }

@@ -1,4 +1,4 @@
-//! Work on rows of several clinics keeps each row in its own, even where the functions that do it are wrong.
+//! Work on rows of several clinics keeps the clinics apart, even if a grouped function is wrong.
 
 use clinicd::{
     domain::{AccountId, Caller, ClinicId, PatientId, Visibility},
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::support::{Session, TestApp, TestDatabase, booking};
 
-/// A call of each grouped function for one doctor and one patient, with the column of which each answer has one.
+/// Returns a call of each grouped function for one doctor and one patient, with a column that every result row has.
 fn calls(clinic: i64, account: i64, doctor: i64, patient: i64) -> [(String, &'static str); 4] {
     let (none, time) = ("ARRAY[NULL::bigint]", "ARRAY['[2031-03-05 07:00Z, 2031-03-05 07:30Z)'::tstzrange]");
     let [clinic, account, doctor, patient, one, zero] =
@@ -44,14 +44,14 @@ fn calls(clinic: i64, account: i64, doctor: i64, patient: i64) -> [(String, &'st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grouped_function_leaves_the_transaction_in_the_context_that_it_found() {
+async fn a_grouped_function_restores_the_context_that_it_found() {
     let app = TestApp::start().await;
     let (admin, stranger) = (app.founder("ada").await, app.founder("eve").await);
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
     let mut db = app.database.connect().await;
     sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await.unwrap();
     let found = calls(admin.clinic, admin.id, doctor, patient).map(|(call, column)| (call, column, 1));
-    // Nothing of it is there: the functions have less to do, and come to the same end.
+    // No row of it is visible: the functions do less, and still restore the context.
     let unknown = calls(stranger.clinic, admin.id, doctor, patient).map(|(call, column)| (call, column, 0));
     for (call, column, rows) in found.into_iter().chain(unknown) {
         for context in [String::new(), stranger.clinic.to_string()] {
@@ -72,7 +72,7 @@ async fn a_grouped_function_leaves_the_transaction_in_the_context_that_it_found(
     }
 }
 
-/// Makes a function of the migrations wrong: replaces parts of its text.
+/// Breaks a function of the migrations by replacing parts of its text.
 async fn spoil(database: &TestDatabase, function: &str, parts: &[(&str, String)]) {
     let mut db = database.connect().await;
     let definition: String = sqlx::query_scalar("SELECT pg_get_functiondef($1::regproc)")
@@ -87,7 +87,7 @@ async fn spoil(database: &TestDatabase, function: &str, parts: &[(&str, String)]
     sqlx::raw_sql(AssertSqlSafe(spoiled)).execute(&mut db).await.expect("a wrong function");
 }
 
-/// The text of an array in which one number is taken for another.
+/// Returns the text of an array in which one number is replaced by another.
 fn mistaken(array: &str, for_this: i64, that: i64) -> String {
     format!("array_replace({array}, {for_this}::bigint, {that}::bigint)")
 }
@@ -103,7 +103,7 @@ async fn two_clinics(app: &TestApp) -> [(Session, i64, i64); 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_patient_of_another_clinic_is_told_to_nobody_whatever_the_function_answers() {
+async fn a_patient_of_another_clinic_is_never_returned() {
     let app = TestApp::start().await;
     let [(ada, ..), (eve, _, hers)] = two_clinics(&app).await;
     ada.get(&format!("/api/patients/{hers}")).await.expect(404);
@@ -115,7 +115,7 @@ async fn a_patient_of_another_clinic_is_told_to_nobody_whatever_the_function_ans
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_clinic_is_told_to_nobody_whatever_the_function_answers() {
+async fn a_page_of_another_clinic_is_never_returned() {
     let app = TestApp::start().await;
     let [(ada, ..), (eve, ..)] = two_clinics(&app).await;
     let wrong = [("unnest(clinics", format!("unnest({}", mistaken("clinics", ada.clinic, eve.clinic)))];
@@ -127,7 +127,7 @@ async fn a_page_of_another_clinic_is_told_to_nobody_whatever_the_function_answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_calendar_of_another_clinic_decides_nothing_whatever_the_function_answers() {
+async fn a_calendar_of_another_clinic_is_never_used() {
     let app = TestApp::start().await;
     let [(ada, doctor, patient), (eve, her_doctor, hers)] = two_clinics(&app).await;
     let clinics = |array| mistaken(array, ada.clinic, eve.clinic);
@@ -140,7 +140,7 @@ async fn a_calendar_of_another_clinic_decides_nothing_whatever_the_function_answ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_clinics_side_of_a_patient_decides_nothing_whatever_the_function_answers() {
+async fn a_patients_times_in_another_clinic_are_never_used() {
     let app = TestApp::start().await;
     let [(ada, doctor, patient), (eve, _, hers)] = two_clinics(&app).await;
     let patients = mistaken("patients", patient, hers);
@@ -152,7 +152,7 @@ async fn another_clinics_side_of_a_patient_decides_nothing_whatever_the_function
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_in_another_clinic_is_told_to_nobody_whatever_the_function_answers() {
+async fn a_booking_of_another_clinic_is_never_returned() {
     let app = TestApp::start().await;
     let [(ada, doctor, patient), (eve, her_doctor, hers)] = two_clinics(&app).await;
     let clinics = mistaken("clinics", ada.clinic, eve.clinic);
@@ -179,7 +179,7 @@ async fn a_connection_that_is_bound_to_a_clinic_serves_no_other() {
     let mut unbound = Unbound::new(db);
     assert!(unbound.bound(own).is_err(), "its context is not set yet");
     unbound.enter(Context::Clinic(own)).await.unwrap();
-    assert!(unbound.bound(other).is_err(), "its context is another");
+    assert!(unbound.bound(other).is_err(), "it has another context");
     let mut db = unbound.bound(own).unwrap();
     let wanted = |clinic, id| Wanted { clinic, id: PatientId(id), seen: Visibility::WHOLE_CLINIC };
     let found = patient_groups::find_all(&mut db.grouped(), &[wanted(own, patient)]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Work in groups: several clinics' rows in one round trip, each under its own context.
+//! Grouped work: one round trip for rows of several clinics, each in its own context.
 
 use std::{path::Path, sync::Arc};
 
@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::support::{Proxy, TestApp, TestDatabase, booking};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_role_only() {
+async fn grouped_reads_of_patients_respect_clinic_and_role() {
     let app = TestApp::start().await;
     let mut clinics = Vec::new();
     for name in ["ada", "bea", "cem"] {
@@ -45,7 +45,7 @@ async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_ro
                 2 => (staff, of_staff),
                 _ => (staff, of_admin),
             };
-            // Staff see their own patients; nobody sees another clinic's.
+            // Staff see only their own patients, and no caller sees another clinic's patients.
             let is_seen = own == other && n / 9 % 4 != 3;
             let answer = caller.get(&format!("/api/patients/{id}")).await.expect(if is_seen { 200 } else { 404 });
             assert!(!is_seen || answer.id() == *id, "{}", answer.text);
@@ -57,7 +57,7 @@ async fn patients_that_are_read_in_one_group_are_seen_by_their_own_clinic_and_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_are_read_in_one_group_are_each_clinics_own() {
+async fn grouped_reads_of_pages_stay_within_each_clinic() {
     let app = TestApp::start().await;
     let mut clinics = Vec::new();
     for name in ["ada", "bea", "cem"] {
@@ -84,7 +84,7 @@ async fn pages_that_are_read_in_one_group_are_each_clinics_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_that_are_read_in_one_group_are_each_callers_own() {
+async fn grouped_reads_of_lists_stay_within_each_callers_rights() {
     let app = TestApp::start().await;
     let mut lists = Vec::new();
     for name in ["ada", "bea", "cem"] {
@@ -137,7 +137,7 @@ async fn lists_that_are_read_in_one_group_are_each_callers_own() {
     }
     let mut asking = tokio::task::JoinSet::new();
     for n in 0..6 * lists.len() {
-        // Neighbours are of different clinics.
+        // Consecutive requests are of different clinics.
         let (caller, path, ids) = lists[n * 7 % lists.len()].clone();
         asking.spawn(async move {
             let answer = caller.get(&path).await.expect(200);
@@ -149,8 +149,8 @@ async fn lists_that_are_read_in_one_group_are_each_callers_own() {
     }
 }
 
-/// Two clinics, each with five doctors, 20,000 patients, 60,000 mappings and 1,000 appointments: the planner would read the few
-/// doctors once for a whole group.
+/// Two clinics, each with five doctors, 20,000 patients, 60,000 mappings and 1,000 appointments. With these sizes the
+/// planner would read the few doctors once for a whole group.
 const TWO_CLINICS: &str = "
     SET session_replication_role = replica;
     INSERT INTO clinics (clinic_id, name) VALUES (1, 'One'), (2, 'Two');
@@ -178,7 +178,7 @@ const TWO_CLINICS: &str = "
     ANALYZE;";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_a_group_is_as_when_it_is_read_alone_whatever_the_plan() {
+async fn a_grouped_list_equals_the_list_read_alone() {
     let database = TestDatabase::create().await;
     sqlx::raw_sql(TWO_CLINICS).execute(&mut database.connect_unstamped().await).await.unwrap();
     let opened = Database::open(Some(&database.url), Path::new("")).await.expect("the database");
@@ -227,7 +227,7 @@ async fn a_list_of_a_group_is_as_when_it_is_read_alone_whatever_the_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_patients_shows_every_change_whoever_made_it() {
+async fn a_page_of_patients_shows_every_change_of_any_node() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let names = || async {
@@ -238,7 +238,7 @@ async fn a_page_of_patients_shows_every_change_whoever_made_it() {
     let (first, second) = (admin.new_patient().await, admin.new_patient().await);
     let before = names().await;
     assert_eq!((before.len(), names().await), (2, before.clone()));
-    // By somebody at the database, who knows nothing of versions.
+    // A writer at the database that does not maintain versions.
     let mut db = app.database.connect().await;
     let run = |statement: String| sqlx::AssertSqlSafe(statement);
     sqlx::raw_sql(run(format!("UPDATE patients SET first_name = 'Changed' WHERE id = {first}")))
@@ -255,7 +255,7 @@ async fn a_page_of_patients_shows_every_change_whoever_made_it() {
         .await
         .unwrap();
     assert_eq!(names().await, ["Second", "Changed"]);
-    // A connection that was lost takes along what was remembered by it.
+    // After a lost connection its cached pages are not used.
     sqlx::raw_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
         .execute(&mut db)
         .await
@@ -300,7 +300,7 @@ async fn a_page_of_an_owner_or_of_a_doctor_shows_every_change_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_of_one_group_count_against_the_days_capacity_one_after_the_other() {
+async fn grouped_bookings_count_one_by_one_against_the_capacity() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = admin.new_doctor().await;
@@ -312,7 +312,7 @@ async fn bookings_of_one_group_count_against_the_days_capacity_one_after_the_oth
     for _ in 0..4 {
         patients.push(admin.new_patient().await);
     }
-    // The schedule knows of no appointment; the database gets one behind its back, as from another node.
+    // The schedule's copy has no appointment. The database gets one directly, as from another node.
     admin.post("/api/appointments/check", booking(doctor, patients[0], "06:00")).await.expect(200);
     let mut db = app.database.connect().await;
     let insert = format!(
@@ -324,7 +324,7 @@ async fn bookings_of_one_group_count_against_the_days_capacity_one_after_the_oth
         admin.clinic, patients[0], admin.id,
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut db).await.unwrap();
-    // While the writer is kept busy, two more bookings queue up and become one group.
+    // While the writer is busy, two more bookings queue up and become one group.
     let mut held = sqlx::Connection::begin(&mut db).await.unwrap();
     sqlx::raw_sql("LOCK TABLE appointments IN SHARE MODE").execute(&mut *held).await.unwrap();
     let mut booking_all = tokio::task::JoinSet::new();
@@ -369,7 +369,7 @@ async fn the_size_and_the_wait_of_groups_are_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_hangs_holds_up_no_other_doctor() {
+async fn a_commit_that_hangs_blocks_no_other_doctor() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;
@@ -378,13 +378,13 @@ async fn a_commit_that_hangs_holds_up_no_other_doctor() {
     for _ in 0..6 {
         doctors.push((admin.new_doctor().await, admin.new_patient().await));
     }
-    // Those of one writer: it is chosen by the doctor's id.
+    // All of them use one writer, which the doctor's id selects.
     doctors.retain(|(doctor, _)| doctor % 2 == 0);
     for (doctor, patient) in &doctors {
         admin.new_appointment(*doctor, *patient, "00:00").await;
     }
     proxy.mark("the-one-that-hangs");
-    // By one statement, and as a transaction that holds its locks meanwhile.
+    // First as a single statement, then as a transaction that holds its locks.
     for (hour, keyed) in [(8, false), (12, true)] {
         proxy.hold_commit();
         let (doctor, patient) = doctors[0];

@@ -1,4 +1,4 @@
-//! What is over is removed, and nothing else.
+//! Housekeeping removes expired rows and nothing else.
 
 use clinicd::actors::repository::Removed;
 use sqlx::Connection;
@@ -19,7 +19,7 @@ const FILL: &str = "
         FROM memberships m, generate_series(0, 2) AS n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_is_removed_and_nothing_else() {
+async fn only_expired_rows_are_removed() {
     let app = TestApp::start().await;
     // The founder's own session is in use.
     app.founder("ada").await;
@@ -36,7 +36,7 @@ async fn what_is_over_is_removed_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_node_at_a_time_removes_a_piece_at_a_time() {
+async fn one_node_at_a_time_removes_rows_in_batches() {
     let app = TestApp::start().await;
     app.founder("ada").await;
     let mut db = app.database.connect().await;

@@ -42,7 +42,7 @@ async fn an_invitation_for_an_address_is_for_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invitation_that_expired_or_was_taken_back_is_no_good() {
+async fn an_expired_or_withdrawn_invitation_is_refused() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let expired = admin.post("/api/invitations", json!({ "role": "staff" })).await.expect(201);
@@ -55,7 +55,7 @@ async fn an_invitation_that_expired_or_was_taken_back_is_no_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invitation_to_an_unknown_role_is_refused_and_only_administrators_invite() {
+async fn only_administrators_invite_and_only_to_a_known_role() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let refused = admin.post("/api/invitations", json!({ "role": "nurse" })).await.expect(422);

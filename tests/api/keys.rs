@@ -1,4 +1,4 @@
-//! A request with an `Idempotency-Key` whose outcome is open: who sends it again is never refused because of it.
+//! A request with an `Idempotency-Key` and an unknown outcome: a retry is never refused because of the first attempt.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::{
 use crate::support::{Acknowledgement, Answer, Proxy, Session, TestApp, TestDatabase, booking};
 
 const KEY: &str = "the-key-of-this-request";
-/// The reason of the booking: the proxy knows its transaction by it.
+/// The reason of the booking, by which the proxy recognizes its transaction.
 const MARK: &str = "the-reason-of-this-request";
 
 fn keyed(session: &Session, body: &Value) -> JoinHandle<Answer> {
@@ -23,7 +23,7 @@ fn keyed(session: &Session, body: &Value) -> JoinHandle<Answer> {
     })
 }
 
-/// Asserts that the outcome is told, or that it is not known yet: a refusal would be definite.
+/// Asserts that the answer is the outcome or says that it is not known yet. A refusal would be final.
 #[track_caller]
 fn assert_open_or_booked(answer: &Answer) {
     let kind = answer.body["type"].as_str().unwrap_or_default();
@@ -31,7 +31,7 @@ fn assert_open_or_booked(answer: &Answer) {
     assert!(answer.status == 201 || is_open, "{}: {}", answer.status, answer.text);
 }
 
-/// The answer once the outcome is known.
+/// Returns the answer when the outcome is known.
 async fn booked(session: &Session, body: &Value) -> Answer {
     for _ in 0..300 {
         let answer = keyed(session, body).await.unwrap();
@@ -41,10 +41,10 @@ async fn booked(session: &Session, body: &Value) -> Answer {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    panic!("the outcome is never known");
+    panic!("the outcome never became known");
 }
 
-/// A node behind a proxy, so many beside it, and a booking to be made.
+/// Starts a node behind a proxy and `others` nodes beside it, and prepares a booking.
 async fn nodes(others: usize) -> (Proxy, TestApp, Vec<TestApp>, Vec<Session>, Value) {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
@@ -67,8 +67,8 @@ async fn nodes(others: usize) -> (Proxy, TestApp, Vec<TestApp>, Vec<Session>, Va
     (proxy, app, apps, sessions, body)
 }
 
-/// Sends the request again and again while its commit is held back, after the first was answered, and at last learns
-/// its outcome, the same everywhere.
+/// Repeats the request while its commit is delayed and the first attempt has been answered. Asserts that every node
+/// finally returns the same outcome.
 async fn learns_the_outcome(others: usize) {
     let (proxy, app, _apps, sessions, body) = nodes(others).await;
     proxy.hold_commit();
@@ -109,7 +109,7 @@ async fn an_attempt_given_up_and_sent_again_is_not_refused() {
         proxy.held().await;
         first.abort();
         let mut again: Vec<_> = sessions.iter().map(|session| keyed(session, &body)).collect();
-        // They may wait for the first.
+        // The retries may wait for the first attempt.
         let mut early = Vec::new();
         for again in &mut again {
             early.push(timeout(Duration::from_secs(2), again).await);
@@ -130,7 +130,7 @@ async fn an_attempt_given_up_and_sent_again_is_not_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_whose_answer_is_kept_back_is_found() {
+async fn an_attempt_with_a_lost_answer_is_found() {
     let (proxy, app, _apps, sessions, body) = nodes(1).await;
     proxy.next(Acknowledgement::IsKeptBack);
     let first = keyed(&sessions[0], &body);
@@ -145,8 +145,8 @@ async fn an_attempt_whose_answer_is_kept_back_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_look_up_of_a_key_never_becomes_a_refusal() {
-    // The connection is lost at each of the times that a node speaks of the key to the database, while another node
-    // commits the same request.
+    // The connection is lost at each statement in which a node mentions the key, while another node commits the same
+    // request.
     for nth in 1..=3 {
         let database = TestDatabase::create().await;
         let (proxy, others) = (Proxy::start(&database).await, Proxy::start(&database).await);
@@ -166,7 +166,7 @@ async fn a_failed_look_up_of_a_key_never_becomes_a_refusal() {
         others.held().await;
         proxy.hold_request(KEY, nth);
         let asking = keyed(&admin, &body);
-        // Until it waits for the other's row, or has met the fault already.
+        // Until the retry waits for the other node's row, or has already hit the fault.
         let mut db = database.connect().await;
         for _ in 0..40 {
             let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";

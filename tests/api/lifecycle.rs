@@ -1,4 +1,4 @@
-//! The states of an appointment, and what their steps do to its time.
+//! The statuses of an appointment, and the effect of their steps on its time.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::{Session, TestApp, booking};
 
 const STATUSES: [&str; 6] = ["SCHEDULED", "CONFIRMED", "CHECKED_IN", "COMPLETED", "CANCELLED", "NO_SHOW"];
 
-/// The steps that lead to a status, and the statuses that may follow it.
+/// Returns the steps that lead to a status, and the statuses that may follow it.
 fn way_to(status: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match status {
         "SCHEDULED" => (&[], &["CONFIRMED", "CANCELLED", "NO_SHOW"]),
@@ -26,7 +26,7 @@ async fn lead_to(admin: &Session, id: i64, status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_steps_of_the_lifecycle_are_taken_and_a_refusal_names_them() {
+async fn a_refused_step_names_the_allowed_steps() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -45,7 +45,7 @@ async fn only_the_steps_of_the_lifecycle_are_taken_and_a_refusal_names_them() {
                 let detail = refused.body["detail"].as_str().unwrap();
                 assert!(detail.contains(&named), "{from} -> {to}: {detail}");
             }
-            // The next round's appointment is the same patient's at the same time.
+            // The next round books the same patient at the same time.
             app.database.change_calendars("DELETE FROM appointment_events; DELETE FROM appointments").await;
         }
     }
@@ -87,7 +87,7 @@ async fn an_un_cancel_is_decided_like_a_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_or_under_way_cannot_be_given_another_time() {
+async fn a_started_or_finished_appointment_cannot_be_rescheduled() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let patient = admin.new_patient().await;
@@ -113,12 +113,12 @@ async fn a_completed_appointment_keeps_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_history_of_a_deleted_doctor_can_be_put_right() {
+async fn the_history_of_a_deleted_doctor_can_be_corrected() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
     let cancelled = format!("/api/appointments/{}", admin.new_appointment(doctor, patient, "10:00").await);
-    // An appointment of yesterday, which nobody has closed yet.
+    // An appointment of yesterday that is still open.
     let mut db = app.database.connect().await;
     let past: i64 = sqlx::query_scalar(
         "WITH stamp AS (

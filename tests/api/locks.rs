@@ -1,4 +1,4 @@
-//! A row that somebody holds locked delays who needs that row, and nobody else.
+//! A locked row delays only the requests that need that row.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::{Session, TestApp, TestDatabase, booking, waiting};
 
-/// Long enough for anything that is not held up.
+/// Long enough for any request that is not blocked.
 const LONG: Duration = Duration::from_secs(100);
 
-/// The clinic that has a row locked, and what of it.
+/// The clinic with a locked row.
 struct Locked {
     admin: Session,
     doctor: i64,
     patient: i64,
 }
 
-/// All of B's bookings are answered 201 while a row of A is locked and A's bookings keep coming.
+/// Asserts that all bookings of clinic B succeed while a row of clinic A is locked and A's bookings keep arriving.
 async fn others_are_booked(lock: impl FnOnce(&Locked) -> String) {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
@@ -38,7 +38,7 @@ async fn others_are_booked(lock: impl FnOnce(&Locked) -> String) {
     let booking_all: Vec<_> =
         doctors.into_iter().map(|(doctor, patient)| tokio::spawn(book_13(b.clone(), doctor, patient))).collect();
     for booked in booking_all {
-        timeout(LONG, booked).await.expect("bookings of another clinic are held up").expect("bookings that succeed");
+        timeout(LONG, booked).await.expect("bookings of another clinic are blocked").expect("bookings that succeed");
     }
     // The lock was held all the time.
     held.rollback().await.unwrap();
@@ -47,7 +47,7 @@ async fn others_are_booked(lock: impl FnOnce(&Locked) -> String) {
     assert_eq!(app.database.count(made).await, 16 * 13);
 }
 
-/// Books one time again and again, whatever is answered.
+/// Books one time repeatedly and ignores the answers.
 async fn knock(admin: Session, doctor: i64, patient: i64, n: usize) {
     loop {
         let _ = admin.post("/api/appointments", booking(doctor, patient, &format!("{n:02}:00"))).await;
@@ -61,21 +61,21 @@ async fn book_13(admin: Session, doctor: i64, patient: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_doctor_holds_up_no_other_clinic() {
+async fn a_locked_doctor_blocks_no_other_clinic() {
     others_are_booked(|a| format!("SELECT FROM doctors WHERE id = {} FOR UPDATE", a.doctor)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_patient_holds_up_no_other_clinic() {
+async fn a_locked_patient_blocks_no_other_clinic() {
     others_are_booked(|a| format!("SELECT FROM patients WHERE id = {} FOR UPDATE", a.patient)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_clinic_holds_up_no_other_clinic() {
+async fn a_locked_clinic_blocks_no_other_clinic() {
     others_are_booked(|a| format!("SELECT FROM clinics WHERE clinic_id = {} FOR UPDATE", a.admin.clinic)).await;
 }
 
-/// Says that a doctor's times are free, as a program leaves it that ends between its commit and its offer.
+/// Sets alarms for a doctor's free times, as a program leaves them that stops between its commit and its offer.
 async fn free(db: &mut PgConnection, clinic: i64, doctor: i64, hours: impl Iterator<Item = u32>) {
     for hour in hours {
         sqlx::query(
@@ -115,12 +115,12 @@ async fn a_locked_doctor_delays_no_other_clinics_offer() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(Duration::from_secs(30), offered).await.expect("the offer of another clinic is held up");
+    timeout(Duration::from_secs(30), offered).await.expect("the offer of another clinic is blocked");
     held.rollback().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
+async fn deleting_a_doctor_does_not_deadlock_with_a_cancel() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let mut patients = Vec::new();
@@ -129,7 +129,7 @@ async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
     }
     for _ in 0..25 {
         let doctor = admin.new_doctor().await;
-        // Somebody waits for what the cancels free: that concerns the doctor's row as well.
+        // An entry waits for the freed times, and its alarm also needs the doctor's row.
         admin.post("/api/waitlist", waiting(doctor, admin.new_patient().await)).await.expect(201);
         let mut requests = Vec::new();
         for (n, patient) in patients.iter().enumerate() {
@@ -155,7 +155,7 @@ async fn deleting_a_doctor_meets_no_cancel_in_a_deadlock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_doctor_meets_no_transfer_of_a_patient_in_a_deadlock() {
+async fn deleting_a_doctor_does_not_deadlock_with_a_transfer() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let staff = [app.user(&admin, "sam", "staff").await.id, app.user(&admin, "pat", "staff").await.id];
@@ -165,7 +165,8 @@ async fn deleting_a_doctor_meets_no_transfer_of_a_patient_in_a_deadlock() {
     }
     for round in 0..15 {
         let doctor = admin.new_doctor().await;
-        // The last patient has the first appointment: by id they are locked in another order than their patients.
+        // The last patient has the first appointment, so the order of appointment ids differs from the order of patient
+        // ids.
         for (n, patient) in patients.iter().rev().enumerate() {
             admin.new_appointment(doctor, *patient, &format!("{:02}:00", 8 + n)).await;
         }
@@ -189,9 +190,9 @@ async fn deleting_a_doctor_meets_no_transfer_of_a_patient_in_a_deadlock() {
     expect_no_deadlock(app).await;
 }
 
-/// Ends the program, and asks the server whether there were deadlocks.
+/// Stops the program and asserts that the server counted no deadlock.
 async fn expect_no_deadlock(mut app: TestApp) {
-    // Connections count what happened to them when they end.
+    // A connection reports its statistics when it ends.
     app.stop().await;
     let connections =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";

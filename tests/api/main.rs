@@ -1,4 +1,4 @@
-//! End to end: the real program on a port of its own, a real database of its own, and a client.
+//! End-to-end tests: the real program on its own port, its own real database, and a client.
 
 mod support;
 

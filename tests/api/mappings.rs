@@ -94,7 +94,7 @@ async fn a_patients_name_and_doctors_are_found_at_either_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_map_their_own_patients_and_doctors_read_their_own_mappings() {
+async fn staff_map_own_patients_and_doctors_read_own_mappings() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let staff = app.user(&admin, "sam", "staff").await;
@@ -114,7 +114,7 @@ async fn staff_map_their_own_patients_and_doctors_read_their_own_mappings() {
     login.patch(&path, json!({ "notes": "x" })).await.expect_problem(403, "forbidden");
     login.delete(&path).await.expect_problem(403, "forbidden");
     login.post("/api/mappings", json!({ "patient": admins, "doctor": d })).await.expect_problem(403, "forbidden");
-    // Another doctor of the same patient is not shown with the mappings that are.
+    // The mappings of another doctor of the same patient are not shown.
     admin.new_mapping(own, other).await;
     let seen = login.get(&format!("/api/mappings/by-patient/{own}")).await.expect(200);
     assert_eq!(seen.body["doctors"].as_array().unwrap().len(), 1);

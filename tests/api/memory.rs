@@ -1,4 +1,4 @@
-//! What a schedule remembers is what the database holds, whatever was done to it, on every node.
+//! A schedule's copy equals the database after any changes, on every node.
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use clinicd::domain::{ClinicId, DoctorId};
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{Session, TestApp};
 
-/// What a person does to a schedule; times are quarters of an hour of one week.
+/// A change by a user. Times are quarters of an hour in one week.
 #[derive(Debug, Clone)]
 enum Step {
     Book { patient: usize, start: i64, quarters: i64 },
@@ -48,7 +48,7 @@ fn text(at: DateTime<Utc>) -> String {
     at.format("%FT%TZ").to_string()
 }
 
-/// One doctor, three patients, and what was done so far.
+/// One doctor, three patients, and the changes so far.
 struct Practice {
     doctor: i64,
     patients: Vec<i64>,
@@ -57,7 +57,7 @@ struct Practice {
 }
 
 impl Practice {
-    /// Does a step; a refusal is an answer too.
+    /// Applies a step. A refusal is a valid answer too.
     async fn apply(&mut self, caller: &Session, step: &Step) {
         let of_doctor = format!("/api/doctors/{}", self.doctor);
         let weekdays = ["monday", "tuesday", "wednesday", "thursday", "friday"];
@@ -120,7 +120,7 @@ impl Practice {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_equals_a_fresh_load_after_any_sequence_of_changes_on_two_nodes() {
+async fn memory_equals_a_fresh_load_after_any_changes_on_two_nodes() {
     let first = TestApp::start().await;
     let second = TestApp::start_on(first.database.clone()).await;
     let admin = first.founder("ada").await;
@@ -143,7 +143,7 @@ async fn memory_equals_a_fresh_load_after_any_sequence_of_changes_on_two_nodes()
     assert_eq!(first.database.overlapping_pairs().await, 0);
 }
 
-/// A node's calendar is what the database holds, from the moment of the answer on.
+/// Asserts that a node's calendar equals the database as soon as the answer has arrived.
 async fn is_current(app: &TestApp, admin: &Session, doctor: i64, after: &Step) {
     let (clinic, doctor) = (ClinicId(admin.clinic), DoctorId(doctor));
     let stored = app.services.repository.load_calendar(clinic, doctor).await.unwrap();

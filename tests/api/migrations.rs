@@ -1,4 +1,4 @@
-//! Migrations meet databases that are filled, of owners who are no superusers.
+//! Migrations of filled databases whose owners are not superusers.
 
 use clinicd::postgres::{Database, schema_version};
 use sqlx::{Connection, PgConnection, migrate::Migrator};
@@ -11,7 +11,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// The last migration before calendars had versions.
 const BEFORE_VERSIONS: i64 = 20_261_121_000_005;
 
-/// A clinic with a doctor whose rules were changed six times, and an appointment.
+/// A clinic with an appointment and a doctor whose rules were changed six times.
 const FILL: &str = "
     INSERT INTO accounts (email, username, password_hash) VALUES ('ada@example.com', 'ada', '');
     INSERT INTO clinics (clinic_id, name) VALUES (7, 'Ada''s clinic');
@@ -23,9 +23,9 @@ const FILL: &str = "
         SELECT 7, gen_random_uuid(), d.id, p.id, '[2031-03-05 10:00Z, 2031-03-05 10:30Z)', p.created_by
         FROM doctors d, patients p";
 
-/// An empty database of a new role that is no superuser: its URL as that role, and as the superuser.
+/// Creates an empty database of a new role that is not a superuser. Returns its URL as that role, and as the superuser.
 async fn database_of_its_owner() -> (String, String) {
-    // The template's migrations have made the program's role, which belongs to the whole server.
+    // The program's role belongs to the whole server. The template's migrations have created it.
     let other = TestDatabase::create().await;
     let name = format!("owned_{}", Uuid::new_v4().simple());
     let mut server = other.connect().await;
@@ -43,12 +43,12 @@ async fn database_of_its_owner() -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
+async fn an_owner_without_superuser_migrates_a_filled_database() {
     let (owner, superuser) = database_of_its_owner().await;
     let mut as_owner = PgConnection::connect(&owner).await.expect("the owner");
     MIGRATIONS.run_to(BEFORE_VERSIONS, &mut as_owner).await.expect("the schema before");
     let mut db = PgConnection::connect(&superuser).await.expect("the superuser");
-    sqlx::raw_sql(FILL).execute(&mut db).await.expect("rows of before");
+    sqlx::raw_sql(FILL).execute(&mut db).await.expect("rows of the old schema");
 
     let database = Database::open(Some(&owner), "unused".as_ref()).await.expect("the owner's URL");
     database.migrate().await.expect("the migrations after");
@@ -83,7 +83,7 @@ async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
         forced,
         ["appointments", "calendar_versions", "clinic_versions", "clinics", "doctors", "mappings", "patients"]
     );
-    // The owner too sees a clinic only in its context.
+    // Even the owner sees a clinic only in its context.
     let seen = "SELECT count(*) FROM doctors JOIN calendar_versions USING (clinic_id) JOIN clinics USING (clinic_id)";
     assert_eq!(sqlx::query_scalar::<_, i64>(seen).fetch_one(&mut as_owner).await.unwrap(), 0);
     sqlx::raw_sql("SET app.clinic_id = '7'").execute(&mut as_owner).await.unwrap();
@@ -91,7 +91,7 @@ async fn an_owner_who_is_no_superuser_migrates_a_database_that_is_filled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_migrate_at_once_all_succeed() {
+async fn concurrent_migrations_all_succeed() {
     let (owner, superuser) = database_of_its_owner().await;
     let mut db = PgConnection::connect(&superuser).await.expect("the superuser");
     for round in 0..3 {
@@ -102,7 +102,7 @@ async fn many_who_migrate_at_once_all_succeed() {
         for migrated in futures_util::future::join_all(migrating).await {
             migrated.unwrap_or_else(|error| panic!("round {round}: {error}"));
         }
-        // A right that is missing is given again by whoever comes first.
+        // The first migration to run grants a missing right again.
         sqlx::raw_sql("REVOKE SELECT ON _sqlx_migrations FROM clinicd_app").execute(&mut db).await.unwrap();
     }
 }

@@ -1,11 +1,11 @@
-//! Nodes that cannot hear each other, or not in time: each answers by what the database holds all the same.
+//! Nodes that receive no notifications, or too late: each still answers by the database's state.
 
 use std::time::Duration;
 
 use crate::support::{Failure, Process, Proxy, Session, TestApp, TestDatabase, booking, founder};
 
-/// A node behind a proxy, one beside it that starts when the first can no longer hear it, and a doctor whose schedule
-/// the first has in memory.
+/// A node behind a proxy with a doctor's schedule in memory, and a second node that starts when the first one no longer
+/// receives anything.
 struct Apart {
     _proxy: Proxy,
     _nodes: [TestApp; 2],
@@ -30,7 +30,7 @@ async fn apart(failure: Failure) -> Apart {
 }
 
 impl Apart {
-    /// What one node books and the other cancels can be booked by the first again, in both orders.
+    /// Asserts that the first node can book again what one node booked and the other cancelled, in both orders.
     async fn hand_over(&self) {
         let (doctor, [patient, other]) = (self.doctor, self.patients);
         for round in 4..44 {
@@ -45,7 +45,7 @@ impl Apart {
     }
 }
 
-/// The starts that a node offers on the day of the tests.
+/// Returns the starts that a node offers on the day of the tests.
 async fn offered(session: &Session, doctor: i64) -> Vec<String> {
     let path = format!("/api/doctors/{doctor}/slots?from=2031-03-05T00:00:00Z&to=2031-03-06T00:00:00Z");
     let slots = session.get(&path).await.expect(200);
@@ -68,7 +68,7 @@ async fn a_node_beside_one_with_a_cut_listener_refuses_no_freed_time() {
     let nodes = apart(Failure::ListenersHalfOpen).await;
     let Apart { here, there, doctor, patients: [patient, other], .. } = &nodes;
     let id = here.new_appointment(*doctor, *patient, "10:00").await;
-    // The other has the schedule in memory, with that time taken.
+    // The other node has the schedule in memory, with that time taken.
     there.post("/api/appointments", booking(*doctor, *other, "10:00")).await.expect_problem(409, "slot-taken");
     here.delete(&format!("/api/appointments/{id}")).await.expect(204);
     there.new_appointment(*doctor, *other, "10:00").await;
@@ -93,7 +93,7 @@ async fn a_node_paused_while_another_starts_refuses_no_freed_time() {
             let id = here.new_appointment(doctor, other, "10:00").await;
             there.delete(&format!("/api/appointments/{id}")).await.expect(204);
         }
-        // So that the rounds last longer than whatever the nodes do about each other.
+        // The rounds then last longer than any exchange between the nodes.
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
     assert_eq!(database.overlapping_pairs().await, 0);
@@ -129,7 +129,7 @@ async fn a_node_with_a_silent_listener_offers_no_taken_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_hears_again_offers_nothing_taken_meanwhile() {
+async fn a_reconnected_node_offers_nothing_taken_meanwhile() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let deaf = TestApp::start_behind(&proxy, &database).await;
@@ -140,7 +140,7 @@ async fn a_node_that_hears_again_offers_nothing_taken_meanwhile() {
     offered(&here, doctor).await;
     proxy.fail(Failure::ListenersCut);
     there.new_appointment(doctor, patient, "10:00").await;
-    // At once, and once it had the time to join again.
+    // At once, and after the time that a reconnect takes.
     for _ in 0..40 {
         let offered = offered(&here, doctor).await;
         assert!(!offered.contains(&"10:00".to_owned()), "{offered:?}");
@@ -149,7 +149,7 @@ async fn a_node_that_hears_again_offers_nothing_taken_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_connections_went_silent_refuses_nothing_freed() {
+async fn a_node_with_silent_connections_refuses_no_freed_time() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let deaf = TestApp::start_behind(&proxy, &database).await;
@@ -164,7 +164,7 @@ async fn a_node_whose_connections_went_silent_refuses_nothing_freed() {
         if answer.status == 201 {
             return;
         }
-        // Whatever it could not ask the database it does not know.
+        // The node cannot answer without the database.
         answer.expect(503);
     }
     panic!("the node never connects again");

@@ -1,4 +1,4 @@
-//! What those who wait are offered: a time that suits them, until it starts at most, and held to every rule again.
+//! Offers of the waitlist: a suitable time, held at most until its start, and checked against every rule again.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn clinic() -> (TestApp, Session, i64, i64) {
     (app, admin, doctor, patient)
 }
 
-/// The entry, once a time is offered to it.
+/// Returns the entry when a time is offered to it.
 async fn offered(admin: &Session, entry: i64) -> Answer {
     for _ in 0..300 {
         let found = admin.get(&format!("/api/waitlist/{entry}")).await.expect(200);
@@ -33,7 +33,7 @@ fn instant(value: &Value) -> DateTime<Utc> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_later_part_of_a_freed_time_is_offered_to_who_is_busy_first() {
+async fn a_patient_busy_at_first_is_offered_a_later_part() {
     let (_app, admin, doctor, patient) = clinic().await;
     let mut long = booking(doctor, patient, "10:00");
     long["duration_minutes"] = 120.into();
@@ -54,7 +54,7 @@ async fn a_later_part_of_a_freed_time_is_offered_to_who_is_busy_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_ends_at_its_start_at_the_latest() {
     let (app, admin, doctor, patient) = clinic().await;
-    // A hold lasts half an hour; this time starts sooner.
+    // A hold lasts half an hour, but this time starts sooner.
     let mut db = app.database.connect().await;
     let now: DateTime<Utc> = sqlx::query_scalar("SELECT date_trunc('minute', now())").fetch_one(&mut db).await.unwrap();
     let start = now + TimeDelta::minutes(10);
@@ -71,7 +71,7 @@ async fn a_hold_ends_at_its_start_at_the_latest() {
     assert!(instant(&offer["held_until"]) <= start, "{}", offered.text);
 }
 
-/// What is offered at 10:00 is refused, by that rule, when it is accepted after that change.
+/// Asserts that accepting the offered 10:00 is refused by a rule that changed after the offer.
 async fn is_asked_again(method: Method, path: &str, change: Value, kind: &str) {
     let (_app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
@@ -92,7 +92,7 @@ async fn an_offer_of_a_doctor_who_became_inactive_is_not_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offer_of_a_time_that_the_doctor_is_away_is_not_accepted() {
+async fn an_offer_within_new_time_off_is_not_accepted() {
     let away = json!({ "starts_at": "2031-03-05T00:00:00Z", "ends_at": "2031-03-06T00:00:00Z" });
     is_asked_again(Method::POST, "/api/doctors/{doctor}/time-off", away, "time-off").await;
 }

@@ -1,5 +1,5 @@
-//! Outcomes that come late, in another order, or twice: memory is what the database holds, and each change is told
-//! to who made it.
+//! Outcomes that arrive late, in another order, or twice: copies equal the database, and each client learns the outcome
+//! of its own change.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use tokio::{
 
 use crate::support::{Acknowledgement, Answer, Proxy, Session, TestApp, TestDatabase, booking, moved};
 
-/// The reason of what the proxy shall know by it.
+/// The reason of the bookings, by which the proxy recognizes their transactions.
 const MARK: &str = "the-reason-of-this-request";
 
-/// Whether a node's memory is what the database holds, within a while.
+/// Asserts that a node's copy equals the database after a short time.
 async fn assert_remembers(app: &TestApp, admin: &Session, doctor: i64) {
     let (clinic, doctor) = (ClinicId(admin.clinic), DoctorId(doctor));
     for _ in 0..100 {
@@ -32,7 +32,7 @@ async fn assert_remembers(app: &TestApp, admin: &Session, doctor: i64) {
     assert_eq!(remembered, stored.calendar, "the schedule of doctor {doctor}");
 }
 
-/// The answer, once `between` has been done: before the request ends where it can, or while it waits.
+/// Runs `between` before the request ends if possible, otherwise while it waits, and returns the answer.
 async fn ended(mut asking: JoinHandle<Answer>, between: impl FnOnce()) -> Answer {
     let early = timeout(Duration::from_secs(2), &mut asking).await;
     between();
@@ -52,7 +52,8 @@ async fn a_cancel_that_overtakes_its_booking_frees_the_time() {
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
     admin.new_appointment(doctor, patient, "08:00").await;
     proxy.mark(MARK);
-    // The booking is committed, and its node does not know it yet; who looks finds it, and cancels it.
+    // The booking is committed, but its node does not know that yet. Another client finds the appointment and cancels
+    // it.
     proxy.next(Acknowledgement::Waits);
     let (booker, mut body) = (admin.clone(), booking(doctor, patient, "10:00"));
     body["reason"] = MARK.into();
@@ -68,7 +69,7 @@ async fn a_cancel_that_overtakes_its_booking_frees_the_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_is_the_databases_while_others_list_and_cancel() {
+async fn memory_equals_the_database_under_lists_and_cancels() {
     let database = TestDatabase::create().await;
     let proxy = Arc::new(Proxy::start(&database).await);
     proxy.mark(MARK);
@@ -117,7 +118,7 @@ async fn book_part_of_a_day(admin: Session, doctor: i64, patient: i64, part: usi
     }
 }
 
-/// Lets the outcomes of some bookings come late: who lists meanwhile sees what their node does not know yet.
+/// Delays the outcomes of some bookings, so that lists contain appointments that their node does not know yet.
 async fn delay_outcomes(proxy: Arc<Proxy>) {
     loop {
         proxy.next(Acknowledgement::Waits);
@@ -127,7 +128,7 @@ async fn delay_outcomes(proxy: Arc<Proxy>) {
     }
 }
 
-/// Lists and cancels at once every fourth appointment, until all are booked and none is left.
+/// Lists appointments and cancels every fourth one at once, until all bookings are finished and none is left.
 async fn cancel_all(admin: Session, which: i64, finished: watch::Receiver<bool>) {
     loop {
         let is_last = *finished.borrow();
@@ -142,7 +143,7 @@ async fn cancel_all(admin: Session, which: i64, finished: watch::Receiver<bool>)
     }
 }
 
-/// A program behind a proxy, one beside it, and an appointment at 10:00 that both know.
+/// Starts a program behind a proxy and another one beside it. Both know an appointment at 10:00.
 async fn two_movers() -> (TestApp, TestApp, Proxy, Session, String) {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
@@ -171,7 +172,7 @@ async fn a_move_sent_again_is_no_conflict_with_itself() {
         proxy.hold_commit();
         let first = spawn_move(&admin, &appointment);
         proxy.held().await;
-        // Its client gives up, and sends it again.
+        // The client gives up and sends the request again.
         first.abort();
         let again = spawn_move(&again, &appointment);
         let again = ended(again, || proxy.release()).await.expect(200);
@@ -188,7 +189,8 @@ async fn identical_moves_on_two_nodes_are_audited_each() {
     let here = spawn_move(&admin, &appointment);
     proxy.held().await;
     let there = spawn_move(&admin.at(other.address), &appointment);
-    // It waits for the first's row, or does something else; then the first's commit is lost on its way.
+    // The second move waits for the first one's row, or does something else. Then the acknowledgement of the first
+    // commit is lost.
     let mut db = app.database.connect().await;
     for _ in 0..40 {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
@@ -204,8 +206,8 @@ async fn identical_moves_on_two_nodes_are_audited_each() {
     for answer in &answers {
         assert!(matches!(answer.status, 200 | 503), "{}", answer.text);
     }
-    assert!(acknowledged > 0, "nobody was told that it was moved: {}", answers[1].text);
-    assert_eq!(app.database.count(made).await, acknowledged as i64, "changes in the trail and acknowledged ones");
+    assert!(acknowledged > 0, "no answer acknowledged the move: {}", answers[1].text);
+    assert_eq!(app.database.count(made).await, acknowledged as i64, "audited changes and acknowledged ones");
     let moved = admin.get(&appointment).await.expect(200);
     assert_eq!(moved.body["appointment_datetime"], json!("2031-03-05T11:00:00+00:00"));
 }

@@ -1,5 +1,4 @@
-//! Patients: their record, who sees them, and what their deletion means. Lists and preconditions are held here
-//! for every resource that has them.
+//! Patients: the record, who sees it, and deletion. This file also tests the lists and preconditions of all resources.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +62,7 @@ async fn a_known_age_is_kept_as_an_estimated_year_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_email_is_one_patients_unless_a_duplicate_is_allowed() {
+async fn an_email_is_unique_unless_a_duplicate_is_allowed() {
     let app = TestApp::start().await;
     let (admin, other_clinic) = (app.founder("ada").await, app.founder("eve").await);
     let mut body = patient();
@@ -78,7 +77,7 @@ async fn an_email_is_one_patients_unless_a_duplicate_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_patch_tells_absent_from_null_and_a_put_replaces() {
+async fn a_patch_distinguishes_absent_from_null_and_a_put_replaces() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = json!({ "first_name": "Maya", "last_name": "Okafor", "phone_number": "1", "address": "2", "age": 30 });
@@ -155,7 +154,7 @@ async fn lists_are_searched_and_filtered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_walked_by_its_links_and_every_row_is_met_once() {
+async fn following_the_links_of_a_list_returns_every_row_once() {
     let app = TestApp::start().await;
     let (admin, other) = (app.founder("ada").await, app.founder("eve").await);
     let mut made = Vec::new();
@@ -168,7 +167,7 @@ async fn a_list_is_walked_by_its_links_and_every_row_is_met_once() {
         let page = admin.get(&path).await.expect(200);
         met.extend(page.ids());
         pages += 1;
-        // A row that comes meanwhile does not shift the pages.
+        // A new row does not shift the pages.
         if pages == 1 {
             admin.new_patient().await;
         }
@@ -207,7 +206,7 @@ async fn a_page_has_fifty_rows_unless_asked_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_know_of_their_own_patients_only() {
+async fn staff_see_only_their_own_patients() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (sam, pat) = (app.user(&admin, "sam", "staff").await, app.user(&admin, "pat", "staff").await);
@@ -223,7 +222,7 @@ async fn staff_know_of_their_own_patients_only() {
     pat.get(&format!("{path}/appointments")).await.expect(404);
     sam.patch(&path, json!({ "gender": "F" })).await.expect(200);
 
-    // An owner is changed by an administrator only, and to a member only.
+    // Only an administrator may change an owner, and the new owner must be a member.
     let to_pat = json!({ "user": pat.id });
     sam.post(&format!("{path}/transfer"), to_pat.clone()).await.expect_problem(403, "forbidden");
     let nobody = admin.post(&format!("{path}/transfer"), json!({ "user": 999_999 })).await.expect(422);
@@ -235,7 +234,7 @@ async fn staff_know_of_their_own_patients_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doctor_knows_of_patients_with_an_active_mapping_only() {
+async fn a_doctor_sees_only_patients_with_an_active_mapping() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let login = app.user(&admin, "elena", "doctor").await;
@@ -264,7 +263,7 @@ async fn a_deleted_patient_is_gone_but_kept_and_frees_the_email() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn appointments_to_come_stand_against_a_deletion_unless_they_are_cancelled_with_it() {
+async fn upcoming_appointments_prevent_a_deletion_unless_cancelled() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
@@ -277,7 +276,7 @@ async fn appointments_to_come_stand_against_a_deletion_unless_they_are_cancelled
     let kept = admin.get(&format!("/api/appointments/{appointment}")).await.expect(200);
     assert_eq!(kept.body["status"], "CANCELLED");
     admin.post("/api/appointments", booking(d, p, "12:00")).await.expect(422);
-    // The freed time can be booked at once, and the doctor goes with all that is to come.
+    // The freed time can be booked at once. Then the doctor is deleted together with all upcoming appointments.
     admin.new_appointment(d, other, "10:00").await;
     admin.delete(&format!("/api/doctors/{d}?cancel_appointments=true")).await.expect(204);
     admin.post("/api/appointments", booking(d, other, "14:00")).await.expect(422);

@@ -1,5 +1,5 @@
-//! No statement needs to read a whole clinic table: each can go by an index, whatever its parameters. Lists read few rows
-//! more than they answer.
+//! Plans: every statement can use an index instead of reading a whole clinic table, with any parameters. Lists read few
+//! more rows than they return.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::TestDatabase;
 
-/// Every statement that is checked at compile time, with the number of its parameters.
+/// Returns every statement that is checked at compile time, with the number of its parameters.
 fn statements() -> BTreeMap<String, usize> {
     let entries = fs::read_dir(".sqlx").expect("the statements").map(|entry| entry.expect("an entry").path());
     let statements = entries.map(|path| {
@@ -24,8 +24,8 @@ fn statements() -> BTreeMap<String, usize> {
     statements.collect()
 }
 
-/// The statement of each function that reads or writes rows of clinics, as a prepared one: what it unnests are its
-/// parameters.
+/// Returns the statement of each function on clinic rows as a prepared statement. Its parameters are the arrays that
+/// the function unnests.
 async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usize> {
     let functions: Vec<(String, String, Vec<String>, Vec<String>)> = sqlx::query_as(
         "SELECT p.proname::text, p.prosrc, array(SELECT t::regtype::text FROM unnest(p.proargtypes) AS t),
@@ -39,7 +39,7 @@ async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usiz
     let names: BTreeSet<_> = functions.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, BTreeSet::from(["book", "find_patients", "patient_pages", "read_calendars"]));
     let statement = |(_, body, types, names): (String, String, Vec<String>, Vec<String>)| {
-        // What a function declares is a constant.
+        // A declared constant is replaced by its value.
         let constant = body.split_once("CONSTANT").map(|(before, after)| {
             let name = before.split_whitespace().last().expect("a name");
             let value = after.split_once(":=").and_then(|(_, value)| value.split_once(';')).expect("a value").0;
@@ -66,7 +66,7 @@ async fn statements_of_functions(db: &mut PgConnection) -> BTreeMap<String, usiz
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_plan_of_any_statement_has_a_sequential_scan_on_a_clinic_table() {
+async fn no_statement_scans_a_clinic_table_sequentially() {
     let database = TestDatabase::create().await;
     let mut db = database.connect().await;
     let tables: Vec<String> = sqlx::query_scalar(
@@ -76,13 +76,13 @@ async fn no_plan_of_any_statement_has_a_sequential_scan_on_a_clinic_table() {
     .fetch_all(&mut db)
     .await
     .unwrap();
-    // On empty tables any plan is cheap: what is planned all the same without an index has none to go by.
+    // On empty tables every plan is cheap. With enable_seqscan off, a sequential scan means that no index fits.
     let planner = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET ROLE clinicd_app";
     sqlx::raw_sql(planner).execute(&mut db).await.unwrap();
     let mut statements = statements();
     assert!(statements.len() > 80, "the statements are where they were");
     statements.extend(statements_of_functions(&mut db).await);
-    // Procedures have no rights on clinic tables, and keys are changed by their owner alone.
+    // Procedures have no rights on clinic tables, and only their owner changes keys.
     statements.retain(|statement, _| !statement.starts_with("CALL ") && !statement.contains("signing_keys"));
     for (statement, parameters) in statements {
         let nulls = vec!["NULL"; parameters].join(", ");
@@ -104,7 +104,7 @@ async fn no_plan_of_any_statement_has_a_sequential_scan_on_a_clinic_table() {
     }
 }
 
-/// A clinic with 2,000 patients of 19 owners, one of whom has but four; 20 doctors, and 12,000 appointments.
+/// A clinic with 2,000 patients of 19 owners, one of whom has only four; 20 doctors, and 12,000 appointments.
 const FILL: &str = "
     SET session_replication_role = replica;
     INSERT INTO clinics (clinic_id, name) VALUES (1, 'Large'), (2, 'Other');
@@ -132,11 +132,11 @@ const FILL: &str = "
     SET session_replication_role = origin;
     ANALYZE;";
 
-/// A list: where its statement is told by, its parameters without the clinic in front and the limit at the end, and the
-/// index that it is to be read by.
+/// A list: a text that identifies its statement, its parameters without the clinic before and the limit after them, and
+/// the index that it must use.
 struct List(&'static str, &'static str, &'static str);
 
-/// `seen` is written as the parameters `whole clinic, owner, doctor`.
+/// The visibility takes the parameters `whole clinic, owner, doctor`.
 const LISTS: [List; 25] = [
     List("array_agg(p.id) AS ids", "NULL, NULL", "patients_pkey"),
     List("array_agg(p.id) AS ids", "4, NULL", "patients_of_owner"),
@@ -226,7 +226,7 @@ const LISTS: [List; 25] = [
         "true, NULL, NULL, NULL, NULL, NULL, 2031-02-01 00:00Z, 2031-02-10 00:00Z, MAX",
         "appointments_pkey",
     ),
-    // As many as it has, of which one page is answered: they are sorted.
+    // Reads all matching rows and sorts them; one page is returned.
     List(
         "appointments … q.before AND starts_at > q.since",
         "true, NULL, NULL, NULL, NULL, NULL, 2031-01-01 08:00Z, 2031-01-01 11:00Z, MAX",
@@ -234,10 +234,10 @@ const LISTS: [List; 25] = [
     ),
 ];
 
-/// How many rows of clinic tables a plan reads, and by which indexes.
+/// Sums up how many rows of clinic tables a plan reads, and collects the indexes that it uses.
 fn read(plan: &Value, rows: &mut f64, indexes: &mut BTreeSet<String>) {
     let number = |name: &str| plan[name].as_f64().unwrap_or(0.0);
-    // Whom the page is about is looked up in small tables.
+    // Lookups in these small tables are not counted.
     let is_counted = plan["Relation Name"].as_str().is_some_and(|name| !matches!(name, "doctors" | "clinics"));
     if is_counted {
         *rows += (number("Actual Rows") + number("Rows Removed by Filter")) * number("Actual Loops");
@@ -251,7 +251,7 @@ fn read(plan: &Value, rows: &mut f64, indexes: &mut BTreeSet<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
+async fn a_list_uses_its_index_and_reads_few_extra_rows() {
     const LIMIT: i64 = 51;
     let database = TestDatabase::create().await;
     let mut db = database.connect_unstamped().await;
@@ -270,7 +270,7 @@ async fn a_list_is_read_by_its_index_and_reads_few_rows_more_than_it_answers() {
         assert_eq!(found.len(), 1, "one statement is told by {told_by}");
         let parameters = parameters.replace("MAX", "9223372036854775807");
         let execute = if found[0].contains("unnest(") {
-            // A group of one list; a page of patients that is not known.
+            // A group of one list, or a page of patients that is not cached.
             let arrays = parameters.split(", ").map(|value| format!("'{{{value}}}'")).collect::<Vec<_>>().join(", ");
             let is_page = found[0].contains("q.known");
             let last = if is_page {

@@ -1,4 +1,4 @@
-//! The README's calls give what the README shows.
+//! The calls of the README return the answers that it shows.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::{Session, TestApp, TestDatabase, settings};
 
 const README: &str = include_str!("../../README.md");
 
-/// The README's calls, each with the answer that it shows: path, body, answer.
+/// Returns the README's calls, each with the answer that it shows: path, body, answer.
 fn calls() -> Vec<(String, Value, Value)> {
     let mut blocks = README.split("```").skip(1).step_by(2);
     let mut calls = Vec::new();
@@ -21,7 +21,7 @@ fn calls() -> Vec<(String, Value, Value)> {
     calls
 }
 
-/// An answer without what differs from run to run.
+/// Returns an answer without the values that differ between runs.
 fn lasting(mut answer: Value) -> Value {
     for field in ["access", "refresh", "created_at", "updated_at", "instance", "age", "date_of_birth"] {
         if let Some(value) = answer.get_mut(field) {

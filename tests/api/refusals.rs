@@ -1,4 +1,5 @@
-//! Who is refused is told the truth: nobody because of a request that fails itself, and of both sides.
+//! Refusals are correct: no request is refused because of another one that fails, and a refusal lists the reasons of
+//! both sides.
 
 use std::time::Duration;
 
@@ -10,17 +11,17 @@ use crate::support::{Answer, Proxy, Session, TestApp, TestDatabase, booking, mov
 const SLOT_TAKEN: &str = "Doctor already has an appointment at this time.";
 const PATIENT_BUSY: &str = "Patient already has an appointment at this time.";
 
-/// The reason of what the proxy shall know by it.
+/// The reason of the bookings, by which the proxy recognizes their transactions.
 const MARK: &str = "the-reason-of-this-request";
 
-/// An appointment of that many minutes.
+/// Books an appointment of `minutes` minutes.
 async fn book_long(admin: &Session, doctor: i64, patient: i64, time: &str, minutes: i64) -> i64 {
     let mut body = booking(doctor, patient, time);
     body["duration_minutes"] = minutes.into();
     admin.post("/api/appointments", body).await.expect(201).id()
 }
 
-/// All bookings at once, in this order; answered in this order too.
+/// Sends all bookings at once, in this order. Returns the answers in this order too.
 async fn book_at_once(admin: &Session, bodies: Vec<Value>) -> Vec<Answer> {
     let asking = bodies.into_iter().map(|body| {
         let admin = admin.clone();
@@ -33,7 +34,8 @@ async fn book_at_once(admin: &Session, bodies: Vec<Value>) -> Vec<Answer> {
     answers
 }
 
-/// 50 rounds of 32 clients on one time, some of whom ask for `failing`, who cannot be booked: exactly one gets it.
+/// Runs 50 rounds of 32 clients that book one time. Some book for `failing`, who cannot be booked. Asserts that exactly
+/// one of the others gets the time.
 async fn one_of_the_others_gets_it(admin: &Session, failing: i64, statuses: &[u16]) {
     let doctor = admin.new_doctor().await;
     let mut patients = Vec::new();
@@ -97,7 +99,7 @@ async fn an_appointment_that_moves_within_its_day_counts_once() {
         let moving = tokio::spawn(async move { mover.patch(&path, patch).await });
         let mut body = booking(doctor, patient, "11:00");
         body["patient"] = admin.new_patient().await.into();
-        // The move is under way or done by now; one place of two is left either way.
+        // The move is pending or done. Either way one place of two is left.
         let booked = admin.post("/api/appointments", body).await;
         moving.await.unwrap().expect(200);
         booked.expect(201);
@@ -124,7 +126,7 @@ async fn a_move_that_waits_for_its_commit_counts_once() {
     let booker = admin.clone();
     let body = booking(doctor, other, "11:00");
     let mut booked = tokio::spawn(async move { booker.post("/api/appointments", body).await });
-    // It may wait for the move's outcome.
+    // The booking may wait for the move's outcome.
     let early = timeout(Duration::from_secs(2), &mut booked).await;
     proxy.release();
     moving.await.unwrap().expect(200);
@@ -136,7 +138,7 @@ async fn a_move_that_waits_for_its_commit_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_only_the_patient_was_busy_that_is_what_is_told() {
+async fn a_refusal_for_a_busy_patient_names_only_the_patient() {
     let database = TestDatabase::create().await;
     let proxy = Proxy::start(&database).await;
     let app = TestApp::start_behind(&proxy, &database).await;
@@ -145,7 +147,7 @@ async fn where_only_the_patient_was_busy_that_is_what_is_told() {
     let there = admin.at(other.address);
     let (doctor, elsewhere, patient) = (admin.new_doctor().await, admin.new_doctor().await, admin.new_patient().await);
     admin.new_appointment(doctor, patient, "00:00").await;
-    // What keeps the patient busy goes before each request that the booking sends to the database.
+    // In round n, the patient becomes busy just before the nth request that the booking sends to the database.
     for nth in 1..=22 {
         let time = format!("{nth:02}:00");
         let standing = format!("/api/appointments/{}", there.new_appointment(elsewhere, patient, &time).await);
@@ -160,7 +162,7 @@ async fn where_only_the_patient_was_busy_that_is_what_is_told() {
         }
         let canceller = there.clone();
         let mut cancelling = tokio::spawn(async move { canceller.delete(&standing).await });
-        // It may wait for the booking's outcome.
+        // The cancel may wait for the booking's outcome.
         let gone = timeout(Duration::from_secs(2), &mut cancelling).await;
         proxy.release();
         match gone {
@@ -181,7 +183,7 @@ async fn where_only_the_patient_was_busy_that_is_what_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_lists_the_patients_side_beside_the_doctors() {
+async fn a_refusal_lists_the_patients_and_the_doctors_conflicts() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, elsewhere) = (admin.new_doctor().await, admin.new_doctor().await);

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what is sent again is done once and answered as before.
+//! `Idempotency-Key`: a repeated request is executed once and gets the first answer.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn assert_replayed(again: &Answer, first: &Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_with_the_same_key_gets_the_stored_answer_even_if_the_appointment_was_cancelled_meanwhile() {
+async fn a_retry_gets_the_stored_answer_even_after_a_cancel() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");
@@ -41,7 +41,7 @@ async fn a_retry_with_the_same_key_gets_the_stored_answer_even_if_the_appointmen
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_that_creates_does_so_once_for_a_key() {
+async fn every_operation_that_creates_does_so_once_per_key() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
@@ -71,8 +71,8 @@ async fn every_operation_that_creates_does_so_once_for_a_key() {
         assert_replayed(&keyed(&admin, &path, &path, &body).await.expect(201), &first);
         assert_eq!(app.database.count(rows).await, made, "{path} was done again");
     }
-    // Every operation of the contract that creates is in the list above, but for two whose answers hold a secret that is
-    // not kept, and one that is tried with its waitlist.
+    // The list above has every operation of the contract that creates something. The exceptions are two whose answers
+    // contain a secret that is not stored, and one that is tested with the waitlist.
     let mut creating = std::collections::BTreeSet::new();
     for operations in crate::support::contract()["paths"].as_object().unwrap().values() {
         let post = &operations["post"];
@@ -88,7 +88,7 @@ async fn every_operation_that_creates_does_so_once_for_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_one_requests_and_one_accounts() {
+async fn a_key_belongs_to_one_request_of_one_account() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let other = app.user(&admin, "bea", "admin").await;
@@ -104,7 +104,7 @@ async fn a_key_is_one_requests_and_one_accounts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_counts_for_a_day() {
+async fn a_key_expires_after_a_day() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (mut body, mut db) = (patient(), app.database.connect().await);
@@ -118,7 +118,7 @@ async fn a_key_counts_for_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_not_kept() {
+async fn a_refusal_is_not_stored_for_its_key() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
@@ -131,7 +131,7 @@ async fn a_refusal_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_is_under_way_is_told_so_and_its_client_may_go() {
+async fn a_retry_during_the_first_attempt_gets_409() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");
@@ -139,7 +139,7 @@ async fn a_request_that_is_under_way_is_told_so_and_its_client_may_go() {
     let mut db = app.database.connect().await;
     let mut held = db.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE appointments IN SHARE MODE").execute(&mut *held).await.unwrap();
-    // The client gives up, and its request goes on.
+    // The client gives up, but its request continues.
     let gone = keyed(&admin, "/api/appointments", "k", &body);
     assert!(tokio::time::timeout(Duration::from_millis(500), gone).await.is_err());
     let again = keyed(&admin, "/api/appointments", "k", &body).await;
@@ -155,7 +155,7 @@ async fn a_request_that_is_under_way_is_told_so_and_its_client_may_go() {
         answer.expect_problem(409, "idempotency-key-in-use");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the request that was given up never ended");
+    panic!("the abandoned request never ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +166,7 @@ async fn two_nodes_that_get_the_same_request_do_it_once() {
     let there = admin.at(second.address);
     let (d, p) = (admin.new_doctor().await, admin.new_patient().await);
     for round in 0..10 {
-        // Without a constraint of its own, and with one.
+        // Without a unique constraint, and with one.
         let mut anybody = patient();
         anybody.as_object_mut().unwrap().remove("email");
         for (path, body) in
@@ -180,7 +180,7 @@ async fn two_nodes_that_get_the_same_request_do_it_once() {
     assert_eq!(first.database.count("SELECT count(*) FROM patients").await, 11);
     assert_eq!(first.database.count("SELECT count(*) FROM appointments").await, 10);
 
-    // A node that is gone has answered nothing that the other does not know.
+    // The other node knows every answer of the node that is gone.
     let body = booking(d, p, "20:00");
     let booked = keyed(&there, "/api/appointments", "last", &body).await.expect(201);
     second.stop().await;

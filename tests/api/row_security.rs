@@ -1,8 +1,9 @@
-//! What the database itself forbids, whatever the program asks: row-level security and the rights of the program's role.
+//! Restrictions of the database itself, for any statement of the program: row-level security and the rights of the
+//! program's role.
 
 use crate::support::{TestApp, TestDatabase};
 
-/// What a statement answers to the program's own role in the context of a clinic, or in none.
+/// Returns the result of a statement by the program's role, in the context of a clinic or in none.
 async fn as_program(database: &TestDatabase, clinic: Option<i64>, statement: &'static str) -> sqlx::Result<i64> {
     let mut db = database.connect().await;
     sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await?;
@@ -80,9 +81,9 @@ async fn the_programs_role_may_do_no_more_than_it_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_catalogue_forces_row_level_security_and_keys_start_with_the_clinic() {
+async fn every_table_forces_row_security_and_keys_begin_with_clinic() {
     let database = TestDatabase::create().await;
-    // `sessions` is a global table of authn that remembers which clinic a session is for.
+    // `sessions` is a global table of authn that contains the clinic of each session.
     let clinic_tables = "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
          WHERE c.relkind = 'r' AND c.relname <> 'sessions'
            AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'clinic_id')";
@@ -122,13 +123,13 @@ async fn the_catalogue_forces_row_level_security_and_keys_start_with_the_clinic(
           AND pg_get_expr(p.polwithcheck, p.polrelid) LIKE '%clinic_id = current_clinic()%'
     )";
     assert_eq!(names(unguarded).await, [""; 0]);
-    // Primary and unique keys, also of indexes, have clinic_id first.
+    // Primary and unique keys, including those of indexes, have clinic_id first.
     let keys = "EXISTS (
         SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'clinic_id'
         WHERE i.indrelid = c.oid AND i.indisunique AND i.indkey[0] <> a.attnum
     )";
     assert_eq!(names(keys).await, [""; 0]);
-    // Foreign keys between clinic tables have it too.
+    // So do foreign keys between clinic tables.
     let foreign = "EXISTS (
         SELECT FROM pg_constraint k
         WHERE k.conrelid = c.oid AND k.contype = 'f'

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::support::{Session, TestApp, booking};
 
-/// The actors without HTTP, on a database that a program has filled.
+/// Starts the actors without HTTP, on a database that a program has filled.
 async fn actors(app: &TestApp, limits: Limits) -> (Repository, Schedules) {
     let database = Database::open(Some(&app.database.url), "unused".as_ref()).await.unwrap();
     let settings = repository::Settings { options: database.options(), workers: 2, booking_writers: 1 };
@@ -46,7 +46,7 @@ fn request(admin: &Session, doctor: i64, patient: i64, hour: u32) -> BookingRequ
     }
 }
 
-/// A clinic with a doctor and a patient, made by a program that has stopped since.
+/// Creates a clinic with a doctor and a patient, and stops the program that created it.
 async fn filled() -> (TestApp, Session, i64, i64) {
     let (app, admin, doctors, patient) = filled_with(1).await;
     (app, admin, doctors[0], patient)
@@ -78,7 +78,7 @@ async fn nobody_is_refused_because_of_a_write_that_is_not_committed() {
         tokio::spawn(async move { admin.post("/api/appointments", booking(doctor, patient, "10:00")).await })
     };
     let pending = [book(patient), book(other)];
-    // What is committed is told meanwhile.
+    // A committed booking is already a reason for a refusal.
     admin.post("/api/appointments", booking(doctor, other, "08:00")).await.expect_problem(409, "slot-taken");
     assert!(pending.iter().all(|pending| !pending.is_finished()), "both wait for the lock");
     sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
@@ -99,12 +99,12 @@ async fn a_booking_that_fails_leaves_its_time_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_constraint_holds_against_who_writes_without_a_stamp() {
+async fn the_constraint_holds_for_a_writer_without_a_stamp() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
     admin.new_appointment(doctor, patient, "08:00").await;
-    // Another program, which knows nothing of versions, takes a time.
+    // Another program without stamps takes a time.
     let mut db = app.database.connect_unstamped().await;
     sqlx::query(
         "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
@@ -143,13 +143,13 @@ async fn an_idle_schedule_leaves_memory_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_schedules_stay_in_memory_than_may_and_none_loses_anything() {
+async fn the_number_of_schedules_in_memory_is_bounded() {
     let (app, admin, doctors, patient) = filled_with(20).await;
     let limits = Limits { resident: 4, ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;
     for (hour, doctor) in (0..).zip(&doctors) {
         schedules.book(request(&admin, *doctor, patient, hour)).await.unwrap();
-        // One is on its way out while the next comes.
+        // One schedule may be leaving when the next one arrives.
         assert!(schedules.resident() <= 6, "{} after {hour}", schedules.resident());
     }
     for (hour, doctor) in (0..).zip(doctors) {
@@ -160,7 +160,7 @@ async fn no_more_schedules_stay_in_memory_than_may_and_none_loses_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_races_passivation_is_answered_by_the_next_activation() {
+async fn a_message_during_passivation_reaches_the_next_activation() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { idle: Duration::from_millis(2), ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;
@@ -174,7 +174,7 @@ async fn a_message_that_races_passivation_is_answered_by_the_next_activation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_activation_that_nobody_waits_for_any_more_leaves_nothing_behind() {
+async fn an_abandoned_activation_leaves_nothing_behind() {
     let (app, admin, doctor, _) = filled().await;
     let (_repository, schedules) = actors(&app, Limits::default()).await;
     let mut db = app.database.connect().await;
@@ -199,7 +199,7 @@ async fn an_activation_that_nobody_waits_for_any_more_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admission_is_bounded_per_doctor_and_what_is_too_much_is_told_at_once() {
+async fn admission_is_bounded_per_doctor_and_refuses_at_once() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { per_doctor: 4, ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;
@@ -219,13 +219,13 @@ async fn admission_is_bounded_per_doctor_and_what_is_too_much_is_told_at_once() 
     assert!(matches!(refused, Err(ScheduleError::Repository(Error::Overloaded))), "{refused:?}");
     sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
     for booked in waiting {
-        booked.await.unwrap().expect("those who were admitted are served");
+        booked.await.unwrap().expect("admitted requests are served");
     }
     schedules.book(request(&admin, doctor, patient, 6)).await.expect("there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_has_gone_is_not_served() {
+async fn a_request_of_a_gone_caller_is_not_executed() {
     let (app, admin, doctor, patient) = filled().await;
     let limits = Limits { patience: Duration::from_millis(100), ..Limits::default() };
     let (_repository, schedules) = actors(&app, limits).await;

@@ -1,14 +1,15 @@
-//! What a doctor's appointments keep to, over HTTP: the rows of the scheduling table, each by its name.
+//! The limits of a doctor's appointments over HTTP: the rows of the scheduling table. Each test has the name of its
+//! row.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Session, TestApp, TestDatabase, booking};
 
-/// Wednesday, the day of `booking`.
+/// The Wednesday on which `booking` books.
 const WEDNESDAY: &str = "2031-03-05";
 
-/// A founder with a doctor and a patient.
+/// Creates a clinic with a doctor and a patient.
 async fn clinic() -> (TestApp, Session, i64, i64) {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
@@ -21,7 +22,7 @@ fn window(weekday: &str, start: &str, end: &str) -> Value {
 }
 
 async fn set_hours(admin: &Session, doctor: i64, windows: Value) -> Answer {
-    // Before every day that the tests book.
+    // Before every day on which the tests book.
     let body = json!({ "effective_from": "2026-01-01", "windows": windows });
     admin.put(&format!("/api/doctors/{doctor}/working-hours"), body).await.expect(200)
 }
@@ -34,14 +35,14 @@ async fn book(admin: &Session, doctor: i64, patient: i64, at: &str) -> Answer {
     admin.post("/api/appointments", json!({ "doctor": doctor, "patient": patient, "appointment_datetime": at })).await
 }
 
-/// The local starts that are offered between two instants, as HH:MM.
+/// Returns the local starts that are offered between two instants, as HH:MM.
 async fn offered(admin: &Session, doctor: i64, from: &str, to: &str) -> Vec<String> {
     let slots = admin.get(&format!("/api/doctors/{doctor}/slots?from={from}&to={to}")).await.expect(200);
     let starts = slots.body.as_array().unwrap().iter().map(|slot| slot["local_start"].as_str().unwrap());
     starts.map(|start| start[11..16].to_owned()).collect()
 }
 
-/// The ids of the appointments that an answer lists as outside, with the rules that each breaks.
+/// Returns the ids of the appointments that an answer lists as outside the rules, with the rules that each breaks.
 fn outside(answer: &Answer) -> Vec<(i64, Vec<String>)> {
     let listed = answer.body["appointments_outside"].as_array().expect("a list");
     let rules = |one: &Value| {
@@ -52,7 +53,7 @@ fn outside(answer: &Answer) -> Vec<(i64, Vec<String>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_working_hours_any_time_can_be_booked_and_with_them_only_what_lies_inside() {
+async fn working_hours_limit_bookings_once_they_are_set() {
     let (_app, admin, doctor, patient) = clinic().await;
     let hours = admin.get(&format!("/api/doctors/{doctor}/working-hours")).await.expect(200);
     assert_eq!((&hours.body["windows"], &hours.body["planned"]), (&Value::Null, &json!([])));
@@ -63,14 +64,14 @@ async fn without_working_hours_any_time_can_be_booked_and_with_them_only_what_li
     assert_eq!(refused.errors("appointment_datetime").len(), 1);
     assert_eq!(refused.body["next_slots"][0]["start"], "2031-03-12T09:00:00+00:00");
     book(&admin, doctor, patient, "2031-03-05T11:30:00Z").await.expect(201);
-    // Unset again, any time can be booked.
+    // Without working hours any time can be booked again.
     let unset = json!({ "effective_from": "2026-01-01", "windows": null });
     admin.put(&format!("/api/doctors/{doctor}/working-hours"), unset).await.expect(200);
     book(&admin, doctor, patient, "2031-03-05T22:00:00Z").await.expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_hold_from_their_day_on_and_a_stale_change_is_refused() {
+async fn hours_apply_from_their_day_and_a_stale_change_is_refused() {
     let (_app, admin, doctor, _) = clinic().await;
     let path = format!("/api/doctors/{doctor}/working-hours");
     let now = admin.put(&path, json!({ "windows": [window("wednesday", "09:00", "10:00")] })).await.expect(200);
@@ -88,7 +89,7 @@ async fn hours_hold_from_their_day_on_and_a_stale_change_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn overlapping_working_hours_are_their_union_and_no_start_is_offered_twice() {
+async fn overlapping_hours_merge_and_offer_each_start_once() {
     let (_app, admin, doctor, _) = clinic().await;
     let windows = json!([window("wednesday", "09:00", "10:30"), window("wednesday", "10:00", "11:30")]);
     set_hours(&admin, doctor, windows).await;
@@ -97,7 +98,7 @@ async fn overlapping_working_hours_are_their_union_and_no_start_is_offered_twice
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_across_midnight_belong_to_their_start_day_and_a_closed_day_cuts_the_spill_over() {
+async fn hours_across_midnight_belong_to_the_day_they_start_on() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_hours(&admin, doctor, json!([window("wednesday", "22:00", "02:00")])).await;
     let night = ("2031-03-05T00:00:00Z", "2031-03-07T00:00:00Z");
@@ -108,13 +109,13 @@ async fn hours_across_midnight_belong_to_their_start_day_and_a_closed_day_cuts_t
     assert_eq!(outside(&closed), [(kept, vec!["clinic-closed".to_owned()])]);
     assert_eq!(offered(&admin, doctor, night.0, night.1).await, ["22:00", "22:30", "23:00", "23:30"]);
     book(&admin, doctor, patient, "2031-03-06T00:00:00Z").await.expect_problem(409, "clinic-closed");
-    // Open again as soon as the closure is taken back.
+    // The clinic is open again when the closure is deleted.
     admin.delete(&format!("/api/clinic/closures/{}", closed.id())).await.expect(204);
     assert_eq!(offered(&admin, doctor, night.0, night.1).await.len(), 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_off_over_existing_appointments_is_accepted_and_lists_them() {
+async fn time_off_over_appointments_is_accepted_and_lists_them() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "10:00"), window("wednesday", "10:30", "12:00")]))
         .await;
@@ -140,7 +141,7 @@ async fn time_off_over_existing_appointments_is_accepted_and_lists_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn buffers_keep_the_longer_of_the_two_between_appointments() {
+async fn the_longer_buffer_separates_two_appointments() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_scheduling(&admin, doctor, json!({ "buffer_before_minutes": 5, "buffer_after_minutes": 15 })).await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "12:00")])).await;
@@ -150,22 +151,22 @@ async fn buffers_keep_the_longer_of_the_two_between_appointments() {
     assert_eq!(refused.body["conflicts"][0]["start"], "2031-03-05T10:00:00+00:00");
     book(&admin, doctor, other, "2031-03-05T09:20:00Z").await.expect_problem(409, "too-close");
     book(&admin, doctor, other, "2031-03-05T10:45:00Z").await.expect(201);
-    // What is kept free before the first may lie outside the hours.
+    // The buffer before the first appointment may be outside the hours.
     book(&admin, doctor, other, "2031-03-05T09:00:00Z").await.expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn capacity_counts_active_appointments_by_their_starts_local_day() {
+async fn capacity_counts_active_appointments_by_local_start_day() {
     let (_app, admin, doctor, patient) = clinic().await;
     let limits = json!({ "max_appointments_per_day": 2, "time_zone": "America/New_York" });
     set_scheduling(&admin, doctor, limits).await;
-    // 2031-11-02 has 25 hours in New York, from 04:00Z to 05:00Z the day after.
+    // 2031-11-02 has 25 hours in New York, from 04:00Z to 05:00Z of the next day.
     let first = book(&admin, doctor, patient, "2031-11-02T04:00:00Z").await.expect(201).id();
     book(&admin, doctor, patient, "2031-11-03T04:30:00Z").await.expect(201);
     let full = book(&admin, doctor, patient, "2031-11-02T15:00:00Z").await.expect_problem(409, "day-full");
     assert_eq!(full.body["next_slots"][0]["start"], "2031-11-03T05:00:00+00:00");
     book(&admin, doctor, patient, "2031-11-03T05:00:00Z").await.expect(201);
-    // A cancelled one does not count; one of the two may move within its day.
+    // A cancelled appointment does not count, and one of the two may move within its day.
     admin.delete(&format!("/api/appointments/{first}")).await.expect(204);
     let again = book(&admin, doctor, patient, "2031-11-02T15:00:00Z").await.expect(201).id();
     let body = json!({ "appointment_datetime": "2031-11-02T16:00:00Z" });
@@ -202,15 +203,15 @@ async fn several_broken_rules_are_all_listed_in_one_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edge_in_a_dst_gap_takes_the_offset_before_it_and_in_an_overlap_the_first() {
+async fn edges_in_a_dst_gap_and_overlap_follow_the_rfc() {
     let (_app, admin, doctor, _) = clinic().await;
     set_scheduling(&admin, doctor, json!({ "time_zone": "America/New_York", "slot_minutes": 60 })).await;
     let sundays = json!([window("sunday", "01:00", "04:00")]);
     set_hours(&admin, doctor, sundays).await;
-    // Clocks go from 02:00 to 03:00 on 2031-03-09: three hours on the clock are two.
+    // Clocks go from 02:00 to 03:00 on 2031-03-09, so three hours on the clock last two.
     let gap = offered(&admin, doctor, "2031-03-09T00:00:00Z", "2031-03-10T00:00:00Z").await;
     assert_eq!(gap, ["01:00", "03:00"]);
-    // And back from 02:00 to 01:00 on 2031-11-02: four hours on the clock are five.
+    // Clocks go back from 02:00 to 01:00 on 2031-11-02, so four hours on the clock last five.
     set_hours(&admin, doctor, json!([window("sunday", "00:00", "04:00")])).await;
     let path = format!("/api/doctors/{doctor}/slots?from=2031-11-02T00:00:00Z&to=2031-11-03T00:00:00Z");
     let overlap = admin.get(&path).await.expect(200);
@@ -220,7 +221,7 @@ async fn an_edge_in_a_dst_gap_takes_the_offset_before_it_and_in_an_overlap_the_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_doctors_zone_changes_appointments_keep_their_instants_and_those_outside_are_listed() {
+async fn a_new_zone_keeps_instants_and_lists_appointments_outside() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_scheduling(&admin, doctor, json!({ "time_zone": "America/New_York" })).await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "12:00")])).await;
@@ -231,7 +232,7 @@ async fn when_the_doctors_zone_changes_appointments_keep_their_instants_and_thos
     assert_eq!(kept.body["appointment_datetime"], "2031-03-05T14:00:00+00:00");
     let slots = admin.get(&format!("/api/doctors/{doctor}/slots?from=2031-03-05T00:00:00Z")).await.expect(200);
     assert_eq!(slots.body[0]["start"], "2031-03-05T08:00:00+00:00");
-    // The clinic's zone counts where the doctor has none.
+    // A doctor without a time zone uses the clinic's.
     set_scheduling(&admin, doctor, json!({ "time_zone": null })).await;
     let changed = admin.patch("/api/clinic", json!({ "time_zone": "Asia/Tokyo" })).await.expect(200);
     assert_eq!(outside(&changed), [(id, vec!["outside-working-hours".to_owned()])]);
@@ -240,7 +241,7 @@ async fn when_the_doctors_zone_changes_appointments_keep_their_instants_and_thos
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_hours_or_limits_change_existing_appointments_stay_and_those_outside_are_listed() {
+async fn new_hours_or_limits_keep_and_list_appointments_outside() {
     let (_app, admin, doctor, patient) = clinic().await;
     let early = book(&admin, doctor, patient, "2031-03-05T08:00:00Z").await.expect(201).id();
     let late = book(&admin, doctor, patient, "2031-03-05T10:00:00Z").await.expect(201).id();
@@ -267,7 +268,7 @@ async fn the_slot_grid_is_the_same_whatever_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deactivated_doctor_has_no_slots_and_keeps_their_appointments() {
+async fn a_deactivated_doctor_has_no_slots_but_keeps_appointments() {
     let (_app, admin, doctor, patient) = clinic().await;
     let id = book(&admin, doctor, patient, "2031-03-05T10:00:00Z").await.expect(201).id();
     let changed = admin.patch(&format!("/api/doctors/{doctor}"), json!({ "is_active": false })).await.expect(200);
@@ -280,7 +281,7 @@ async fn a_deactivated_doctor_has_no_slots_and_keeps_their_appointments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reschedule_and_an_un_cancel_keep_to_the_same_rules_as_a_booking() {
+async fn a_reschedule_and_an_un_cancel_follow_the_booking_rules() {
     let (_app, admin, doctor, patient) = clinic().await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:00", "12:00")])).await;
     let path = format!("/api/appointments/{}", book(&admin, doctor, patient, "2031-03-05T09:00:00Z").await.id());
@@ -292,7 +293,7 @@ async fn a_reschedule_and_an_un_cancel_keep_to_the_same_rules_as_a_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_changed_on_one_node_hold_on_the_other_from_the_moment_of_the_answer() {
+async fn a_rule_change_applies_on_the_other_node_at_once() {
     let database = TestDatabase::create().await;
     let one = TestApp::start_on(database.clone()).await;
     let other = TestApp::start_on(database).await;
@@ -301,7 +302,7 @@ async fn rules_changed_on_one_node_hold_on_the_other_from_the_moment_of_the_answ
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
     for round in 0..10 {
         let day = format!("2031-03-{:02}", 10 + round);
-        // Both have the schedule in memory.
+        // Both nodes have the schedule in memory.
         book(&admin, doctor, patient, &format!("{day}T08:00:00Z")).await.expect(201);
         book(&there, doctor, patient, &format!("{day}T09:00:00Z")).await.expect(201);
         let away = json!({ "starts_at": format!("{day}T10:00:00Z"), "ends_at": format!("{day}T11:00:00Z") });
@@ -314,7 +315,7 @@ async fn rules_changed_on_one_node_hold_on_the_other_from_the_moment_of_the_answ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_keep_a_doctors_buffers_and_capacity_together() {
+async fn two_nodes_together_respect_buffers_and_capacity() {
     let database = TestDatabase::create().await;
     let one = TestApp::start_on(database.clone()).await;
     let other = TestApp::start_on(database.clone()).await;
@@ -348,7 +349,7 @@ async fn two_nodes_keep_a_doctors_buffers_and_capacity_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doctor_keeps_their_own_hours_and_no_colleagues() {
+async fn a_doctor_changes_only_their_own_hours() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let login = app.user(&admin, "elena", "doctor").await;
@@ -365,7 +366,7 @@ async fn a_doctor_keeps_their_own_hours_and_no_colleagues() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_time_off_and_closures_that_cannot_be_are_refused_by_field() {
+async fn invalid_hours_time_off_and_closures_are_refused_by_field() {
     let (_app, admin, doctor, _) = clinic().await;
     let path = format!("/api/doctors/{doctor}/working-hours");
     for wrong in [

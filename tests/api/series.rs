@@ -1,4 +1,4 @@
-//! Series of appointments: all or nothing, or what can be booked; cancelled one by one or from one on.
+//! Series of appointments: all or nothing, or only the times that can be booked; cancelled one by one or from one on.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn a_series_is_booked_at_the_doctors_wall_clock_time() {
     let (app, admin, doctor, patient) = clinic().await;
     let zone = json!({ "time_zone": "America/New_York" });
     admin.patch(&format!("/api/doctors/{doctor}/scheduling"), zone).await.expect(200);
-    // Over the clock change of 2031-03-09.
+    // Across the clock change of 2031-03-09.
     let booked =
         admin.post("/api/appointment-series", series(doctor, patient, "FREQ=WEEKLY;COUNT=3")).await.expect(201);
     assert_eq!(starts(&booked.body), ["2031-03-05T10:00", "2031-03-12T09:00", "2031-03-19T09:00"]);
@@ -38,7 +38,7 @@ async fn a_series_is_booked_at_the_doctors_wall_clock_time() {
     assert_eq!(read.body["appointments"], booked.body["appointments"]);
     let one = admin.get(&format!("/api/appointments/{}", read.body["appointments"][1]["id"])).await.expect(200);
     assert_eq!(one.body["series"], booked.id());
-    // Monthly and daily with weekdays, too.
+    // Monthly rules, and daily rules with weekdays.
     for (rule, count) in [("FREQ=MONTHLY;BYDAY=1WE;COUNT=4", 4), ("FREQ=DAILY;UNTIL=20310307;BYDAY=TH,FR", 2)] {
         let other = admin.new_patient().await;
         let mut body = series(doctor, other, rule);
@@ -112,10 +112,10 @@ async fn a_rule_with_both_count_and_until_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_or_nothing_lists_each_conflict_and_skipping_books_the_rest() {
+async fn all_or_nothing_lists_conflicts_and_skipping_books_the_rest() {
     let (app, admin, doctor, patient) = clinic().await;
     let elsewhere = admin.new_doctor().await;
-    // The doctor is taken on the second day, away on the third; the patient is busy on the fourth.
+    // The doctor is busy on the second day and away on the third, and the patient is busy on the fourth.
     let other = admin.new_patient().await;
     let on = |doctor: i64, patient: i64, day: &str| json!({ "doctor": doctor, "patient": patient, "appointment_datetime": format!("2031-03-{day}T10:15:00Z") });
     admin.post("/api/appointments", on(doctor, other, "06")).await.expect(201);
@@ -142,7 +142,7 @@ async fn all_or_nothing_lists_each_conflict_and_skipping_books_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_series_that_only_the_database_refuses_leaves_nothing_behind() {
+async fn a_series_refused_by_the_database_leaves_nothing_behind() {
     let (app, admin, doctor, patient) = clinic().await;
     let elsewhere = admin.new_doctor().await;
     let mut busy = booking(elsewhere, patient, "10:00");
@@ -153,7 +153,7 @@ async fn a_series_that_only_the_database_refuses_leaves_nothing_behind() {
     assert_eq!(refused.body["occurrences"][0]["violations"][0]["rule"], "patient-busy");
     assert_eq!(app.database.count("SELECT count(*) FROM appointment_series").await, 0);
     assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 1);
-    // Its claims are gone: another patient can have the times.
+    // Its claims are released, so another patient can have the times.
     let other = admin.new_patient().await;
     admin.post("/api/appointment-series", series(doctor, other, "FREQ=DAILY;COUNT=4")).await.expect(201);
 }
@@ -186,7 +186,7 @@ async fn one_of_a_series_is_cancelled_or_this_and_following() {
     let statuses: Vec<_> =
         series_now.body["appointments"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["SCHEDULED", "CANCELLED", "SCHEDULED", "CANCELLED", "CANCELLED"]);
-    // The times are free at once, and the history says so.
+    // The times are free at once, and the history contains the cancellations.
     let other = admin.new_patient().await;
     let body = json!({ "doctor": doctor, "patient": other, "appointment_datetime": "2031-03-09T10:00:00Z" });
     admin.post("/api/appointments", body).await.expect(201);
@@ -210,7 +210,7 @@ async fn rules_that_cannot_be_a_series_and_unknown_patients_are_named() {
     assert_eq!(refused.errors("patient"), ["There is no such patient."]);
     let refused = admin.post("/api/appointment-series", series(999_999, patient, rule)).await.expect(422);
     assert_eq!(refused.errors("doctor"), ["There is no such doctor."]);
-    // Somebody else's patient is none.
+    // Another user's patient is treated as unknown.
     let staff = app.user(&admin, "sam", "staff").await;
     let refused = staff.post("/api/appointment-series", series(doctor, patient, rule)).await.expect(422);
     assert_eq!(refused.errors("patient"), ["There is no such patient."]);

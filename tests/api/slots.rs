@@ -1,4 +1,4 @@
-//! Free times: what is offered can be booked, what is not can be explained, and a dry run writes nothing.
+//! Free times: an offered time can be booked, any other is explained, and a dry run writes nothing.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn starts(slots: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_slot_search_offers_can_be_booked_and_is_offered_no_more() {
+async fn an_offered_slot_can_be_booked_and_is_then_not_offered() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = working_doctor(&admin, "Cardiology", "09:00", "12:00").await;
@@ -83,13 +83,13 @@ async fn a_search_is_at_most_31_days_and_its_ends_are_checked() {
     }
     admin.get("/api/doctors/999999/slots").await.expect_problem(404, "not-found");
     admin.get(&format!("{path}/explain")).await.expect_problem(422, "invalid");
-    // Nothing is offered in the past, and the very end of what is kept is no error.
+    // No past time is offered, and a search up to the end of the supported years is valid.
     assert_eq!(starts(&admin.get(&format!("{path}?from=2020-03-01T00:00:00Z")).await.expect(200).body).len(), 0);
     admin.get(&format!("{path}?from=2200-12-25T00:00:00Z&to=2200-12-31T23:59:00Z")).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_not_offered_is_explained_rule_by_rule() {
+async fn a_time_that_is_not_offered_lists_the_broken_rules() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = working_doctor(&admin, "Cardiology", "09:00", "12:00").await;
@@ -100,7 +100,7 @@ async fn a_time_that_is_not_offered_is_explained_rule_by_rule() {
     };
     let broken = |explained: &Value| -> Vec<String> {
         let rules = explained["rules"].as_array().unwrap();
-        assert_eq!(rules.len(), 10, "every rule is said");
+        assert_eq!(rules.len(), 10, "every rule is listed");
         let broken = rules.iter().filter(|rule| rule["allowed"] == false);
         broken.map(|rule| rule["rule"].as_str().unwrap().to_owned()).collect()
     };
@@ -120,7 +120,7 @@ async fn a_time_that_is_not_offered_is_explained_rule_by_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_says_what_a_booking_would_meet_and_writes_nothing() {
+async fn a_dry_run_returns_the_decision_and_writes_nothing() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let doctor = working_doctor(&admin, "Cardiology", "09:00", "12:00").await;
@@ -139,9 +139,9 @@ async fn a_dry_run_says_what_a_booking_would_meet_and_writes_nothing() {
     let both = check(booking(doctor, patient, "09:00")).await;
     assert_eq!((&both["bookable"], rules(&both)), (&json!(false), vec!["slot-taken".into(), "patient-busy".into()]));
     assert_eq!(both["conflicts"].as_array().unwrap().len(), 2);
-    // 09:30 would suit the doctor and not the patient.
+    // 09:30 would suit the doctor but not the patient.
     assert_eq!(starts(&both["next_slots"])[0], "2031-03-05T10:00:00+00:00");
-    // The booking itself says the same.
+    // The booking itself gets the same refusal.
     let refused = admin.post("/api/appointments", booking(doctor, patient, "09:00")).await.expect(409);
     assert_eq!(refused.body["type"], "/problems/slot-taken");
     assert_eq!(rules(&check(booking(doctor, 999_999, "09:30")).await), ["no-such-patient"]);

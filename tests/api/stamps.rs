@@ -1,28 +1,28 @@
 //! The tests' databases refuse a transaction that changes a calendar without a stamp (`support/stamps.sql`). So every
-//! other test also proves that the program stamps what it changes.
+//! other test also proves that the program stamps its changes.
 
 use crate::support::{Session, TestApp, waiting};
 
-/// A clinic with what calendars are made of, and placeholders for its rows.
+/// A clinic with all rows that a calendar depends on, and placeholders for their ids.
 struct Clinic {
     app: TestApp,
     places: Vec<(&'static str, i64)>,
 }
 
-/// Advances the doctor's calendar.
+/// Increases the version of the doctor's calendar.
 const CALENDAR: &str = "UPDATE calendar_versions SET version = version + 1 WHERE doctor_id = :doctor;";
 
-/// Advances the doctor's rules.
+/// Increases the version of the doctor's rules.
 const RULES: &str =
     "UPDATE calendar_versions SET version = version + 1, rules_version = version + 1 WHERE doctor_id = :doctor;";
 
-/// Advances what binds all doctors of the clinic.
+/// Increases the version of the rules that apply to all doctors of the clinic.
 const WHOLE: &str = "UPDATE clinic_versions SET version = version + 1 WHERE clinic_id = :clinic;";
 
-/// The version of the doctor's calendar.
+/// Selects the version of the doctor's calendar.
 const STAMP: &str = "(SELECT version FROM calendar_versions WHERE doctor_id = :doctor)";
 
-/// Takes a time of the doctor, with this stamp.
+/// Returns a statement that takes a time of the doctor, with this stamp.
 fn booking(stamp: &str) -> String {
     format!(
         "INSERT INTO appointments (clinic_id, reference, doctor_id, patient_id, during, created_by, calendar_version)
@@ -31,7 +31,7 @@ fn booking(stamp: &str) -> String {
     )
 }
 
-/// Changes the appointment, with this stamp.
+/// Returns a statement that changes the appointment, with this stamp.
 fn change(set: &str, stamp: &str) -> String {
     format!("UPDATE appointments SET {set}, calendar_version = {stamp} WHERE id = :appointment;")
 }
@@ -55,7 +55,7 @@ impl Clinic {
         Self { app, places }
     }
 
-    /// What becomes of a transaction of these statements.
+    /// Returns the result of a transaction of these statements.
     async fn run(&self, statements: &str) -> sqlx::Result<()> {
         let fill = |statements: String, place: &(&str, i64)| statements.replace(place.0, &place.1.to_string());
         let statements = self.places.iter().fold(statements.to_owned(), fill);
@@ -83,7 +83,7 @@ async fn a_change_of_a_calendar_without_a_stamp_is_refused() {
     let later = "during = '[2031-03-05 11:00Z, 2031-03-05 11:30Z)'";
     let held = "waitlist_entry_id = :entry, held_until = now() + interval '1 hour'";
     for set in [later, "status = 'CANCELLED'", "status = 'NO_SHOW'", held] {
-        // Without a new version; with one and an old stamp; with a stamp that nobody gave.
+        // Without a new version; with a new version and an old stamp; with a stamp that no version has.
         clinic.refuses(&change(set, STAMP)).await;
         clinic.refuses(&format!("{CALENDAR} {}", change(set, "calendar_version"))).await;
         clinic.refuses(&format!("{CALENDAR} {}", change(set, &format!("{STAMP} + 1")))).await;
@@ -91,7 +91,7 @@ async fn a_change_of_a_calendar_without_a_stamp_is_refused() {
     clinic.refuses(&booking(STAMP)).await;
     clinic.refuses(&format!("{CALENDAR} {}", booking(&format!("{STAMP} - 1")))).await;
     clinic.refuses(&format!("{CALENDAR} {}", booking(&format!("{STAMP} + 1")))).await;
-    // What is gone has no stamp to be found by: the calendar must be read whole.
+    // A deleted row has no stamp, so the calendar must be read in full.
     let delete = "DELETE FROM appointments WHERE id = :appointment;";
     clinic.refuses(delete).await;
     clinic.refuses(&format!("{CALENDAR} {delete}")).await;
@@ -133,7 +133,7 @@ async fn a_change_of_a_doctors_rules_without_a_stamp_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_what_binds_the_whole_clinic_without_a_stamp_is_refused() {
+async fn a_change_of_a_clinics_rules_without_a_stamp_is_refused() {
     let clinic = Clinic::new().await;
     for change in [
         "INSERT INTO clinic_closures (clinic_id, first_day, last_day, created_by)
@@ -149,7 +149,7 @@ async fn a_change_of_what_binds_the_whole_clinic_without_a_stamp_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_never_goes_back() {
+async fn a_version_never_decreases() {
     let clinic = Clinic::new().await;
     clinic.refuses("UPDATE calendar_versions SET version = version - 1 WHERE doctor_id = :doctor;").await;
     clinic.refuses("UPDATE calendar_versions SET rules_version = version + 1 WHERE doctor_id = :doctor;").await;
@@ -161,10 +161,10 @@ async fn a_change_of_a_calendar_with_a_stamp_passes() {
     let clinic = Clinic::new().await;
     clinic.takes(&format!("{CALENDAR} {}", booking(STAMP))).await;
     clinic.takes(&format!("{CALENDAR} {}", change("status = 'CANCELLED'", STAMP))).await;
-    // The first stamp of a transaction that gave several.
+    // The first stamp of a transaction that increased the version twice.
     clinic.takes(&format!("{CALENDAR} {} {CALENDAR}", change("status = 'SCHEDULED'", STAMP))).await;
     clinic.takes(&format!("{RULES} DELETE FROM appointments WHERE id = :appointment;")).await;
-    // A doctor who enters together with an appointment.
+    // A doctor who is inserted together with an appointment.
     let enters = "WITH entered AS (
             INSERT INTO doctors (clinic_id, first_name, last_name, specialization, license_number, email)
             VALUES (:clinic, 'New', 'Here', 'Cardiology', 'N-1', 'new@example.com') RETURNING clinic_id, id
@@ -176,12 +176,12 @@ async fn a_change_of_a_calendar_with_a_stamp_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_calendar_shows_needs_no_stamp() {
+async fn a_change_outside_the_calendar_needs_no_stamp() {
     let clinic = Clinic::new().await;
     clinic.takes("UPDATE appointments SET status = 'CONFIRMED', reason = 'pain' WHERE id = :appointment;").await;
     clinic.takes("UPDATE doctors SET last_name = 'Other', version = version + 1 WHERE id = :doctor;").await;
     clinic.takes("UPDATE clinics SET name = 'Other', version = version + 1;").await;
-    // A hold that has ended: copies judge that by themselves.
+    // An expired hold: copies know when it ends.
     let ended = "status = 'SCHEDULED', waitlist_entry_id = :entry, held_until = now() - interval '1 second'";
     clinic.takes(&format!("{CALENDAR} {}", change(ended, STAMP))).await;
     clinic.takes("UPDATE appointments SET status = 'CANCELLED' WHERE id = :appointment;").await;

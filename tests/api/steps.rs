@@ -1,4 +1,4 @@
-//! The steps of an appointment by their own paths, and the history that they leave.
+//! The operations for the steps of an appointment, and the history that they write.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ async fn a_cancel_and_a_no_show_free_the_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reschedule_by_its_own_path_moves_in_one_step_or_not_at_all() {
+async fn the_reschedule_operation_moves_in_one_step_or_not_at_all() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
@@ -65,7 +65,7 @@ async fn the_history_says_who_did_what_and_when() {
     let to = json!({ "appointment_datetime": "2031-03-05T11:00:00Z" });
     staff.post(&format!("{path}/reschedule"), to).await.expect(200);
     admin.send(Method::POST, &format!("{path}/confirm"), None, &[]).await.expect(200);
-    // A change of the reason alone is no step.
+    // A change of only the reason is not a step.
     admin.patch(&path, json!({ "reason": "Follow-up" })).await.expect(200);
     admin.patch(&path, json!({ "status": "CANCELLED" })).await.expect(200);
 
@@ -88,7 +88,7 @@ async fn the_history_says_who_did_what_and_when() {
     assert_eq!(told[3]["to_time"]["start"], "2031-03-05T10:00:00+00:00", "it was booked for ten");
     assert_eq!(told[3]["from_time"], Value::Null);
     assert!(told.iter().all(|event| event["at"].is_string()));
-    // In pages, and only for those who may see the appointment.
+    // The history is paged, and visible only to those who may see the appointment.
     let first = admin.get(&format!("{path}/history?limit=3")).await.expect(200);
     let link = first.header("link").to_owned();
     let next = link.trim_start_matches('<').split('>').next().unwrap();
@@ -98,7 +98,7 @@ async fn the_history_says_who_did_what_and_when() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_that_cancels_stands_in_the_history() {
+async fn a_deletion_that_cancels_is_in_the_history() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);

@@ -1,4 +1,4 @@
-//! SIGTERM: the program ends in time, whatever the database does, and tells nobody what is not so.
+//! SIGTERM: the program stops in time, in any state of the database, and gives no wrong answer.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::{
 
 use crate::support::{Process, Proxy, Session, TestDatabase, booking, founder};
 
-/// Twice as long as the program takes at most.
+/// Twice the maximum time that the program needs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A program whose database answers no more, and requests to it that are under way.
+/// A program whose database has stopped responding, and pending requests to it.
 struct Frozen {
     program: Process,
     database: TestDatabase,
@@ -45,13 +45,13 @@ async fn frozen() -> Frozen {
         asking.push(spawn(&admin, Some(booking(doctor, patient, "10:00"))));
         asking.push(spawn(&admin, None));
     }
-    // At least one of them is under way.
+    // At least one of them is pending.
     proxy.held().await;
     Frozen { program, database, asking, _proxy: proxy }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_is_told_to_stop_ends_in_time_whatever_its_database_does() {
+async fn a_stopping_program_ends_in_time_despite_its_database() {
     let Frozen { program, database, asking, _proxy } = frozen().await;
     program.terminate();
     let (status, log) = program.ended(LIMIT).await;
@@ -59,12 +59,12 @@ async fn a_program_that_is_told_to_stop_ends_in_time_whatever_its_database_does(
     assert!(log.contains("stopped before this was done"), "{log}");
     let mut answered = 0;
     for answer in asking {
-        // What had not arrived was not let in.
+        // Requests that had not arrived yet are not accepted.
         let Ok(answer) = answer.await else { continue };
         assert_eq!(answer.expect(503).header("retry-after"), "1");
         answered += 1;
     }
-    assert!(answered > 0, "nobody was answered");
+    assert!(answered > 0, "no request was answered");
     assert_eq!(database.count("SELECT count(*) FROM appointments").await, 1);
 }
 
@@ -72,7 +72,7 @@ async fn a_program_that_is_told_to_stop_ends_in_time_whatever_its_database_does(
 async fn a_second_signal_ends_the_program_at_once() {
     let Frozen { program, asking, _proxy, .. } = frozen().await;
     program.terminate();
-    // It has heard the first when it listens no more.
+    // The program has handled the first signal when it no longer listens.
     while TcpStream::connect(program.address).await.is_ok() {
         sleep(Duration::from_millis(20)).await;
     }

@@ -1,4 +1,4 @@
-//! Several programs on one database: what one acknowledges, the other goes by.
+//! Several programs on one database: each respects what another one acknowledged.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ async fn a_cancel_on_one_node_frees_the_time_on_the_other_at_once() {
     let first = TestApp::start().await;
     let admin = first.founder("ada").await;
     let (doctor, patient, other) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
-    // The first node has the schedule in memory before there is a second.
+    // The first node has the schedule in memory before the second one starts.
     admin.new_appointment(doctor, patient, "08:00").await;
     let second = TestApp::start_on(first.database.clone()).await;
     let there = admin.at(second.address);
@@ -38,7 +38,7 @@ async fn a_doctor_deactivated_on_one_node_is_not_booked_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_left_alone_goes_on() {
+async fn a_node_continues_after_the_other_ends() {
     let mut first = TestApp::start().await;
     let second = TestApp::start_on(first.database.clone()).await;
     let admin = first.founder("ada").await;
@@ -52,7 +52,7 @@ async fn a_node_that_is_left_alone_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_book_one_time_once_and_a_killed_one_loses_nothing() {
+async fn two_processes_book_one_time_once_even_if_one_is_killed() {
     let database = TestDatabase::create().await;
     let (first, second) = (Process::start(&database.url), Process::start(&database.url));
     let body = json!({ "email": "ada@example.com", "password": crate::support::PASSWORD, "clinic_name": "Harbour" });
@@ -78,7 +78,7 @@ async fn two_processes_book_one_time_once_and_a_killed_one_loses_nothing() {
     }
     assert_eq!(database.overlapping_pairs().await, 0);
 
-    // SIGKILL: what was acknowledged is there, and the other node goes on.
+    // SIGKILL: acknowledged bookings remain, and the other node continues.
     first.kill();
     let there = admin.at(second.address);
     assert_eq!(there.get("/api/appointments?limit=200").await.expect(200).ids().len(), 20);

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{PASSWORD, TestApp, doctor};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_administrator_makes_reads_changes_and_removes_users() {
+async fn an_administrator_creates_changes_and_removes_users() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let body = json!({ "email": "Sam@example.com", "password": PASSWORD, "role": "staff", "first_name": "Sam" });
@@ -49,7 +49,7 @@ async fn staff_and_doctors_do_not_administer_users() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_demoted_deactivated_or_removed_user_is_out_at_once() {
+async fn a_demoted_or_removed_user_loses_access_at_once() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     for (name, change) in [
@@ -75,7 +75,7 @@ async fn a_demoted_deactivated_or_removed_user_is_out_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_administrator_cannot_be_demoted_deactivated_or_removed() {
+async fn the_last_administrator_cannot_be_demoted_or_removed() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let path = format!("/api/users/{}", admin.id);
@@ -98,7 +98,7 @@ async fn two_administrators_cannot_demote_each_other_at_once() {
         let (one, other) = tokio::join!(ada.patch(&of_bea, demote.clone()), bea.patch(&of_ada, demote));
         let mut statuses = [one.status, other.status];
         statuses.sort();
-        // The loser meets the last administrator, or is none itself any more.
+        // The loser either is the last administrator or is no longer one.
         assert!(matches!(statuses, [200, 409] | [200, 401]), "{statuses:?}");
     }
     let without = "SELECT count(*) FROM clinics c WHERE NOT EXISTS (
@@ -107,7 +107,7 @@ async fn two_administrators_cannot_demote_each_other_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_user_stays_in_what_they_created_and_leaves_their_doctor() {
+async fn a_removed_user_remains_the_author_but_not_the_doctor() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let staff = app.user(&admin, "sam", "staff").await;

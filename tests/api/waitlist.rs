@@ -1,4 +1,4 @@
-//! Those who wait: who is offered a freed time, for how long, and what becomes of it.
+//! The waitlist: who is offered a freed time, how long the offer lasts, and how it ends.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn wait_for(admin: &Session, body: Value) -> i64 {
     admin.post("/api/waitlist", body).await.expect(201).id()
 }
 
-/// The entry, once it has that status.
+/// Returns the entry when it has this status.
 async fn once(admin: &Session, entry: i64, status: &str) -> Answer {
     for _ in 0..200 {
         let found = admin.get(&format!("/api/waitlist/{entry}")).await.expect(200);
@@ -44,7 +44,7 @@ const END_HOLDS: &str = "UPDATE calendar_versions SET version = version + 1;
     UPDATE appointments a SET held_until = now() - interval '1 second', calendar_version = v.version
     FROM calendar_versions v WHERE v.doctor_id = a.doctor_id AND held_until IS NOT NULL;";
 
-/// Lets every hold expire now: its alarm is due.
+/// Lets every hold expire now, so that its alarm is due.
 async fn expire_holds(database: &TestDatabase) {
     let mut db = database.connect().await;
     let expire = format!("{END_HOLDS} UPDATE waitlist_alarms SET due_at = now()");
@@ -64,7 +64,7 @@ async fn what_is_offered_now_is_part_of_an_entrys_version() {
     admin.delete(&format!("/api/appointments/{}", taken[0])).await.expect(204);
     let first = once(&admin, entry, "OFFERED").await;
     assert_eq!(admin.send(Method::GET, &path, None, &unchanged).await.expect(200).body, first.body);
-    // Who saw the first offer does not take the second.
+    // A client that saw the first offer cannot accept the second one.
     expire_holds(&app.database).await;
     admin.delete(&format!("/api/appointments/{}", taken[1])).await.expect(204);
     let mut second = once(&admin, entry, "OFFERED").await;
@@ -81,14 +81,14 @@ async fn what_is_offered_now_is_part_of_an_entrys_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_that_has_ended_keeps_nobody_from_another_time() {
+async fn an_expired_hold_does_not_block_another_time() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken =
         [admin.new_appointment(doctor, patient, "10:00").await, admin.new_appointment(doctor, patient, "14:00").await];
     let entry = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
     admin.delete(&format!("/api/appointments/{}", taken[0])).await.expect(204);
     let first = once(&admin, entry, "OFFERED").await;
-    // Its own alarm is not due: the other time's comes first.
+    // Its own alarm is not due; the alarm of the other time comes first.
     sqlx::raw_sql(END_HOLDS).execute(&mut app.database.connect().await).await.unwrap();
     admin.delete(&format!("/api/appointments/{}", taken[1])).await.expect(204);
     for _ in 0..200 {
@@ -101,13 +101,13 @@ async fn a_hold_that_has_ended_keeps_nobody_from_another_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_series_is_booked_over_a_hold_that_has_expired_and_is_still_there() {
+async fn a_series_is_booked_over_an_expired_hold() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let entry = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
     admin.delete(&format!("/api/appointments/{taken}")).await.expect(204);
     once(&admin, entry, "OFFERED").await;
-    // Its alarm is not due: nobody tidies it.
+    // Its alarm is not due, so the waitlist does not remove it.
     sqlx::raw_sql(END_HOLDS).execute(&mut app.database.connect().await).await.unwrap();
     let mut series = booking(doctor, patient, "10:00");
     series["rrule"] = "FREQ=DAILY;COUNT=2".into();
@@ -115,7 +115,7 @@ async fn a_series_is_booked_over_a_hold_that_has_expired_and_is_still_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
+async fn a_cancelled_time_is_held_for_an_entry_and_accepted() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let waits = admin.new_patient().await;
@@ -125,7 +125,7 @@ async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
     let offered = once(&admin, entry, "OFFERED").await;
     assert_eq!(offered.body["offer"]["time"]["start"], "2031-03-05T10:00:00+00:00");
     assert!(offered.body["offer"]["held_until"].is_string());
-    // The hold is nobody's appointment yet, and takes the time all the same.
+    // No list shows the hold, but it occupies the time.
     assert_eq!(admin.get(&format!("/api/appointments?patient={waits}")).await.expect(200).body, json!([]));
     let other = admin.new_patient().await;
     admin.post("/api/appointments", booking(doctor, other, "10:00")).await.expect_problem(409, "slot-taken");
@@ -135,7 +135,7 @@ async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
     assert_eq!(admin.get(accepted.header("location")).await.expect(200).body, accepted.body);
     accept(&admin, entry).await.expect_problem(409, "offer-accepted");
     admin.delete(&format!("/api/waitlist/{entry}")).await.expect_problem(409, "offer-accepted");
-    // An accepted hold is an appointment like any other: it does not expire.
+    // An accepted hold is an ordinary appointment and does not expire.
     expire_holds(&app.database).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(admin.get(accepted.header("location")).await.expect(200).body["status"], "SCHEDULED");
@@ -143,7 +143,7 @@ async fn a_cancelled_time_is_held_for_who_waits_and_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_who_waits_is_offered_then_the_next_when_the_hold_expires() {
+async fn an_expired_offer_goes_to_the_next_entry() {
     let (app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let mut entries = Vec::new();
@@ -155,9 +155,9 @@ async fn the_first_who_waits_is_offered_then_the_next_when_the_hold_expires() {
     assert_eq!(status(&admin, entries[1]).await, "WAITING");
     expire_holds(&app.database).await;
     once(&admin, entries[1], "OFFERED").await;
-    assert_eq!(status(&admin, entries[0]).await, "WAITING", "it let the time pass, and waits for another");
+    assert_eq!(status(&admin, entries[0]).await, "WAITING", "it let the offer expire and waits for another time");
     accept(&admin, entries[0]).await.expect_problem(409, "no-offer");
-    // Nobody is left to offer it to: the time is free.
+    // No entry is left for the offer, so the time is free.
     expire_holds(&app.database).await;
     once(&admin, entries[1], "WAITING").await;
     for _ in 0..100 {
@@ -168,7 +168,7 @@ async fn the_first_who_waits_is_offered_then_the_next_when_the_hold_expires() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     admin.new_appointment(doctor, patient, "10:00").await;
-    // Another time is offered to the first again.
+    // Another time is offered to the first entry again.
     let again = admin.new_appointment(doctor, patient, "14:00").await;
     admin.delete(&format!("/api/appointments/{again}")).await.expect(204);
     once(&admin, entries[0], "OFFERED").await;
@@ -193,7 +193,7 @@ async fn two_freed_times_are_two_offers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_freed_time_is_shared_among_those_it_suits() {
+async fn a_long_freed_time_is_shared_among_matching_entries() {
     let (_app, admin, doctor, patient) = clinic().await;
     let mut long = booking(doctor, patient, "10:00");
     long["duration_minutes"] = 90.into();
@@ -211,15 +211,15 @@ async fn a_long_freed_time_is_shared_among_those_it_suits() {
     assert_eq!(half.body["offer"]["time"]["start"], "2031-03-05T10:30:00+00:00");
     let first = once(&admin, any, "OFFERED").await;
     assert_eq!(first.body["offer"]["time"]["start"], "2031-03-05T10:00:00+00:00");
-    assert_eq!(status(&admin, late).await, "WAITING", "no part of it is in the afternoon");
+    assert_eq!(status(&admin, late).await, "WAITING", "no part of the time is in the afternoon");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_doctor_of_the_specialization_will_do_and_a_busy_patient_is_passed_over() {
+async fn any_doctor_of_a_specialization_fits_unless_patient_is_busy() {
     let (_app, admin, doctor, patient) = clinic().await;
     let elsewhere = admin.new_doctor().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
-    // The first who waits has another appointment then; so the second is offered the time.
+    // The first entry's patient has another appointment then, so the second entry gets the offer.
     let busy = admin.new_patient().await;
     admin.new_appointment(elsewhere, busy, "10:15").await;
     let of_specialization = |patient: i64| json!({ "patient": patient, "specialization": "cardiology", "first_day": "2031-03-01", "last_day": "2031-03-09" });
@@ -235,7 +235,7 @@ async fn any_doctor_of_the_specialization_will_do_and_a_busy_patient_is_passed_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_no_longer_frees_what_was_held() {
+async fn a_withdrawn_entry_frees_its_hold() {
     let (_app, admin, doctor, patient) = clinic().await;
     let taken = admin.new_appointment(doctor, patient, "10:00").await;
     let first = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
@@ -264,24 +264,24 @@ async fn a_hold_that_expires_frees_its_time_on_every_node() {
     admin.delete(&format!("/api/appointments/{taken}")).await.expect(204);
     once(&there, entry, "OFFERED").await;
     there.post("/api/appointments", booking(doctor, patient, "10:00")).await.expect_problem(409, "slot-taken");
-    // The node that may have made the hold ends; the other finds it expired.
+    // The node that may have made the hold stops. The other one finds it expired.
     one.stop().await;
     expire_holds(&database).await;
-    // At once, by a booking that meets it.
+    // A booking of the time removes the hold at once.
     there.new_appointment(doctor, patient, "10:00").await;
     once(&there, entry, "WAITING").await;
     assert_eq!(database.overlapping_pairs().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_freed_while_nobody_ran_is_offered_by_who_starts_next() {
+async fn time_freed_while_no_node_ran_is_offered_later() {
     let database = TestDatabase::create().await;
     let mut app = TestApp::start_on(database.clone()).await;
     let admin = app.founder("ada").await;
     let doctor = admin.new_doctor().await;
     let entry = wait_for(&admin, waiting(doctor, admin.new_patient().await)).await;
     app.stop().await;
-    // As a program leaves it that ends between its commit and its offer.
+    // The state of a program that stopped between its commit and its offer.
     let mut db = database.connect().await;
     sqlx::query(
         "INSERT INTO waitlist_alarms (clinic_id, doctor_id, during)
@@ -298,7 +298,7 @@ async fn what_was_freed_while_nobody_ran_is_offered_by_who_starts_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_wait_with_their_own_patients_and_a_doctor_sees_who_waits_for_them() {
+async fn staff_enter_own_patients_and_doctors_see_their_entries() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let (staff, colleague) = (app.user(&admin, "sam", "staff").await, app.user(&admin, "kim", "staff").await);
@@ -319,7 +319,7 @@ async fn staff_wait_with_their_own_patients_and_a_doctor_sees_who_waits_for_them
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_cannot_be_is_refused_by_field() {
+async fn an_invalid_entry_is_refused_by_field() {
     let (_app, admin, doctor, patient) = clinic().await;
     for (change, field) in [
         (json!({ "specialization": "Cardiology" }), "non_field_errors"),

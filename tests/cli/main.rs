@@ -1,4 +1,4 @@
-//! The program as a person starts it: commands, the private local cluster, the demo clinic, signals and logs.
+//! The program from the command line: commands, the private local cluster, the demo clinic, signals and logs.
 
 mod private_cluster;
 mod program;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use program::{Folder, Serving, cluster_runs, run, wait_until};
 
 #[test]
-fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
+fn an_empty_development_database_gets_a_demo_clinic() {
     let folder = Folder::new("demo");
     let mut serving = Serving::start(&folder, &[]);
     let printed = serving.lines(5);
@@ -36,7 +36,7 @@ fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
     let (code, _) = serving.stop(SIGTERM);
     assert_eq!(code, Some(0));
 
-    // Found again on the next start, and not filled twice.
+    // The next start finds the demo clinic and does not create it again.
     let mut serving = Serving::start(&folder, &[]);
     assert!(serving.lines(2)[1].starts_with("Sign up with"));
     assert_eq!(serving.login("admin@demo.example", "demo-clinic-admin").0, 200);
@@ -44,7 +44,7 @@ fn an_empty_development_database_gets_a_demo_clinic_whose_logins_work() {
 }
 
 #[test]
-fn two_checkouts_run_at_once_and_know_nothing_of_each_other() {
+fn two_checkouts_run_at_once_independently() {
     let (one, other) = (Folder::new("one"), Folder::new("other"));
     let (first, second) = (Serving::start(&one, &["--no-demo"]), Serving::start(&other, &["--no-demo"]));
     let body = json!({ "email": "ada@example.com", "password": "seven quiet lanterns" });
@@ -134,14 +134,14 @@ fn a_wrong_setting_is_one_line_that_names_it() {
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
         assert!(complaint.starts_with("clinicd: ") && complaint.contains(named), "{complaint}");
     }
-    // The same from a `.env` file.
+    // The same setting in a `.env` file.
     std::fs::write(folder.0.join(".env"), "CLINICD_LISTEN=nowhere\n").unwrap();
     let refused = run(&folder, &["serve"]);
     assert!(String::from_utf8(refused.stderr).unwrap().contains("--listen"));
 }
 
 #[test]
-fn the_log_names_requests_and_operations_but_no_person_and_no_secret() {
+fn the_log_contains_no_person_and_no_secret() {
     let folder = Folder::new("log");
     let serving = Serving::start(&folder, &["--no-demo"]);
     let secrets = ["Zanzibar", "zanzibar@example.com", "quiet zanzibar lanterns"];

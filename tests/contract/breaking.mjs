@@ -1,7 +1,7 @@
-// Whether a contract still serves the clients of an earlier one:
+// Checks whether a contract still serves the clients of an earlier one:
 //     node breaking.mjs EARLIER.json LATER.json
-// Prints what breaks them, and fails unless the major version moved. Before 1.0.0 the minor version counts as major
-// (semver.org, item 4).
+// Prints the changes that break clients, and fails on them unless the major version was increased. Before 1.0.0 the minor
+// version counts as major (semver.org, item 4).
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -18,7 +18,7 @@ function resolve(spec, schema) {
   return schema ?? {};
 }
 
-/// `direction` is "request" where clients write it and "answer" where they read it.
+/// `direction` is "request" if clients write the schema and "answer" if they read it.
 function compareSchema(before, after, a, b, direction, where, found, seen = new Set()) {
   const key = `${a?.$ref}|${b?.$ref}`;
   if (a?.$ref && seen.has(key)) return;
@@ -88,7 +88,7 @@ function compareOperation(before, after, a, b, where, found) {
   }
 }
 
-/// What of the later contract breaks clients of the earlier one.
+/// Returns the changes of the later contract that break clients of the earlier one.
 export function breaking(before, after) {
   const found = [];
   for (const [path, operations] of Object.entries(before.paths)) {
@@ -102,7 +102,7 @@ export function breaking(before, after) {
   return [...new Set(found)];
 }
 
-/// Whether the version says that clients must look.
+/// Returns whether the version announces breaking changes.
 export function majorMoved(before, after) {
   const [a, b] = [before, after].map((spec) => spec.info.version.split(".").map(Number));
   return b[0] > a[0] || (a[0] === 0 && b[0] === 0 && b[1] > a[1]);

@@ -1,4 +1,4 @@
-// The check for breaking changes finds each of these, and lets additions pass.
+// The check for breaking changes finds each of these, and accepts additions.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";

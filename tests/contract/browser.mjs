@@ -1,6 +1,6 @@
-// Swagger UI, ReDoc and CORS in a real browser: what a person sees who opens /docs.
+// Tests Swagger UI, ReDoc and CORS in a real browser, as a person sees them at /docs.
 //     node browser.mjs SERVER FOLDER ALLOWED_PORT
-// The server lets in pages of http://127.0.0.1:ALLOWED_PORT and of no other origin.
+// The server admits only pages of http://127.0.0.1:ALLOWED_PORT.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { mkdirSync } from "node:fs";
@@ -16,7 +16,7 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"],
 });
 
-/// A page whose console errors and requests to other hosts are noted.
+/// Opens a page whose console errors and requests to other hosts are recorded.
 async function watched(expectErrors = () => false) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
   const said = [];
@@ -31,7 +31,7 @@ async function watched(expectErrors = () => false) {
   return { page, said };
 }
 
-/// Opens an operation of Swagger UI, sends it, and answers its status and body.
+/// Opens an operation in Swagger UI, sends it, and returns its status and body.
 async function tryItOut(page, tag, operation, body) {
   const block = page.locator(`#operations-${tag}-${operation}`);
   if (!(await block.locator(".opblock-body").isVisible())) await block.locator(".opblock-summary-control").first().click();
@@ -57,7 +57,7 @@ function check(condition, what) {
 }
 
 try {
-  // A refused booking is a 409, which the browser writes to its console: that is no error of the page.
+  // A refused booking is a 409. The browser logs it to its console, but it is not an error of the page.
   const { page, said } = await watched((text) => text.includes("status of 409"));
   await page.goto(`${server}/docs`);
   await page.locator("#operations-Auth-login").waitFor();

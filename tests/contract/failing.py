@@ -1,5 +1,5 @@
-"""A server with a fault: passes everything on to another, but answers one operation with a 500 of no known form. Arguments:
-the other's address; prints its own."""
+"""A proxy with a fault: it forwards every request to a server, but answers one operation with a malformed 500. Argument: the
+server's address. Prints its own address."""
 
 import http.server
 import sys

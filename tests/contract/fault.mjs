@@ -1,4 +1,5 @@
-// A contract with a fault: node fault.mjs NAME < contract > faulty. What each check must find is in scripts/contract.
+// Prints a contract with a fault: node fault.mjs NAME < contract > faulty. scripts/contract defines what each check
+// must find.
 import { readFileSync } from "node:fs";
 
 const spec = JSON.parse(readFileSync(0, "utf8"));

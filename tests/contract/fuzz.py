@@ -1,6 +1,6 @@
-"""Schemathesis against a running server, as each role. Arguments: the contract, where the server is, how many examples an
-operation, a folder for its reports, and one operation id where only that is meant. All phases and all checks; prints the counts, and fails
-where it found anything or proved too little."""
+"""Runs Schemathesis against a running server as each role, with all phases and all checks. Arguments: the contract, the
+server's URL, the number of examples per operation, a folder for the reports, and optionally the only operation id to test.
+Prints the counts. Fails if a check failed or if too few operations succeeded."""
 
 import datetime
 import json
@@ -17,7 +17,7 @@ CONTRACT, SERVER, EXAMPLES, FOLDER = sys.argv[1], sys.argv[2], sys.argv[3], path
 ROLES = ("admin", "staff", "doctor")
 HERE = pathlib.Path(__file__).parent
 PASSWORD = "seven quiet lanterns"
-# What no run of a minute brings about: a time that is freed while somebody waits for it.
+# An operation that no short run can complete: it needs a time that becomes free while an entry waits for it.
 NOT_DONE = {"acceptWaitlistOffer"}
 OPERATIONS = {
     (method.upper(), path): operation["operationId"]
@@ -34,7 +34,8 @@ def post(path, body, token=None):
 
 
 def clinic(role):
-    """A clinic with a doctor, a patient and their appointments, and the token of a user of that role: who owns the patient, as staff, or is the doctor."""
+    """Creates a clinic with a doctor, a patient and their appointments. Returns the token of a user of this role and the
+    rows. A staff user owns the patient; a doctor is the doctor."""
     name = f"fuzz.{time.time_ns()}"
     admin = post("/api/auth/register", {"email": f"{name}@fuzz.example", "password": PASSWORD, "clinic_name": "Fuzz"})["access"]
     email = f"{name}.{role}@fuzz.example"
@@ -52,7 +53,7 @@ def clinic(role):
 
 
 def still_works(token):
-    """Whether the run was one of somebody signed in: otherwise it proved nothing but 401."""
+    """Returns whether the token is still valid. Otherwise the run tested only 401."""
     request = urllib.request.Request(SERVER + "/api/auth/me", headers={"Authorization": f"Bearer {token}"})
     try:
         return urllib.request.urlopen(request).status == 200
@@ -62,7 +63,7 @@ def still_works(token):
 
 
 def done_in(report):
-    """The operations that were done at least once."""
+    """Returns the operations that succeeded at least once."""
     done = set()
     for line in report.read_text().splitlines():
         recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder", {})
@@ -93,12 +94,12 @@ def run(role, token, rows, phases, *which):
         print(done.stdout[-12000:], done.stderr[-3000:])
     proves = cases > 0
     if role in ROLES:
-        # One is left out: see below.
+        # One operation is left out: see below.
         proves = tested == len(OPERATIONS) - 1 and links > 0
     if role == "admin":
         missing = set(OPERATIONS.values()) - successes - NOT_DONE - {"logout"}
         print(f"never done as {role}: {', '.join(sorted(missing)) or 'none'}")
-        # Chance may leave some out, but not many.
+        # By chance some operations may never succeed, but not many.
         proves = proves and len(missing) <= 5
     return done.returncode == 0 and proves
 
@@ -110,7 +111,7 @@ def main():
         sys.exit(0 if run("only", *clinic("admin"), without_scenarios, "--include-operation-id", only[0]) else 1)
     results = []
     for role in ROLES:
-        # Logging out ends every session of the account, and so would end the run: it has a run of its own.
+        # Logging out ends every session of the account and thereby the run, so it has its own run.
         of_role, rows = clinic(role)
         results.append(run(role, of_role, rows, f"{without_scenarios},stateful", "--exclude-operation-id", "logout"))
         results.append(still_works(of_role))

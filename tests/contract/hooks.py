@@ -1,6 +1,6 @@
-"""What the fuzzer knows of the clinic that it works in: a schema cannot say which rows there are, nor which day it is. Most of the
-requests that fit the contract get ids of rows of this clinic (CLINICD_ROWS, and those that the run makes itself) and times to
-come, so that they are done and not refused; the others stay as they were generated."""
+"""Gives the fuzzer the rows of its clinic and the current day, which a schema cannot express. Most valid requests get ids of
+rows of this clinic (from CLINICD_ROWS and from the run itself) and upcoming times, so that they succeed. The other requests
+stay as they were generated."""
 
 import datetime
 import json
@@ -10,10 +10,10 @@ import uuid
 
 import schemathesis
 
-# By the path of their collection: the parameters of that path, and the row's id.
+# By collection path: the parameters of that path, and the ids of its rows.
 ROWS = {path: [({}, id) for id in ids] for path, ids in json.loads(os.environ["CLINICD_ROWS"]).items()}
 FIELDS = {"doctor": "/api/doctors", "patient": "/api/patients", "user": "/api/users"}
-# What can be done where something else was done before; which rows are ready for it.
+# The operation that each of these makes possible.
 NEXT = {
     "/api/appointments/{id}/confirm": "/api/appointments/{id}/check-in",
     "/api/appointments/{id}/check-in": "/api/appointments/{id}/complete",
@@ -53,11 +53,11 @@ def with_rows(path, body):
     body = {name: MEANT[name]() if name in MEANT else value for name, value in body.items()}
     for name, collection in FIELDS.items():
         known = [id for _, id in ROWS[collection]]
-        # What a link has put there stays.
+        # A value from a link is kept.
         if body.get(name) is not None and body[name] not in known:
             body[name] = chance.choice(known)
     if path == "/api/waitlist":
-        # One of the two says what is waited for.
+        # Only one of the two fields selects the doctors.
         body.pop("specialization", None)
         body["doctor"] = body.get("doctor") or chance.choice(ROWS["/api/doctors"])[1]
     return body
@@ -73,19 +73,19 @@ def before_call(ctx, case, kwargs):
         case.body = with_rows(path, case.body)
     if READY.get(path) and not (is_scenario and "time_off_id" in path):
         case.path_parameters = READY[path].pop()
-    # The row that the path names: of the closest collection. In scenarios links see to it.
+    # The row in the path belongs to the closest collection. In scenarios, links provide it.
     for collection in sorted(ROWS, key=len, reverse=True) if not is_scenario else ():
         if path.startswith(f"{collection}/{{"):
             name = path[len(collection) + 2 :].split("}")[0]
             if str(case.path_parameters[name]) not in [str(id) for _, id in ROWS[collection]]:
-                # What ends a row takes an old one, and leaves the others for what else can be done.
+                # An operation that ends a row takes an old one, so that the others stay usable.
                 above, id = chance.choice(ROWS[collection][:2] if ends(case.operation) else ROWS[collection][-4:])
                 case.path_parameters = case.path_parameters | above | {name: id}
             break
     for name in case.headers or {}:
         if name == "If-Match":
             case.headers[name] = "*"
-        # A key of an earlier request would be answered by what that made.
+        # A key of an earlier request would return the earlier answer.
         if name == "Idempotency-Key":
             case.headers[name] = str(uuid.UUID(int=chance.getrandbits(128)))
 
@@ -99,7 +99,7 @@ def after_call(ctx, case, response):
         named = named | {"time_off_id": made["id"]}
     if ends(case.operation) and response.status_code in (200, 204):
         rows = ROWS.get(path.rsplit("/{", 1)[0], [])
-        # One stays: there is always something to choose from.
+        # One row is kept, so that there is always one to choose.
         rows[1:] = [row for row in rows[1:] if row[1] not in named.values()]
     if path in NEXT and response.status_code in (200, 201) and case.operation.method == "post":
         READY[NEXT[path]].append(named)

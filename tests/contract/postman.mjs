@@ -1,4 +1,4 @@
-// Postman imports the contract: every operation becomes a request, with nothing said against it.
+// Postman imports the contract: every operation becomes a request, without complaints.
 import { readFileSync } from "node:fs";
 import postman from "openapi-to-postmanv2";
 

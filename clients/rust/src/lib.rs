@@ -1,4 +1,4 @@
-//! A client of clinicd, generated from its contract as this crate is compiled.
+//! A client of clinicd, generated from its contract at compile time.
 
 progenitor::generate_api!(
     spec = "../../openapi/openapi.json",

@@ -1,5 +1,5 @@
-//! The main job, by the generated client: sign up, a doctor, a patient, a mapping, a booking, the same booking again, and
-//! what is offered instead. `CLINICD_URL` says where the server is.
+//! The main job with the generated client: register, a doctor, a patient, a mapping, a booking, the same booking again,
+//! and one of the alternative times. `CLINICD_URL` is the server's URL.
 
 use std::num::NonZeroU64;
 
@@ -7,7 +7,7 @@ use chrono::{TimeZone, Utc};
 use clinicd_client::{Client, Error, types};
 use futures_util::TryStreamExt;
 
-/// A row's id as an input takes it: the contract says that it is at least 1.
+/// Converts a row's id for an input: by the contract it is at least 1.
 fn id(of_row: i64) -> NonZeroU64 {
     u64::try_from(of_row).ok().and_then(NonZeroU64::new).expect("an id")
 }
@@ -49,7 +49,7 @@ async fn the_main_job() {
     let refused = client.create_appointment().body(wish(at)).send().await;
     let Err(Error::ErrorResponse(refused)) = refused else { panic!("{refused:?}") };
     assert_eq!(refused.status(), 409);
-    // The generator reads bodies of application/json by itself, not those of application/problem+json.
+    // The generator decodes bodies of application/json, but not of application/problem+json.
     let body: Vec<_> = refused.into_inner_stream().try_collect().await.expect("a body");
     let problem: types::Problem = serde_json::from_slice(&body.concat()).expect("a problem");
     assert_eq!(problem.type_, "/problems/slot-taken");

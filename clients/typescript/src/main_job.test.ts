@@ -1,5 +1,5 @@
-// The main job, by a client whose types are generated: sign up, a doctor, a patient, a mapping, a booking, the same
-// booking again, and what is offered instead. CLINICD_URL says where the server is.
+// The main job with generated types: register, a doctor, a patient, a mapping, a booking, the same booking again, and
+// one of the alternative times. CLINICD_URL is the server's URL.
 import assert from "node:assert/strict";
 import test from "node:test";
 import createClient from "openapi-fetch";
@@ -10,7 +10,7 @@ type Slot = components["schemas"]["Slot"];
 const baseUrl = process.env["CLINICD_URL"];
 assert.ok(baseUrl, "CLINICD_URL is set");
 
-/// What came, or an error with the server's own words.
+/// Returns the data, or fails with the server's error.
 function expected<T>(answer: { data?: T; error?: unknown; response: Response }): T {
   assert.ok(answer.data !== undefined, `${answer.response.status} ${JSON.stringify(answer.error)}`);
   return answer.data;
@@ -40,7 +40,7 @@ test("the main job", async () => {
   assert.equal(appointment.status, "SCHEDULED");
   assert.ok(booked.response.headers.get("ETag")?.startsWith('"1.'));
 
-  // Sent again with its key, it is the same appointment.
+  // A second request with the same key returns the same appointment.
   const replayed = expected(await client.POST("/api/appointments", { body: wish, params: { header: { "Idempotency-Key": name } } }));
   assert.equal(replayed.id, appointment.id);
 
@@ -48,13 +48,13 @@ test("the main job", async () => {
   assert.equal(response.status, 409);
   assert.ok(error);
   assert.equal(error.type, "/problems/slot-taken");
-  // Only what offers other times has them: the compiler insists on asking.
+  // Only refusals with alternatives have them, and the compiler enforces the check.
   assert.ok(error.next_slots);
   const slots: Slot[] = error.next_slots;
   assert.equal(slots.length, 3);
   const [first] = slots;
   assert.ok(first);
-  // @ts-expect-error a slot has no such field: the types are the contract's
+  // @ts-expect-error A slot has no such field: the types are those of the contract.
   first.begin;
   const second = expected(await client.POST("/api/appointments", { body: { ...wish, appointment_datetime: first.start } }));
   assert.equal(second.appointment_datetime, first.start);

@@ -1,4 +1,4 @@
-//! Work on accounts: registering and finding them.
+//! Reads and writes of accounts, such as registration and login lookup.
 
 use futures_util::FutureExt;
 use uuid::Uuid;
@@ -20,26 +20,26 @@ use crate::{
     },
 };
 
-/// How a new account comes into a clinic.
+/// How a new account becomes a member of a clinic.
 #[derive(Debug, Clone)]
 pub enum Joining {
-    /// It founds the clinic and has this role there.
+    /// The account creates the clinic and gets this role there.
     Found {
         /// The new clinic.
         details: ClinicDetails,
         /// The founder's role.
         role: String,
     },
-    /// The operator gives it this role in a clinic.
+    /// The operator gives the account this role in a clinic.
     Appointed {
         /// The clinic.
         clinic: ClinicId,
         /// The role.
         role: String,
     },
-    /// It has been invited.
+    /// The account accepts an invitation.
     Invited {
-        /// By this clinic.
+        /// The clinic of the invitation.
         clinic: ClinicId,
         /// The hash of the invitation's secret.
         token_hash: Vec<u8>,
@@ -47,11 +47,11 @@ pub enum Joining {
 }
 
 impl Repository {
-    /// Makes an account and its place in a clinic, in one transaction.
+    /// Creates an account and its membership in one transaction.
     pub async fn register(&self, new: NewAccount, entry: Joining, request: Uuid) -> Result<(Account, Caller)> {
         let clinic = match &entry {
             Joining::Invited { clinic, .. } | Joining::Appointed { clinic, .. } => *clinic,
-            // Row-level security lets a clinic's row be made only under its own id.
+            // Row-level security lets a clinic's row be inserted only in the context of its own id.
             Joining::Found { .. } => self.read(Global, |db| clinics::next_id(db).boxed()).await?,
         };
         self.transact(clinic, move |db| {
@@ -81,17 +81,17 @@ impl Repository {
         .await
     }
 
-    /// The account with that e-mail address or user name, with what checks its password.
+    /// Returns the account with this e-mail address or user name, and its password hash.
     pub async fn find_login(&self, login: String) -> Result<Option<Credentials>> {
         self.read(Global, move |db| async move { accounts::find_login(db, &login).await }.boxed()).await
     }
 
-    /// The account.
+    /// Returns the account.
     pub async fn find_account(&self, id: AccountId) -> Result<Account> {
         self.read(id, move |db| accounts::find(db, id).boxed()).await
     }
 
-    /// Changes the caller's own names, if the account has the expected version.
+    /// Changes the names of the caller's account, if it has the expected version.
     pub async fn rename_account(
         &self,
         caller: &Caller,
@@ -106,12 +106,12 @@ impl Repository {
         .await
     }
 
-    /// The clinics that the account belongs to, oldest membership first.
+    /// Returns the account's active memberships, oldest first.
     pub async fn list_memberships(&self, account: AccountId) -> Result<Vec<Membership>> {
         self.read(account, move |db| accounts::memberships(db).boxed()).await
     }
 
-    /// What the account is in the clinic.
+    /// Returns the account's role and state in the clinic.
     pub async fn find_standing(&self, clinic: ClinicId, account: AccountId) -> Result<Option<Standing>> {
         self.read(clinic, move |db| accounts::standing(db, account).boxed()).await
     }
@@ -149,7 +149,7 @@ impl Repository {
         .await
     }
 
-    /// Whether any account exists.
+    /// Returns whether any account exists.
     pub async fn has_accounts(&self) -> Result<bool> {
         self.read(Global, |db| accounts::any(db).boxed()).await
     }

@@ -1,4 +1,4 @@
-//! Work that reads appointments. What changes them stands in `changes.rs` and `booking_writer.rs`.
+//! Reads of appointments. `changes.rs` and `booking_writer.rs` contain the writes.
 
 use futures_util::FutureExt;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Repository {
-    /// The appointments that match and that the caller may see, newest first.
+    /// Returns the matching appointments that the caller may see, newest first.
     pub async fn list_appointments(
         &self,
         caller: &Caller,
@@ -34,12 +34,12 @@ impl Repository {
         Ok(read.await?.into_iter().flatten().collect())
     }
 
-    /// The appointment, if the caller may see it.
+    /// Returns the appointment, if the caller may see it.
     pub async fn find_appointment(&self, caller: &Caller, id: AppointmentId, seen: Visibility) -> Result<Appointment> {
         self.read(caller.clinic, move |db| appointments::find(db, id, seen).boxed()).await
     }
 
-    /// What was done to an appointment that the caller may see, newest first.
+    /// Returns the history of an appointment that the caller may see, newest first.
     pub async fn list_appointment_events(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! The booking writer: the batches of all doctors that are queued when its connection is free are one transaction.
+//! The booking writer: writes all batches that are queued when its connection becomes free in one transaction.
 
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,13 @@ use crate::{
     },
 };
 
-/// How long until a lost outcome is looked for, and then looked for again, in milliseconds: soon after the database is back.
+/// The pauses between lookups of a lost outcome, in milliseconds. They are short, so that an outcome is found soon
+/// after the database is back.
 pub(super) const LOOKS: [u64; 15] = [20, 100, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500];
-/// How long the outcomes of one group are looked for.
+/// How long the outcomes of one group are looked up.
 const SETTLING: Duration = Duration::from_secs(8);
 
-/// Batches of bookings, written in groups; a doctor's always by the same writer.
+/// Batches of bookings, written in groups. The batches of one doctor always go to the same writer.
 pub(super) struct Bookings;
 
 impl Kind for Bookings {
@@ -43,7 +44,7 @@ impl Kind for Bookings {
         let (batches, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         match write(connection, &batches).await {
             Ok(written) => answer(batches, answers, written.into_iter().map(Ok).collect()),
-            // Others need not wait while it is looked for.
+            // The lookup runs in its own task, so that other batches do not wait for it.
             Err(Error::OutcomeUnknown) => {
                 tokio::spawn(settle(connection.another(), batches, answers));
             }
@@ -51,7 +52,7 @@ impl Kind for Bookings {
                 let failed = batches.iter().map(|_| Err(error.like())).collect();
                 answer(batches, answers, failed);
             }
-            // What one did wrong, or whoever is in its way, must not fail the others.
+            // An error or a lock that concerns one batch must not fail the others.
             Err(_) => {
                 for (batch, to) in batches.into_iter().zip(answers) {
                     match write_alone(connection, &batch).await {
@@ -66,7 +67,8 @@ impl Kind for Bookings {
     }
 }
 
-/// Answers once nothing here shares the calendars any more: who is answered changes them.
+/// Answers the batches. Their calendars are dropped first, because the callers change their copies when they get the
+/// answer.
 fn answer(batches: Vec<Batch>, answers: Vec<Answering<Bookings>>, written: Vec<Result<BatchWritten>>) {
     drop(batches);
     for (answer, written) in answers.into_iter().zip(written) {
@@ -90,7 +92,7 @@ async fn write(connection: &mut Connection, batches: &[Batch]) -> Result<Vec<Bat
     let now = clock::now();
     match connection.transact(Grouped::OF_ANY_CLINICS, move |db| batches::write(db, works, now).boxed()).await {
         Ok(works) => Ok(finish(works, Written::Again)),
-        // What is written is committed, whatever is in the way of the rest.
+        // The first statement is committed, even if the rest fails.
         Err(error) if is_begun && !matches!(error, Error::OutcomeUnknown) => Ok(finish(begun, Written::Held)),
         Err(error) => Err(error),
     }
@@ -104,7 +106,7 @@ async fn write_alone(connection: &mut Connection, batch: &Batch) -> Result<Batch
     }
 }
 
-/// Finds out what was committed by transactions whose outcome was lost, and answers each as soon as that is known.
+/// Looks up what transactions with a lost outcome committed. Answers each batch as soon as its outcome is known.
 async fn settle(mut connection: Connection, batches: Vec<Batch>, answers: Vec<Answering<Bookings>>) {
     let until = clock::instant() + SETTLING;
     let mut lost: Vec<_> = batches.into_iter().zip(answers).collect();
@@ -127,7 +129,7 @@ async fn settle(mut connection: Connection, batches: Vec<Batch>, answers: Vec<An
     }
 }
 
-/// Looks once for what was committed.
+/// Looks up once what was committed.
 async fn look(connection: &mut Connection, batch: Batch) -> Result<BatchWritten> {
     let looked = connection.transact(batch.clinic, move |db| {
         async move {

@@ -1,4 +1,4 @@
-//! The calendar reader: what all schedules ask while its connection is busy is one round trip.
+//! The calendar reader: one round trip serves all schedules that ask while its connection is busy.
 
 use futures_util::FutureExt;
 
@@ -21,32 +21,32 @@ use crate::{
 /// Calendars, read in groups.
 pub(super) struct Calendars;
 
-/// What a schedule asks: what its calendar has become, and what patients stand against proposals.
+/// The question of a schedule: the changes of its calendar, and the patients' appointments that matter for proposals.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
-    /// Which state of the calendar is known.
+    /// The state of the calendar that the schedule knows.
     pub(crate) known: Known,
-    /// What else is asked.
+    /// The questions about patients.
     pub(crate) questions: Vec<Question>,
 }
 
-/// What a calendar has become.
+/// The current state of a calendar.
 #[derive(Debug, Clone)]
 pub(crate) enum Fresh {
-    /// It has changed by this, up to a state with these versions.
+    /// These changes lead to a state with these versions.
     Changed(Versions, Vec<SpanChange>),
-    /// It was read whole.
+    /// The calendar was read in full.
     Whole(CalendarCopy),
-    /// There is no such doctor any more.
+    /// The doctor does not exist any more.
     Gone,
 }
 
-/// What a schedule is told.
+/// The answer to a schedule.
 #[derive(Debug, Clone)]
 pub(crate) struct Read {
-    /// What its calendar has become.
+    /// The current state of its calendar.
     pub(crate) fresh: Fresh,
-    /// What the patients stand against the proposals, in the order of the questions.
+    /// The patients' sides of the proposals, in the order of the questions.
     pub(crate) patients: Vec<PatientSide>,
 }
 

@@ -1,5 +1,5 @@
-//! Changes of one calendar that its transaction decides: moves, cancellations, series, accepted offers. Only the schedule
-//! actors ask for them.
+//! Changes of one calendar that their transaction decides: moves, cancellations, series, accepted offers. Only the
+//! schedule actors call them.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Repository {
         }
     }
 
-    /// Makes what is held for an entry its appointment.
+    /// Turns the hold of an entry into its appointment.
     pub(crate) async fn accept(&self, accepting: Acceptance, basis: Basis) -> Result<Outcome<Appointment>> {
         let attempt = accepting.clone();
         let accepted =
@@ -101,7 +101,7 @@ impl Repository {
         }
     }
 
-    /// Books a series; `reference` names it before it has an id.
+    /// Books a series. `reference` identifies it before it has an id.
     pub(crate) async fn book_series(
         &self,
         reference: Uuid,
@@ -125,8 +125,8 @@ impl Repository {
         }
     }
 
-    /// Changes a calendar for a caller: the change and its audit event are one transaction. Whoever holds what it needs
-    /// is waited for not at all or, where its basis says so, for a moment.
+    /// Changes a calendar for a caller. The change and its audit event are one transaction. If a needed row is locked,
+    /// it waits a moment if its basis allows that, otherwise not at all.
     async fn change<T, R, F>(
         &self,
         caller: &Caller,
@@ -167,16 +167,16 @@ impl Repository {
         }
     }
 
-    /// A place among the few that may wait for a calendar; none where it is not to wait, or all are taken: who must wait for
-    /// a place would keep other clinics' changes waiting.
+    /// Returns a permit to wait for a calendar's lock. Returns `None` if the change is not to wait or all permits are
+    /// taken: waiting for a permit would delay the changes of other clinics.
     pub(super) fn may_wait(&self, waits: bool) -> Option<OwnedSemaphorePermit> {
         waits.then(|| self.waiting_changes.clone().try_acquire_owned().ok()).flatten()
     }
 
-    /// Finds out what was committed by a transaction whose outcome was lost.
+    /// Looks up what a transaction with a lost outcome committed.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] where that cannot be found out.
+    /// [`Error::OutcomeUnknown`] if the lookup fails.
     pub(super) async fn settled<T, F>(&self, clinic: ClinicId, look: F) -> Result<T>
     where
         T: Send + 'static,
@@ -202,7 +202,7 @@ impl Repository {
     }
 }
 
-/// What was found to be done. What else is in the calendar by now is read when it is needed.
+/// Creates the outcome of a change that a lookup found. Other changes of the calendar are read when they are needed.
 fn found<T, R>(row: T) -> Outcome<T, R> {
     Outcome::Done { row, copy: None, stamp: Default::default() }
 }

@@ -1,4 +1,4 @@
-//! Work on clinics.
+//! Reads and writes of clinics.
 
 use futures_util::FutureExt;
 
@@ -14,20 +14,21 @@ use crate::{
 };
 
 impl Repository {
-    /// The oldest clinic of that name, for the operator's command line.
+    /// Returns the oldest clinic with this name, for the operator's command line.
     pub async fn find_clinic_named(&self, name: String) -> Result<Option<ClinicId>> {
         self.transact(Grouped::OF_ANY_CLINICS, move |db| async move { clinics::find_named(db, &name).await }.boxed())
             .await
     }
 
-    /// The caller's clinic.
+    /// Returns the caller's clinic.
     pub async fn find_clinic(&self, caller: &Caller) -> Result<Clinic> {
         self.read(caller.clinic, move |db| clinics::find(db).boxed()).await
     }
 }
 
 impl RuleChanges {
-    /// Changes the caller's clinic by `change`, if it has the expected version. Answers also whether its zone is another.
+    /// Applies `change` to the caller's clinic, if it has the expected version. Returns also whether its time zone
+    /// changed.
     pub async fn update_clinic(
         &self,
         caller: &Caller,
@@ -36,7 +37,7 @@ impl RuleChanges {
     ) -> Result<(Clinic, bool)> {
         let changed = self.0.write(caller, Action::Update, Resource::Clinic, move |db| {
             async move {
-                // Held first: the doctors who have no zone of their own are read in the clinic's.
+                // The clinic is locked first, because its time zone applies to the calendars of doctors without one.
                 calendars::hold_clinic(&mut *db).await?;
                 let before = clinics::find(&mut *db).await?.details.time_zone;
                 let row = clinics::update(&mut *db, expected, change).await?;
@@ -53,7 +54,7 @@ impl RuleChanges {
     }
 }
 
-/// A changed clinic, and whether its zone is another.
+/// A changed clinic, and whether its time zone changed.
 struct OfClinic(Clinic, bool);
 
 impl Identified for OfClinic {

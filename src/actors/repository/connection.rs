@@ -1,5 +1,5 @@
-//! A connection with its owner's rules: the context is set before the work, a broken connection is
-//! replaced, and a transaction is answered only after its commit.
+//! A connection that sets the context before the work, replaces itself when it is broken, and answers a transaction
+//! only after its commit.
 
 use std::{
     sync::{
@@ -22,19 +22,20 @@ use crate::{
     },
 };
 
-/// How long connecting may take.
+/// The time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long one piece of work may take; the server gives up on a statement earlier.
+/// The time limit for one piece of work. The server aborts a statement earlier.
 const WORK: Duration = Duration::from_secs(15);
-/// Generic plans are made for tables as large as they are then. They are made anew after this, then after twice as long
-/// each time: a table that was empty a moment ago is otherwise read as if it were still small.
+/// Generic plans are made for the current size of the tables. They are renewed after this time, then after twice as
+/// long each time. Otherwise a table that was empty would be read as if it were still small.
 const REPLAN: Duration = Duration::from_millis(500);
-/// The longest time between two plans.
+/// The longest time until plans are renewed.
 const LONGEST_REPLAN: Duration = Duration::from_secs(60);
-/// After how long without use a connection is tried before work is given to it.
+/// The idle time after which a connection is tested before it gets work.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Where connections go, and how often one of them broke: each of the others is then tried before it is used again.
+/// The address of a database, and the number of connections to it that broke. After a break every other connection is
+/// tested before its next use.
 pub(super) struct Target {
     options: PgConnectOptions,
     breaks: AtomicU64,
@@ -46,27 +47,27 @@ impl Target {
         Arc::new(Self { options, breaks: AtomicU64::new(0), outage: Arc::default() })
     }
 
-    /// The same database, with one more setting for the connections to it.
+    /// Returns the same database with one more setting for its connections.
     pub(super) fn with(&self, name: &str, value: &str) -> Arc<Self> {
         let options = self.options.clone().options([(name, value)]);
         Arc::new(Self { options, breaks: AtomicU64::new(0), outage: self.outage.clone() })
     }
 }
 
-/// One PostgreSQL connection and what is known of its state.
+/// A PostgreSQL connection and its state.
 pub(crate) struct Connection {
     target: Arc<Target>,
     open: Option<Open>,
-    /// How often it was opened.
+    /// How often the connection was opened.
     times_opened: u64,
 }
 
 struct Open {
     db: Unbound,
     last_used: Instant,
-    /// Breaks of others that were seen.
+    /// The number of breaks of other connections that it has seen.
     breaks: u64,
-    /// When its plans are made anew, and after how long again.
+    /// When its plans are renewed, and the interval after that.
     replan: (Instant, Duration),
 }
 
@@ -75,12 +76,12 @@ impl Connection {
         Self { target, open: None, times_opened: 0 }
     }
 
-    /// Another connection to the same place, not yet open.
+    /// Creates another connection to the same database. It is not open yet.
     pub(super) fn another(&self) -> Self {
         Self::new(self.target.clone())
     }
 
-    /// How often it was opened: what is remembered of a database lasts as long as the connection to it.
+    /// Returns how often the connection was opened. A cache of the database's state is valid only for one opening.
     pub(super) fn times_opened(&self) -> u64 {
         self.times_opened
     }
@@ -97,11 +98,11 @@ impl Connection {
         result
     }
 
-    /// Runs statements as one transaction, and answers once it is committed.
+    /// Runs statements as one transaction and returns after its commit.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] where the connection was lost during the commit; every other error
-    /// means that nothing was changed.
+    /// [`Error::OutcomeUnknown`] if the connection was lost during the commit. Every other error means that nothing was
+    /// changed.
     pub(super) async fn transact<S, T, F>(&mut self, scope: S, work: F) -> Result<T>
     where
         S: Scope,
@@ -116,7 +117,7 @@ impl Connection {
     /// Runs one statement, which is a transaction by itself.
     ///
     /// # Errors
-    /// As of [`transact`](Self::transact).
+    /// As [`transact`](Self::transact).
     pub(super) async fn at_once<S, T, F>(&mut self, scope: S, work: F) -> Result<T>
     where
         S: Scope,
@@ -128,7 +129,7 @@ impl Connection {
         result
     }
 
-    /// The connection, open, alive and bound.
+    /// Returns the connection: open, alive, and bound to the scope.
     async fn ready<S: Scope>(&mut self, scope: S) -> Result<Db<'_, S>> {
         let breaks = self.target.breaks.load(Ordering::Relaxed);
         if let Some(open) = &mut self.open
@@ -171,7 +172,7 @@ impl Connection {
                 return Ok(Open { db: Unbound::new(db), last_used: clock::instant(), breaks: 0, replan });
             }
             Ok(Err(error)) => outage.failed(attempt, &error),
-            Err(_) => outage.failed(attempt, &"it took too long"),
+            Err(_) => outage.failed(attempt, &"connecting took too long"),
         }
         Err(Error::Unavailable)
     }
@@ -207,17 +208,17 @@ where
     }
 }
 
-/// Says that a group could not be read. An outage is told once, when it begins.
+/// Logs that a group could not be read. An outage is logged once, when it begins.
 pub(super) fn tell(error: &Error, what: &str) {
     if !matches!(error, Error::Unavailable) {
-        tracing::warn!(%error, "{what} could not be read");
+        tracing::warn!(%error, "cannot read {what}");
     }
 }
 
-/// An error of what commits: with the connection, its outcome is lost.
+/// Converts an error of a commit. If the connection broke, the outcome is unknown.
 fn lost(error: Error) -> Error {
     match error {
-        // The server says that it was not done.
+        // The server reports that it did not commit.
         Error::Unable => Error::Unable,
         error if error.breaks_connection() => Error::OutcomeUnknown,
         error => error,

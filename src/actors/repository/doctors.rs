@@ -1,4 +1,4 @@
-//! Work on doctors.
+//! Reads and writes of doctors.
 
 use futures_util::FutureExt;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Repository {
-    /// Enters a doctor.
+    /// Creates a doctor.
     pub async fn create_doctor(&self, caller: &Caller, details: DoctorDetails) -> Result<Doctor> {
         self.create(caller, Action::Create, Resource::Doctors, move |db| {
             async move { doctors::insert(db, &details).await }.boxed()
@@ -24,7 +24,7 @@ impl Repository {
         .await
     }
 
-    /// The doctors that match and that the caller may see, newest first.
+    /// Returns the matching doctors that the caller may see, newest first.
     pub async fn list_doctors(
         &self,
         caller: &Caller,
@@ -35,14 +35,14 @@ impl Repository {
         self.read(caller.clinic, move |db| async move { doctors::list(db, seen, &filter, page).await }.boxed()).await
     }
 
-    /// The doctor, if the caller may see them.
+    /// Returns the doctor, if the caller may see them.
     pub async fn find_doctor(&self, caller: &Caller, id: DoctorId, seen: Visibility) -> Result<Doctor> {
         self.read(caller.clinic, move |db| doctors::find(db, id, seen).boxed()).await
     }
 }
 
 impl RuleChanges {
-    /// Changes a doctor by `change`, if it has the expected version.
+    /// Applies `change` to a doctor, if it has the expected version.
     pub async fn update_doctor(
         &self,
         caller: &Caller,

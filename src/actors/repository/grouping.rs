@@ -1,6 +1,6 @@
-//! Work in groups: takes all that is queued when its connection is free as one piece of work. There is no
-//! timer: at low load a group is one item, and nothing waits. A group that takes long is set aside with its connection, and
-//! the next goes on with another.
+//! Work in groups: an actor takes all items that are queued when its connection becomes free as one piece of work.
+//! There is no timer: at low load a group has one item, and nothing waits. A group that takes long is set aside with
+//! its connection, and the next group uses another one.
 
 use std::{
     future::Future,
@@ -25,36 +25,36 @@ use super::{
 };
 use crate::clock;
 
-/// After how long a group is set aside: nobody else waits for a connection that does not answer.
+/// The time after which a group is set aside, so that other items do not wait for a connection that does not respond.
 const LONG: Duration = Duration::from_secs(2);
-/// How many groups of one actor are set aside at a time, so that connections do not pile up at a server that is slow.
+/// How many groups of one actor may be set aside at a time. It limits the connections to a slow server.
 const MOST_ASIDE: usize = 2;
 
-/// An item that waits to be worked on, and who waits for it.
+/// A queued item and the channel to its caller.
 pub(super) type Pending<K> = (<K as Kind>::Item, Answering<K>);
-/// Who waits for an answer.
+/// The channel to a caller that waits for an answer.
 pub(super) type Answering<K> = oneshot::Sender<Result<<K as Kind>::Answer>>;
 
-/// What is worked on in groups.
+/// A kind of work that is done in groups.
 pub(super) trait Kind: Send + Sync + Sized + 'static {
-    /// What the metrics call it.
+    /// Its name in the metrics.
     const NAME: &'static str;
-    /// The largest group.
+    /// The maximum size of a group.
     const LARGEST: usize;
-    /// What is asked.
+    /// The type of a question.
     type Item: Send + 'static;
-    /// What is answered.
+    /// The type of an answer.
     type Answer: Send + 'static;
 
-    /// What an actor remembers from group to group.
+    /// The state that an actor keeps between groups.
     type Memory: Default + Send + 'static;
 
-    /// After when an item is not worked on any more, if it has not begun by then.
+    /// Returns the time after which an item is not started any more.
     fn deadline(_: &Self::Item) -> Option<Instant> {
         None
     }
 
-    /// Works on a group, and answers each of its items.
+    /// Works on a group and answers each of its items.
     fn work(
         connection: &mut Connection,
         memory: &mut Self::Memory,
@@ -62,7 +62,7 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// Actors that each own a connection and work in groups; cheap to clone.
+/// Actors that each own a connection and work in groups. Cheap to clone.
 pub(super) struct Grouping<K: Kind>(Arc<[ActorRef<Message<K>>]>, Arc<AtomicUsize>);
 
 impl<K: Kind> Clone for Grouping<K> {
@@ -81,12 +81,12 @@ impl<K: Kind> Grouping<K> {
         Ok(Self(actors.into(), Arc::default()))
     }
 
-    /// Asks; items with the same `key` go to the same actor.
+    /// Asks an actor. Items with the same `key` go to the same actor.
     pub(super) async fn ask(&self, key: i64, item: K::Item) -> Result<K::Answer> {
         self.ask_nth(key.unsigned_abs() as usize, item).await
     }
 
-    /// Asks; the actors take turns.
+    /// Asks the next actor in turn.
     pub(super) async fn ask_any(&self, item: K::Item) -> Result<K::Answer> {
         self.ask_nth(self.1.fetch_add(1, Ordering::Relaxed), item).await
     }
@@ -99,10 +99,10 @@ impl<K: Kind> Grouping<K> {
         outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
-    /// Ends once what was asked is answered. Answers whether it was by then.
+    /// Stops when all items are answered. Returns whether that was before the deadline.
     pub(super) async fn drain(&self, deadline: Instant) -> bool {
         for actor in self.0.iter() {
-            // `Drain` comes after the items that were sent before it, and stops once they are done.
+            // `Drain` is handled after the items that were sent before it.
             let _ = actor.cast(Message::Drain);
         }
         let ends = self.0.iter().map(|actor| actor.wait(Some(clock::until(deadline))));
@@ -110,26 +110,26 @@ impl<K: Kind> Grouping<K> {
     }
 }
 
-/// What an actor is told.
+/// The messages of an actor.
 enum Message<K: Kind> {
-    /// Work on this, which waits since then.
+    /// Work on this item, which has waited since the given time.
     Ask(Box<Pending<K>>, Instant),
-    /// A group is done, or set aside; this connection is free.
+    /// A group is done or set aside; this connection is free.
     Free(Box<(Connection, K::Memory)>),
     /// A group that was set aside is done.
     AsideDone,
-    /// Stop once nothing is left.
+    /// Stop when no item is left.
     Drain,
 }
 
-/// What an actor holds.
+/// The state of an actor.
 struct State<K: Kind> {
     connection: Connection,
     memory: K::Memory,
     queue: Vec<(Pending<K>, Instant)>,
     is_busy: bool,
     is_draining: bool,
-    /// Places for groups that are set aside.
+    /// Permits for groups that are set aside.
     places: Arc<Semaphore>,
 }
 
@@ -170,13 +170,13 @@ impl<K: Kind> Actor for GroupActor<K> {
     }
 }
 
-/// Works on what is queued beside the actor, which goes on queueing.
+/// Starts work on the queued items in a task of its own, so that the actor can queue more.
 fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
     let size = state.queue.len().min(K::LARGEST);
     let mut group = Vec::with_capacity(size);
     let longest = state.queue.first().map(|(_, since)| since.elapsed()).unwrap_or_default();
     for ((item, answer), _) in state.queue.drain(..size) {
-        // Nobody waits for it any more: it is dropped, not done.
+        // The caller does not wait any more, so the item is dropped.
         if K::deadline(&item).is_some_and(|deadline| clock::instant() > deadline) {
             let _ = answer.send(Err(Error::Overloaded));
         } else if !answer.is_closed() {
@@ -204,13 +204,13 @@ fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
         };
         tokio::select! {
             worked = &mut worked => {
-                // If the work panicked, its callers see a lost outcome, and the next group gets a new connection.
+                // If the work panicked, its callers see an unknown outcome, and the next group gets a new connection.
                 let _ = myself.cast(Message::Free(Box::new(worked.unwrap_or(replacement))));
             }
             place = place => {
-                tracing::warn!(kind = K::NAME, "a group takes long; the next goes on with another connection");
+                tracing::warn!(kind = K::NAME, "a group takes long; the next one uses another connection");
                 let _ = myself.cast(Message::Free(Box::new(replacement)));
-                // It answers its callers itself, and its connection is closed after it.
+                // The group answers its callers itself. Its connection is closed afterwards.
                 let _ = worked.await;
                 drop(place);
                 let _ = myself.cast(Message::AsideDone);

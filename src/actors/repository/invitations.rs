@@ -1,4 +1,4 @@
-//! Work on invitations.
+//! Reads and writes of invitations.
 
 use futures_util::FutureExt;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Repository {
-    /// Makes an invitation.
+    /// Creates an invitation.
     pub async fn create_invitation(&self, caller: &Caller, new: NewInvitation) -> Result<Invitation> {
         let by = caller.clone();
         self.write(caller, Action::Create, Resource::Invitations, move |db| {
@@ -22,12 +22,12 @@ impl Repository {
         .await
     }
 
-    /// The clinic's invitations, newest first.
+    /// Returns the clinic's invitations, newest first.
     pub async fn list_invitations(&self, caller: &Caller, page: Page) -> Result<Vec<Invitation>> {
         self.read(caller.clinic, move |db| invitations::list(db, page).boxed()).await
     }
 
-    /// Takes an invitation back.
+    /// Withdraws an invitation.
     pub async fn delete_invitation(&self, caller: &Caller, id: InvitationId) -> Result<()> {
         let deleted = self.write(caller, Action::Delete, Resource::Invitations, move |db| {
             async move {

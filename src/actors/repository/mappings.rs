@@ -1,4 +1,4 @@
-//! Work on mappings.
+//! Reads and writes of mappings.
 
 use futures_util::FutureExt;
 
@@ -23,7 +23,7 @@ impl Repository {
         .await
     }
 
-    /// The mappings that match and that the caller may see, newest first.
+    /// Returns the matching mappings that the caller may see, newest first.
     pub async fn list_mappings(
         &self,
         caller: &Caller,
@@ -41,12 +41,12 @@ impl Repository {
         Ok(read.await?.into_iter().flatten().collect())
     }
 
-    /// The mapping, if the caller may see it.
+    /// Returns the mapping, if the caller may see it.
     pub async fn find_mapping(&self, caller: &Caller, id: MappingId, seen: Visibility) -> Result<Mapping> {
         self.read(caller.clinic, move |db| mappings::find(db, id, seen).boxed()).await
     }
 
-    /// Changes a mapping by `change`, if it has the expected version.
+    /// Applies `change` to a mapping, if it has the expected version.
     pub async fn update_mapping(
         &self,
         caller: &Caller,
@@ -61,7 +61,7 @@ impl Repository {
         .await
     }
 
-    /// Ends an assignment for good.
+    /// Deletes a mapping.
     pub async fn delete_mapping(
         &self,
         caller: &Caller,

@@ -1,8 +1,8 @@
-//! The repository actors: a pool of workers, each the only owner of one PostgreSQL connection, and the
-//! booking writers.
+//! The repository actors: a pool of workers, the booking writers and the grouped readers. Each owns one PostgreSQL
+//! connection.
 //!
-//! [`Repository`] is the handle that everything else holds. Its methods stand in one file a resource;
-//! each is one piece of work for one worker, under the context of one clinic.
+//! [`Repository`] is the handle that all other modules hold. Its methods are in one file per resource. Each is one
+//! piece of work, in the context of one clinic.
 
 mod accounts;
 mod appointments;
@@ -74,18 +74,20 @@ pub use shared::Shared;
 pub use signing_keys::wrap_signing_keys;
 use worker::{RepositoryWorker, Work};
 
-/// How many pieces of work may wait for a worker.
+/// The maximum number of queued pieces of work.
 const QUEUE_LIMIT: usize = 1024;
-/// How many connections read calendars; as many read single patients, pages of them, and each other kind of list.
+/// The number of connections that read calendars. Single patients, pages of patients and every other kind of list have
+/// the same number each.
 const READERS: usize = 2;
-/// How many changes at once wait for calendars that somebody holds: the other workers are left to those that need not.
+/// The maximum number of changes that wait for locked calendars at a time. The other workers stay free for work that
+/// need not wait.
 const WAITING_CHANGES: usize = 2;
-/// How long a piece of work may wait before it is dropped undone.
+/// How long a piece of work may wait before it is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Workers = ActorRef<FactoryMessage<Context, Work>>;
 
-/// The handle of the repository actors; cheap to clone.
+/// The handle of the repository actors. Cheap to clone.
 #[derive(Clone)]
 pub struct Repository {
     workers: Workers,
@@ -96,22 +98,22 @@ pub struct Repository {
     mapping_lists: Grouping<Reader<MappingList>>,
     patient_pages: Grouping<PatientPages>,
     waiting: Arc<Semaphore>,
-    /// Places for changes that wait for a calendar that somebody holds.
+    /// Permits for changes that wait for a locked calendar.
     waiting_changes: Arc<Semaphore>,
 }
 
-/// How the repository connects.
+/// The settings of the repository.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the database is, and as whom.
+    /// The address and login of the database.
     pub options: PgConnectOptions,
-    /// How many workers, each with one connection.
+    /// The number of workers, each with one connection.
     pub workers: usize,
-    /// How many booking writers, each with one connection.
+    /// The number of booking writers, each with one connection.
     pub booking_writers: usize,
 }
 
-/// A deleted row's id, for the audit trail.
+/// The id of a deleted row, for the audit trail.
 pub(crate) struct Deleted(i64);
 
 impl Identified for Deleted {
@@ -120,7 +122,7 @@ impl Identified for Deleted {
     }
 }
 
-/// Tries work again where another transaction was in its way.
+/// Retries work that conflicted with another transaction.
 async fn tried_again<T, W>(mut work: impl FnMut() -> W) -> Result<T>
 where
     W: Future<Output = Result<T>>,
@@ -135,13 +137,13 @@ where
 }
 
 impl Repository {
-    /// Starts the workers and the booking writers. They connect with their first piece of work.
+    /// Starts the workers and the booking writers. Each connects with its first piece of work.
     ///
     /// # Errors
-    /// Where an actor cannot be spawned.
+    /// Fails if an actor cannot be spawned.
     pub async fn start(settings: Settings) -> Result<Self, ractor::SpawnErr> {
         let target = Target::new(settings.options);
-        // Who is kept waiting by one row of a group keeps the whole group waiting.
+        // A wait for one row would delay the whole group.
         let of_groups = target.with("lock_timeout", "100ms");
         let of_workers = target.clone();
         let arguments = FactoryArguments::builder()
@@ -167,7 +169,7 @@ impl Repository {
         })
     }
 
-    /// Finishes what is queued and closes the connections. Answers whether that was done by then.
+    /// Finishes the queued work and closes the connections. Returns whether that was done before the deadline.
     pub async fn drain(&self, deadline: Instant) -> bool {
         let _ = self.workers.cast(FactoryMessage::DrainRequests);
         let (bookings, calendars, patients, patient_pages, appointments, mappings, workers) = tokio::join!(
@@ -182,15 +184,15 @@ impl Repository {
         bookings && calendars && patients && patient_pages && appointments && mappings && workers.is_ok()
     }
 
-    /// The newest migration that the database has; 0 where it has none.
+    /// Returns the newest migration of the database, or 0 if it has none.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the database does not answer, [`Error::Unable`] where it takes no changes.
+    /// [`Error::Unavailable`] if the database does not respond, [`Error::Unable`] if it accepts no changes.
     pub async fn schema_version(&self) -> Result<i64> {
         self.read(Global, |db| context::schema_version(db).boxed()).await
     }
 
-    /// Removes at most so many rows of each kind that are over; `None` where another node is at it.
+    /// Removes at most `most` expired rows of each kind. Returns `None` if another node is doing so.
     pub async fn remove_what_is_over(&self, most: i64) -> Result<Option<Removed>> {
         self.transact(Global, move |db| housekeeping::remove(db, most).boxed()).await
     }
@@ -215,7 +217,7 @@ impl Repository {
         self.submit(scope.context(), move |connection| connection.transact(scope, work).boxed()).await
     }
 
-    /// Changes one row for a caller: the change and its audit event are one transaction.
+    /// Changes one row for a caller. The change and its audit event are one transaction.
     async fn write<T, F>(&self, caller: &Caller, action: Action, resource: Resource, work: F) -> Result<T>
     where
         T: Identified + Send + 'static,
@@ -240,10 +242,10 @@ impl Repository {
         .await
     }
 
-    /// Records that the policy refused an action.
+    /// Records that the policy denied an action.
     ///
     /// # Errors
-    /// Where the trail cannot be written; the action stays refused.
+    /// Fails if the audit trail cannot be written. The action stays denied.
     pub async fn record_denial(&self, caller: &Caller, action: Action, resource: Resource) -> Result<()> {
         let event = Event {
             caller: caller.clone(),
@@ -255,9 +257,9 @@ impl Repository {
         self.transact(caller.clinic, move |db| async move { audit::record(db, &event).await }.boxed()).await
     }
 
-    /// Hands a piece of work to the next free worker and waits for its outcome.
+    /// Submits a piece of work to the next free worker and waits for its outcome.
     ///
-    /// Work whose caller has gone before a worker is free is dropped; work that has begun is finished.
+    /// Work is dropped if its caller is gone before a worker is free. Work that has begun is finished.
     async fn submit<T, F>(&self, key: Context, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -274,14 +276,14 @@ impl Repository {
                 }
                 let result =
                     if crate::clock::instant() > deadline { Err(Error::Overloaded) } else { work(connection).await };
-                // A caller that has gone meanwhile misses the answer, not the work.
+                // If the caller is gone, the answer is dropped. The work was still done.
                 let _ = answer.send(result);
             }
             .boxed()
         });
         let job = Job { key, msg: work, options: JobOptions::default(), accepted: None };
         self.workers.cast(FactoryMessage::Dispatch(job)).map_err(|_| Error::Unavailable)?;
-        // A worker that failed in the middle cannot say how far it got.
+        // A worker that panicked cannot report how far the work got.
         outcome.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 }

@@ -1,4 +1,5 @@
-//! An outage of the database: it is told once, and a server that starts is not hammered by all who want to connect.
+//! An outage of the database. It is logged once, and connections are retried one at a time, so that a starting server
+//! is not flooded.
 
 use std::{
     sync::{
@@ -12,44 +13,45 @@ use uuid::Uuid;
 
 use crate::clock;
 
-/// The first pause after a failure to connect; each of the next is twice as long.
+/// The first pause after a failed connection. Every further pause is twice as long.
 const FIRST: Duration = Duration::from_millis(50);
-/// The longest pause: by this the program is healthy soon after the server is.
+/// The longest pause. It bounds the time until the program is healthy again after the server.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What all connections to one database know of it.
+/// The outage state shared by all connections to one database.
 #[derive(Default)]
 pub(super) struct Outage {
     since: Mutex<Option<Since>>,
-    /// Whether any work was done since it began: then there are connections, only no more of them.
+    /// Whether any work was done since the outage began. If so, open connections work, but new ones fail.
     is_partial: AtomicBool,
 }
 
-/// Connecting fails.
+/// An outage: connecting fails.
 struct Since {
     began: Instant,
     pause: Duration,
-    /// When it is tried again, by one.
+    /// When the next attempt, a single one, may begin.
     next: Instant,
 }
 
-/// Leave to connect.
+/// The permission to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// Nothing is known against it.
+    /// No outage is known.
     Free,
-    /// The only one at this time of an outage.
+    /// The only attempt at this time of an outage.
     Probe,
 }
 
 impl Outage {
-    /// Asks for leave to connect, which may take so long. During an outage there is leave for one at a time, after a pause.
+    /// Requests the permission to connect, which may take `longest`. During an outage one attempt at a time is
+    /// permitted, after a pause.
     pub(super) fn attempt(&self, longest: Duration) -> Option<Attempt> {
         self.attempt_at(clock::instant(), longest)
     }
 
-    /// As [`attempt`](Self::attempt). Where others have connections, their work is not drawn to the one that has none: it waits for
-    /// its leave.
+    /// As [`attempt`](Self::attempt), but waits for the permission if other connections still work. Otherwise a failing
+    /// connection would attract their work.
     pub(super) async fn next_attempt(&self, longest: Duration) -> Option<Attempt> {
         let until = clock::instant() + 2 * LONGEST;
         loop {
@@ -62,21 +64,21 @@ impl Outage {
         }
     }
 
-    /// Work was done on a connection that is open.
+    /// Records that work was done on an open connection.
     pub(super) fn worked(&self) {
         self.is_partial.store(true, Ordering::Relaxed);
     }
 
-    /// An attempt failed.
+    /// Records that an attempt failed.
     pub(super) fn failed(&self, attempt: Attempt, why: &dyn std::fmt::Display) {
-        // Half to one and a half times, so that nodes do not come together.
+        // The pause is multiplied by 0.5 to 1.5, so that nodes do not retry at the same time.
         let part = Uuid::new_v4().as_u128() % 1000;
         if self.failed_at(clock::instant(), attempt, 0.5 + part as f64 / 1000.0) {
             tracing::warn!(error = %why, "cannot connect to the database; trying again after pauses of up to a second");
         }
     }
 
-    /// An attempt succeeded: the outage is over.
+    /// Records that an attempt succeeded: the outage is over.
     pub(super) fn ended(&self) {
         if let Some(length) = self.ended_at(clock::instant()) {
             tracing::warn!(seconds = length.as_secs_f64(), "connected to the database again");
@@ -88,14 +90,14 @@ impl Outage {
             None => Some(Attempt::Free),
             Some(since) if now < since.next => None,
             Some(since) => {
-                // Should nobody hear of its end, another is made then.
+                // If the result of this attempt is never reported, another one is permitted then.
                 since.next = now + longest;
                 Some(Attempt::Probe)
             }
         }
     }
 
-    /// Answers whether the outage begins with it.
+    /// Returns whether the outage begins with this failure.
     fn failed_at(&self, now: Instant, attempt: Attempt, part: f64) -> bool {
         let mut outage = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         match outage.as_mut() {
@@ -105,7 +107,7 @@ impl Outage {
                 true
             }
             Some(since) => {
-                // Those that began before the outage was known say nothing new.
+                // Attempts that began before the outage was known give no new information.
                 if attempt == Attempt::Probe {
                     since.pause = (since.pause * 2).min(LONGEST);
                     since.next = now + since.pause.mul_f64(part);
@@ -115,7 +117,7 @@ impl Outage {
         }
     }
 
-    /// Answers how long the outage was.
+    /// Returns how long the outage lasted.
     fn ended_at(&self, now: Instant) -> Option<Duration> {
         let ended = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
         ended.map(|since| now.duration_since(since.began))
@@ -129,7 +131,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3);
 
     #[test]
-    fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+    fn an_outage_is_logged_when_it_begins_and_when_it_ends() {
         let (outage, begun) = (Outage::default(), clock::instant());
         assert_eq!(outage.ended_at(begun), None);
         assert!(outage.failed_at(begun, Attempt::Free, 1.0));
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_tries_during_an_outage_after_pauses_that_double_to_a_second() {
+    fn one_retry_at_a_time_with_pauses_that_double_to_one_second() {
         let (outage, mut now) = (Outage::default(), clock::instant());
         for _ in 0..16 {
             assert_eq!(outage.attempt_at(now, LONG), Some(Attempt::Free));
@@ -155,7 +157,7 @@ mod tests {
             assert_eq!(outage.attempt_at(now, LONG), None);
             outage.failed_at(now, Attempt::Probe, 1.0);
         }
-        // One whose end nobody hears of keeps the others away for as long as it may take.
+        // An attempt whose result is never reported blocks others for as long as it may take.
         now += LONGEST;
         assert_eq!(outage.attempt_at(now, LONG), Some(Attempt::Probe));
         assert_eq!(outage.attempt_at(now + LONG, LONG), Some(Attempt::Probe));

@@ -1,9 +1,9 @@
-//! The reader of patients' pages: those that are asked for while its connection is busy are one round trip, who asks
-//! for the same page gets the same answer, and a page that has not changed is not read again.
+//! The reader of patients' pages. Requests that arrive while its connection is busy become one round trip. Requests for
+//! the same page share one answer, and a page that has not changed is not read again.
 //!
-//! The statement begins after all of a group have asked, so that each sees at least what was committed before they
-//! did. The database says of each page whether it is still what is remembered. It reads pages that cost no more than
-//! their rows: of a whole clinic, of one owner, or of one doctor. Other lists are the workers' work.
+//! The statement begins after all requests of a group, so each sees at least what was committed before it. The database
+//! decides for each page whether the cached rows are still current. The reader handles pages whose cost is proportional
+//! to their rows: of a whole clinic, of one owner, or of one doctor. Workers read all other lists.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use crate::{
     },
 };
 
-/// How many pages a reader remembers.
+/// The maximum number of cached pages per reader.
 const REMEMBERED: usize = 256;
-/// A page with more text, in bytes, is not remembered.
+/// The maximum text of a cached page, in bytes.
 const LONGEST: usize = 64 * 1024;
 
 /// Pages of patients.
@@ -34,18 +34,18 @@ pub(super) struct PatientPages;
 
 type Rows = Arc<Shared<Patient>>;
 
-/// The pages that were read last, with their marks.
+/// The most recently read pages, with their marks.
 #[derive(Default)]
 pub(super) struct Memory {
     pages: IndexMap<PatientPage, (String, Rows)>,
-    /// Of which connection they are.
+    /// The opening of the connection in which they were read.
     opened: u64,
-    /// On which day they were read: a page that is written shows ages.
+    /// The day on which they were read, because a rendered page contains ages.
     day: NaiveDate,
 }
 
 impl Memory {
-    /// Forgets what is of another connection or day.
+    /// Drops the pages of another opening or day.
     fn keep_only_of(&mut self, opened: u64, day: NaiveDate) {
         if (self.opened, self.day) != (opened, day) {
             *self = Self { opened, day, ..Self::default() };
@@ -91,7 +91,8 @@ impl Kind for PatientPages {
                 async move { patient_groups::pages(db, &asked).await }.boxed()
             });
             let read = read.await.inspect_err(|error| tell(error, "pages of patients"));
-            // What a connection that was opened just now says of marks is not of these pages.
+            // Marks are only comparable within one opening of the connection. If it was just reopened, the pages are
+            // read again.
             if read.is_err() || opened == connection.times_opened() {
                 break (known, read);
             }
@@ -129,7 +130,7 @@ mod tests {
     };
 
     #[test]
-    fn a_page_is_remembered_for_its_connection_and_its_day() {
+    fn a_page_is_cached_for_its_connection_and_its_day() {
         let page =
             PatientPage { clinic: ClinicId(1), owner: None, doctor: None, page: Page { before: None, limit: 51 } };
         let day = |day| NaiveDate::from_ymd_opt(2030, 1, day).unwrap();
@@ -138,7 +139,7 @@ mod tests {
         memory.keep(page, "mark".into(), Arc::new(Vec::new().into()));
         memory.keep_only_of(1, day(1));
         assert!(memory.pages.contains_key(&page));
-        // Somebody may have a birthday.
+        // Ages may change from one day to the next.
         memory.keep_only_of(1, day(2));
         assert!(memory.pages.is_empty());
         memory.keep(page, "mark".into(), Arc::new(Vec::new().into()));
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_pages_are_remembered_than_may_be_and_the_oldest_go_first() {
+    fn the_cache_of_pages_is_bounded_and_drops_the_oldest() {
         let mut memory = Memory::default();
         let page = |clinic| PatientPage {
             clinic: ClinicId(clinic),
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_long_histories_is_not_remembered() {
+    fn a_page_of_long_histories_is_not_cached() {
         let at = crate::clock::now();
         let patient = |history: usize| Patient {
             id: PatientId(1),

@@ -1,4 +1,4 @@
-//! The queue in front of the workers: fair across clinics.
+//! The queue in front of the workers, fair across clinics.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +9,7 @@ use ractor::factory::{DiscardHandler, Job, queues::Queue};
 
 use super::{Context, worker::Work};
 
-/// Gives each clinic that waits its turn, so that one clinic's flood does not starve the others.
+/// Serves the waiting clinics in turn, so that a flood of one clinic does not starve the others.
 #[derive(Default)]
 pub(super) struct FairQueue {
     waiting: HashMap<Context, VecDeque<Job<Context, Work>>>,
@@ -56,7 +56,7 @@ impl Queue<Context, Work> for FairQueue {
         self.pop_front()
     }
 
-    /// Work looks at its deadline itself when its turn comes.
+    /// Each piece of work checks its deadline itself when its turn comes.
     fn remove_expired_items(&mut self, _handler: &Option<Arc<dyn DiscardHandler<Context, Work>>>) -> usize {
         0
     }

@@ -1,4 +1,4 @@
-//! What requests with an `Idempotency-Key` brought about.
+//! The outcomes of requests with an `Idempotency-Key`.
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,8 +16,9 @@ use crate::{
 };
 
 impl Repository {
-    /// Claims the key of a request, or answers what an earlier attempt brought about. The claim need not be durable: a
-    /// server that loses it has lost the work of its attempt too, which keeps its outcome only by a claim that is there.
+    /// Claims the key of a request, or returns the outcome of an earlier attempt. The claim need not be durable: a
+    /// server that loses it has also lost the work of its attempt, which stores its outcome only while its claim
+    /// exists.
     pub async fn claim_key<T>(&self, caller: &Caller, retry: &Retry) -> Result<Claim<T>>
     where
         T: DeserializeOwned + Send + 'static,
@@ -32,13 +33,13 @@ impl Repository {
             .boxed()
         });
         match claimed.await {
-            // An attempt is at its end, with an outcome that is not known yet.
+            // Another attempt is committing, and its outcome is not known yet.
             Err(Error::TryAgain) => Ok(Claim::UnderWay),
             claimed => claimed,
         }
     }
 
-    /// Gives up the key of a request that was refused; answers whether it was still claimed by this attempt.
+    /// Releases the key of a refused request. Returns whether this attempt still held the claim.
     pub async fn give_up_key(&self, caller: &Caller, retry: &Retry) -> Result<bool> {
         let (caller, retry) = (caller.clone(), retry.clone());
         self.transact(caller.clinic, move |db| {
@@ -51,7 +52,7 @@ impl Repository {
         .await
     }
 
-    /// Makes a row for a caller, with its audit event, once for each `Idempotency-Key`.
+    /// Creates a row for a caller, with its audit event, once per `Idempotency-Key`.
     pub(super) async fn create<T, F>(&self, caller: &Caller, action: Action, resource: Resource, work: F) -> Result<T>
     where
         T: Identified + Serialize + Send + Sync + 'static,

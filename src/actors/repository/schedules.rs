@@ -1,5 +1,5 @@
-//! Work on what doctors' schedules are bound by. Each change advances the versions of the calendars that it is of, and is
-//! answered with the appointments that it left outside.
+//! Reads and writes of the rules of doctors' schedules. Each change advances the versions of the affected calendars,
+//! and returns the appointments that the new rules would not allow.
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
@@ -22,10 +22,10 @@ use crate::{
     repository::{calendars, clinics, context::ClinicDb, doctors, expect_version, retries, schedules},
 };
 
-/// How many doctors' calendars are read at a time where all of a clinic are looked at.
+/// How many doctors' calendars are read at a time when all of a clinic are checked.
 const PIECE: usize = 64;
 
-/// A change of one doctor's rules, which the audit trail keeps under the doctor.
+/// A change of one doctor's rules. The audit trail records it with the doctor's id.
 struct OfDoctor<T> {
     doctor: DoctorId,
     changed: Changed<T>,
@@ -38,17 +38,18 @@ impl<T> Identified for OfDoctor<T> {
 }
 
 impl Repository {
-    /// What a calendar has become, and what patients stand against proposals, all of one moment after it was asked.
+    /// Returns the changes of a calendar and the patients' sides of proposals, all from one snapshot that is later than
+    /// the call.
     pub(crate) async fn read_calendar(&self, asked: Asked) -> Result<Read> {
         self.calendars.ask(asked.known.doctor.0, asked).await
     }
 
-    /// A doctor's calendar as the database has it.
+    /// Returns a doctor's calendar as it is in the database.
     pub async fn load_calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<CalendarCopy> {
         self.read(clinic, move |db| calendars::load(db, doctor).boxed()).await
     }
 
-    /// A doctor's working hours, if the caller may see the doctor.
+    /// Returns a doctor's working hours, if the caller may see the doctor.
     pub async fn find_hours(&self, caller: &Caller, doctor: DoctorId, seen: Visibility) -> Result<WorkingHours> {
         self.read(caller.clinic, move |db| {
             async move {
@@ -61,7 +62,7 @@ impl Repository {
         .await
     }
 
-    /// A doctor's time off, newest first, if the caller may see the doctor.
+    /// Returns a doctor's time off, newest first, if the caller may see the doctor.
     pub async fn list_time_off(
         &self,
         caller: &Caller,
@@ -79,14 +80,14 @@ impl Repository {
         .await
     }
 
-    /// The clinic's upcoming appointments that their doctors' rules would not allow now: all, or those around some days.
-    /// Read in pieces, so that nobody waits for it.
+    /// Returns the clinic's upcoming appointments that their doctors' rules would not allow now: all, or those around
+    /// some days. They are read in pieces, so that other work does not wait.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] where it cannot be read: it is asked after a change, which was made.
+    /// [`Error::OutcomeUnknown`] if they cannot be read: the call follows a change that was already made.
     pub async fn outside_of_clinic(&self, clinic: ClinicId, on: Option<ClosedDays>) -> Result<Vec<Outside>> {
         self.read_outside_of_clinic(clinic, on).await.map_err(|error| {
-            tracing::warn!(%error, "cannot list the appointments that a change of the clinic left outside the rules");
+            tracing::warn!(%error, "cannot list the appointments that the clinic's new rules would not allow");
             Error::OutcomeUnknown
         })
     }
@@ -104,7 +105,7 @@ impl Repository {
         Ok(outside)
     }
 
-    /// The clinic's closures, newest first.
+    /// Returns the clinic's closures, newest first.
     pub async fn list_closures(&self, caller: &Caller, page: Page) -> Result<Vec<Closure>> {
         self.read(caller.clinic, move |db| schedules::list_closures(db, page).boxed()).await
     }
@@ -145,7 +146,7 @@ impl RuleChanges {
         .await
     }
 
-    /// Enters time off of a doctor.
+    /// Creates time off of a doctor.
     pub async fn create_time_off(
         &self,
         caller: &Caller,
@@ -166,7 +167,7 @@ impl RuleChanges {
         .await
     }
 
-    /// Takes time off back.
+    /// Deletes time off.
     pub async fn delete_time_off(
         &self,
         caller: &Caller,
@@ -200,7 +201,7 @@ impl RuleChanges {
             .await
     }
 
-    /// Takes a closure back.
+    /// Deletes a closure.
     pub async fn delete_closure(&self, caller: &Caller, id: ClosureId) -> Result<()> {
         self.0
             .write(caller, Action::Update, Resource::Schedules, move |db| {
@@ -215,8 +216,7 @@ impl RuleChanges {
         Ok(())
     }
 
-    /// Changes what one doctor's schedule is bound by, if its rules have the expected version, while nobody else changes
-    /// the calendar. `show` makes the answer of what was changed, the calendar as it is then, and the rules' new version.
+    /// Changes one doctor's rules, if they have the expected version, while the calendar is locked. `show` makes the answer of what was changed, the calendar as it is then, and the rules' new version.
     async fn change_rules<C, T, F>(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Work on series of appointments.
+//! Reads and writes of series of appointments.
 
 use futures_util::FutureExt;
 
@@ -13,7 +13,7 @@ use crate::{
     repository::{appointments, calendars, series},
 };
 
-/// The appointments that a cancellation took, which the audit trail keeps under the first.
+/// The cancelled appointments. The audit trail records them with the id of the first one.
 struct Cancelled(AppointmentId, Vec<Appointment>);
 
 impl Identified for Cancelled {
@@ -23,13 +23,13 @@ impl Identified for Cancelled {
 }
 
 impl Repository {
-    /// The series with its appointments, if the caller may see it.
+    /// Returns the series with its appointments, if the caller may see it.
     pub async fn find_series(&self, caller: &Caller, id: SeriesId, seen: Visibility) -> Result<Series> {
         self.read(caller.clinic, move |db| series::find(db, id, seen).boxed()).await
     }
 
-    /// Cancels an appointment that the caller may see and those of its series that follow it. Answers
-    /// what was cancelled; none where it is of no series.
+    /// Cancels an appointment that the caller may see and the later ones of its series. Returns the cancelled
+    /// appointments; none if the appointment belongs to no series.
     pub async fn cancel_from(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Work on sessions: beginning, going on and ending. Each leaves an audit event.
+//! Reads and writes of sessions. Beginning, continuing and ending a session each write an audit event.
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The audit trail's name of a session, which no policy speaks of.
+/// The name of a session in the audit trail. No policy mentions it.
 const RESOURCE: &str = "sessions";
 
 async fn record(db: &mut ClinicDb<'_>, caller: &Caller, action: &'static str) -> Result<()> {
@@ -37,8 +37,8 @@ impl Repository {
         .await
     }
 
-    /// Consumes a refresh token, stores its successor and answers whose it is; `None` where the token
-    /// or its membership is over.
+    /// Uses up a refresh token, stores its successor and returns the token's owner. Returns `None` if the token or its
+    /// membership has ended.
     pub async fn continue_session(
         &self,
         token_hash: Vec<u8>,
@@ -52,12 +52,12 @@ impl Repository {
                 let (account, clinic) = match rotation {
                     Rotation::Rotated { account, clinic } => (account, clinic),
                     Rotation::Reused => {
-                        tracing::warn!("a refresh token was used again: its session is ended");
+                        tracing::warn!("a refresh token was used twice: its session was ended");
                         return Ok(None);
                     }
                     Rotation::Unknown => return Ok(None),
                 };
-                // The token alone says whose it is; from here on the work is that clinic's.
+                // Only the token tells its clinic. The rest of the work is in that clinic's context.
                 let mut db = db.in_clinic(clinic).await?;
                 let standing = accounts::standing(&mut db, account).await?;
                 let Some(standing) = standing.filter(|standing| standing.is_active) else {
@@ -73,7 +73,7 @@ impl Repository {
         .await
     }
 
-    /// Ends the session of a refresh token of the caller's.
+    /// Ends the session of one of the caller's refresh tokens.
     pub async fn end_session(&self, caller: &Caller, token_hash: Vec<u8>) -> Result<()> {
         let caller = caller.clone();
         self.transact(caller.clinic, move |db| {

@@ -1,22 +1,22 @@
-//! What was read once for all who asked for it at the same time.
+//! Rows that were read once for several callers.
 
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-/// Rows that several callers share, and what they look like once one of them has written them.
+/// Rows shared by several callers, with their rendered form once a caller has rendered them.
 pub struct Shared<T> {
     rows: Vec<T>,
     shown: OnceLock<Bytes>,
 }
 
 impl<T> Shared<T> {
-    /// The rows.
+    /// Returns the rows.
     pub fn all(&self) -> &[T] {
         &self.rows
     }
 
-    /// The rows as the first caller writes them. All callers must write the same.
+    /// Returns the rows as the first caller rendered them. All callers must render them the same way.
     pub fn shown(&self, write: impl FnOnce(&[T]) -> Bytes) -> Bytes {
         self.shown.get_or_init(|| write(&self.rows)).clone()
     }

@@ -1,4 +1,4 @@
-//! Work on the keys that sign access tokens.
+//! Reads and writes of the keys that sign access tokens.
 
 use futures_util::FutureExt;
 use sqlx::{Connection, PgConnection};
@@ -10,7 +10,7 @@ use crate::repository::{
 };
 
 impl Repository {
-    /// The keys that sign access tokens, the newest first; `first` is kept where there is none.
+    /// Returns the keys that sign access tokens, newest first. Stores `first` if there is none.
     pub async fn signing_keys(&self, first: SigningKey) -> Result<Vec<SigningKey>> {
         self.transact(Global, move |db| async move { signing_keys::list(db, &first).await }.boxed()).await
     }
@@ -20,7 +20,7 @@ impl Repository {
 /// a key.
 ///
 /// # Errors
-/// Where the database or `wrap` stands against it; nothing is changed then.
+/// Fails if the database or `wrap` fails. Nothing is changed then.
 pub async fn wrap_signing_keys<E: From<Error>>(
     mut owner: PgConnection,
     wrap: impl Fn(&SigningKey) -> Result<Option<SigningKey>, E>,

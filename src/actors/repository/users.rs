@@ -1,4 +1,4 @@
-//! Work on a clinic's users.
+//! Reads and writes of a clinic's users.
 
 use futures_util::FutureExt;
 
@@ -13,17 +13,17 @@ use crate::{
 };
 
 impl Repository {
-    /// The clinic's users, newest account first.
+    /// Returns the clinic's users, newest account first.
     pub async fn list_users(&self, caller: &Caller, page: Page) -> Result<Vec<User>> {
         self.read(caller.clinic, move |db| users::list(db, page).boxed()).await
     }
 
-    /// One user of the clinic.
+    /// Returns one user of the clinic.
     pub async fn find_user(&self, caller: &Caller, id: AccountId) -> Result<User> {
         self.read(caller.clinic, move |db| users::find(db, id).boxed()).await
     }
 
-    /// Makes an account with a membership in the clinic.
+    /// Creates an account with a membership in the clinic.
     pub async fn create_user(&self, caller: &Caller, new: NewAccount, role: String) -> Result<User> {
         self.create(caller, Action::Create, Resource::Users, move |db| {
             async move { users::insert(db, &new, &role).await }.boxed()

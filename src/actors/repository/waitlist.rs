@@ -1,4 +1,4 @@
-//! Work on those who wait for a time.
+//! Reads and writes of the waitlist.
 
 use futures_util::FutureExt;
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Repository {
-    /// Enters somebody who waits.
+    /// Creates an entry.
     pub async fn create_waitlist_entry(&self, caller: &Caller, seen: Visibility, new: NewEntry) -> Result<Entry> {
         let by = caller.clone();
         self.create(caller, Action::Create, Resource::Waitlist, move |db| {
@@ -27,23 +27,23 @@ impl Repository {
         .await
     }
 
-    /// The entries that the caller may see, newest first.
+    /// Returns the entries that the caller may see, newest first.
     pub async fn list_waitlist(&self, caller: &Caller, seen: Visibility, page: Page) -> Result<Vec<Entry>> {
         self.read(caller.clinic, move |db| waitlist::list(db, seen, page).boxed()).await
     }
 
-    /// The entry, if the caller may see it.
+    /// Returns the entry, if the caller may see it.
     pub async fn find_waitlist_entry(&self, caller: &Caller, id: WaitlistEntryId, seen: Visibility) -> Result<Entry> {
         self.read(caller.clinic, move |db| waitlist::find(db, id, seen).boxed()).await
     }
 
-    /// The time that is held for an entry.
+    /// Returns the hold of an entry.
     pub async fn find_offer(&self, caller: &Caller, id: WaitlistEntryId, seen: Visibility) -> Result<Appointment> {
         let entry = self.find_waitlist_entry(caller, id, seen).await?;
         waitlist::offered(&entry).cloned()
     }
 
-    /// Takes an entry back, and frees the time that was held for it.
+    /// Withdraws an entry and frees its hold.
     pub async fn withdraw_waitlist_entry(
         &self,
         caller: &Caller,
@@ -64,12 +64,12 @@ impl Repository {
         Ok(())
     }
 
-    /// What is due in any clinic.
+    /// Returns the due alarms of all clinics.
     pub(crate) async fn due_alarms(&self) -> Result<Vec<Alarm>> {
         self.read(Global, |db| alarms::due(db).boxed()).await
     }
 
-    /// Takes an alarm on and frees the clinic's holds that have ended; answers whether no other node has.
+    /// Claims an alarm and frees the clinic's expired holds. Returns whether this node has the claim.
     pub(crate) async fn take_on(&self, alarm: Alarm) -> Result<bool> {
         let is_ours = self.transact(alarm.clinic, move |db| {
             async move {
@@ -81,18 +81,18 @@ impl Repository {
         if !is_ours.await? {
             return Ok(false);
         }
-        // Apart: the alarm stays taken on where this fails.
+        // A transaction of its own, so that the alarm stays claimed if this one fails.
         let clinic = alarm.clinic;
         self.transact(clinic, move |db| async move { alarms::lapse_all(db).await }.boxed()).await?;
         Ok(true)
     }
 
-    /// Who may be offered an alarm's time, the longest waiting first.
+    /// Returns the entries that may be offered an alarm's time, the longest waiting first.
     pub(crate) async fn waiting_for(&self, alarm: Alarm) -> Result<Vec<Entry>> {
         self.read(alarm.clinic, move |db| async move { waitlist::candidates(db, &alarm).await }.boxed()).await
     }
 
-    /// When a patient has appointments within a span.
+    /// Returns a patient's appointments within a span.
     pub(crate) async fn patient_busy(
         &self,
         clinic: ClinicId,
@@ -102,7 +102,7 @@ impl Repository {
         self.read(clinic, move |db| async move { bookings::patient_busy(db, patient, &within).await }.boxed()).await
     }
 
-    /// Forgets an alarm that has been dealt with.
+    /// Deletes a handled alarm.
     pub(crate) async fn forget_alarm(&self, alarm: Alarm) -> Result<()> {
         self.transact(alarm.clinic, move |db| async move { alarms::delete(db, &alarm).await }.boxed()).await
     }

@@ -8,7 +8,7 @@ use ractor::{
 
 use super::{Context, connection::Connection};
 
-/// A piece of work for whichever worker is free; it answers its caller itself.
+/// A piece of work for any free worker. It answers its caller itself.
 pub(crate) struct Work(Box<Run>);
 
 type Run = dyn for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, ()> + Send;
@@ -19,8 +19,8 @@ impl Work {
     }
 }
 
-/// The worker actor; its state is its connection. Where it fails, the factory starts another, which
-/// connects anew.
+/// The worker actor. Its state is its connection. If it fails, the factory starts another worker, which opens a new
+/// connection.
 pub(crate) struct RepositoryWorker;
 
 impl Worker for RepositoryWorker {

@@ -1,4 +1,4 @@
-//! The schedule actor: carries out what its core wants done. It never waits for the database.
+//! The schedule actor: executes the effects of its core. It never waits for the database.
 
 use std::time::Instant;
 
@@ -17,21 +17,21 @@ use crate::{
     repository::{batches::Batch, changes::Basis},
 };
 
-/// The mailbox.
+/// The messages of a schedule.
 pub(super) enum Message {
-    /// Decide this.
+    /// Decide a request.
     Ask(Box<Wish>),
-    /// What was wanted done has this result.
+    /// Handle the result of an effect.
     Happened(Box<Happening>),
-    /// Time to look whether anybody still needs this actor.
+    /// Leave memory if nobody has used this schedule for a while.
     Tick,
-    /// There are too many schedules in memory: leave, if nothing is under way.
+    /// Too many schedules are in memory: leave if nothing is pending.
     MakeRoom,
-    /// The program ends: leave once nothing is under way.
+    /// The program stops: leave when nothing is pending.
     Leave,
 }
 
-/// What an activation starts from.
+/// The arguments of an activation.
 pub(super) struct Arguments {
     pub(super) clinic: ClinicId,
     pub(super) doctor: DoctorId,
@@ -40,14 +40,15 @@ pub(super) struct Arguments {
     pub(super) directory: Directory,
 }
 
-/// What an activation holds.
+/// The state of an activation.
 pub(super) struct State {
     core: Core,
     key: (ClinicId, DoctorId),
     repository: Repository,
     directory: Directory,
     last_used: Instant,
-    /// It has left the directory, and ends once nothing is under way. Who asks it still asks the next activation then.
+    /// Set when the actor has left the directory. It stops when nothing is pending. A caller that still reaches it then
+    /// asks the next activation.
     is_leaving: bool,
 }
 
@@ -126,7 +127,7 @@ impl State {
         }
     }
 
-    /// Leaves the directory, so that who asks from now on gets the next activation.
+    /// Leaves the directory, so that later callers get the next activation.
     fn leave(&mut self, myself: &ActorRef<Message>) {
         self.directory.forget(self.key, myself.get_id());
         self.is_leaving = true;
@@ -137,7 +138,7 @@ fn written(wrote: Wrote) -> Happening {
     Happening::Written(Box::new(wrote))
 }
 
-/// Does something beside the actor, which is told the result or, where it failed, that it is `lost`.
+/// Runs work in its own task. Sends the actor its result or, if the task panics, `lost`.
 fn run(myself: &ActorRef<Message>, lost: Happening, work: impl Future<Output = Happening> + Send + 'static) {
     let (myself, work) = (myself.clone(), tokio::spawn(work));
     tokio::spawn(async move {

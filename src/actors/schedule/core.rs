@@ -1,12 +1,12 @@
-//! The core of a schedule: `(state, event, now) -> effects`. It knows no actor, no clock and no database.
+//! The core of a schedule: `(state, event, now) -> effects`. It uses no actor, no clock and no database.
 //!
-//! It keeps a copy of the doctor's calendar, which may be of an earlier state than the database's. Requests are decided in
-//! the order in which they came, by the copy alone, never by what is not committed yet:
+//! The core keeps a copy of the doctor's calendar, which may be older than the database. It decides requests in the
+//! order of their arrival, only by the copy and never by uncommitted bookings:
 //!
-//! - What the copy allows is written, as one batch at a time. The write compares versions, so that it holds for the
-//!   database's state and not only for the copy's.
-//! - What the copy does not allow is refused only after a look at the calendar that began after the request came. One look
-//!   serves all who wait for it.
+//! - A request that the copy allows is written; one batch is written at a time. The write compares versions, so the
+//!   decision is valid for the database's state and not only for the copy's.
+//! - A request that the copy does not allow is refused only after a look at the calendar that began after the request
+//!   arrived. One look serves all requests that wait for it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,66 +36,67 @@ use crate::{
     },
 };
 
-/// The largest batch.
+/// The maximum number of bookings in one batch.
 const LARGEST: usize = 64;
 
-/// What time it is, by the clock on the wall and by one that never goes back.
+/// The current time: by the wall clock, and by a monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub(super) utc: DateTime<Utc>,
     pub(super) instant: Instant,
 }
 
-/// What happens to a schedule.
+/// An input of the core.
 pub(super) enum Happening {
-    /// Somebody asks.
+    /// A request arrived.
     Asked(Wish),
-    /// A look at the calendar has this result.
+    /// A look at the calendar returned.
     Looked(Result<Read>),
-    /// A write has this outcome.
+    /// A write returned.
     Written(Box<Wrote>),
-    /// It is time to look at what was put off.
+    /// The pause before a retry is over.
     Woke,
 }
 
-/// What a write brought about, with those who asked for it.
+/// The outcome of a write, with the requests that it contained.
 pub(super) enum Wrote {
-    /// A batch.
+    /// The outcome of a batch of bookings.
     Bookings(Vec<Booking>, Result<BatchWritten>),
-    /// A change of one appointment.
+    /// The outcome of a change of one appointment.
     Amended(Request<Amendment, Appointment>, Result<Outcome<Appointment>>),
-    /// A held time.
+    /// The outcome of accepting an offer.
     Accepted(Request<Acceptance, Appointment>, Result<Outcome<Appointment>>),
-    /// A series.
+    /// The outcome of a series.
     Series(Request<SeriesRequest, BookedSeries>, Result<Outcome<BookedSeries, SeriesRefusal>>),
-    /// It failed and took its requests with it.
+    /// The write's task panicked. Its requests are lost with it.
     Lost,
 }
 
-/// What a schedule wants done.
+/// An action that the core requests.
 pub(super) enum Effect {
-    /// Look at the calendar.
+    /// Read the calendar.
     Look(Asked),
-    /// Write a batch: with those of other doctors or, where somebody held what it needs, apart.
+    /// Write a batch: together with batches of other doctors or, if `apart` is set, alone, because a row that it needs
+    /// was locked.
     Book { requests: Vec<Booking>, batch: Batch, apart: Option<Apart> },
     /// Write a change.
     Change(Change, Basis),
-    /// Answer.
+    /// Answer a request.
     Reply(Reply),
     /// Send [`Happening::Woke`] after a while.
     Wake(Duration),
-    /// The doctor is not there any more: be forgotten.
+    /// The doctor does not exist any more: leave the directory.
     Leave,
 }
 
-/// How a batch is written apart.
+/// How a batch is written apart from those of other doctors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Apart {
-    /// Whether it waits for whoever holds its calendar.
+    /// Whether it waits for the lock on its calendar.
     pub(super) waits: bool,
 }
 
-/// What waits for its turn to be written.
+/// A request that waits to be written.
 pub(super) enum Queued {
     Book(Booking),
     Change(Change),
@@ -106,11 +107,11 @@ pub(super) struct Core {
     pub(super) clinic: ClinicId,
     pub(super) doctor: DoctorId,
     pub(super) copy: CalendarCopy,
-    /// By the order in which they came.
+    /// By order of arrival.
     queue: BTreeMap<u64, Queued>,
-    /// Those who came since the look that is under way began.
+    /// Requests that arrived after the pending look began.
     pub(super) looks: Vec<Look>,
-    /// Those whom the look that is under way serves.
+    /// Requests that the pending look serves.
     pub(super) looking: Option<Vec<Look>>,
     is_writing: bool,
     last_place: u64,
@@ -130,7 +131,7 @@ impl Core {
         }
     }
 
-    /// Takes an event in, and answers what is to be done, in order.
+    /// Handles an event and returns the effects to execute, in order.
     pub(super) fn handle(&mut self, event: Happening, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -147,12 +148,12 @@ impl Core {
         effects
     }
 
-    /// Whether nothing is under way and nobody waits.
+    /// Returns whether nothing is pending and no request waits.
     pub(super) fn is_at_rest(&self) -> bool {
         !self.is_writing && self.looking.is_none() && self.looks.is_empty() && self.queue.is_empty()
     }
 
-    /// Drops appointments that were over long before `now`.
+    /// Drops appointments that ended long before `now`.
     pub(super) fn forget_before(&mut self, now: DateTime<Utc>) {
         self.copy.forget_before(now);
     }
@@ -165,7 +166,7 @@ impl Core {
                 request.place = place;
                 match self.during(&request.wish) {
                     None => effects.push(Effect::Reply(Reply::Appointment(request.to, Err(out_of_years())))),
-                    // What is refused need not wait for the write that is under way.
+                    // A refusal does not need to wait for the pending write.
                     Some(during) if !self.copy.calendar.violations(&during, None, now.utc).is_empty() => {
                         self.looks.push(Look::Book(request));
                     }
@@ -192,12 +193,12 @@ impl Core {
         self.queue.insert(place, queued);
     }
 
-    /// The time that a booking wants; `None` where it leaves the years that are kept.
+    /// Returns the time that a booking requests. `None` if it leaves the supported years.
     pub(super) fn during(&self, wish: &BookingRequest) -> Option<Interval> {
         wish.during(self.copy.calendar.rules().slot)
     }
 
-    /// Begins the next write, if none is under way.
+    /// Starts the next write, if none is pending.
     fn write(&mut self, now: Now, effects: &mut Vec<Effect>) {
         while !self.is_writing {
             match self.next(now, effects) {
@@ -213,7 +214,8 @@ impl Core {
         }
     }
 
-    /// Takes what is next out of the queue: a change, or the bookings up to one. What may not begin any more is answered.
+    /// Takes the next write from the queue: one change, or all bookings before the next change. Answers the requests
+    /// that may no longer begin.
     fn next(&mut self, now: Now, effects: &mut Vec<Effect>) -> Next {
         let places: Vec<u64> = self.queue.keys().copied().collect();
         let mut bookings = VecDeque::new();
@@ -231,7 +233,7 @@ impl Core {
                 }
                 Queued::Change(change) if !change.sleeps(now.instant) => {
                     if bookings.is_empty() {
-                        // Withdrawn by now: its caller was told that nothing was done.
+                        // The caller withdrew the request and was told that nothing was done.
                         if !change.ticket().beginning.begin() {
                             continue;
                         }
@@ -246,7 +248,7 @@ impl Core {
         if bookings.is_empty() { Next::Nothing } else { Next::Bookings(bookings.into()) }
     }
 
-    /// Decides bookings by the copy and begins to write those that it allows.
+    /// Decides bookings by the copy and starts to write the allowed ones.
     fn write_batch(&mut self, requests: Vec<Booking>, now: Now, effects: &mut Vec<Effect>) {
         let (mut in_years, mut wanted) = (Vec::new(), Vec::new());
         for request in requests {
@@ -265,7 +267,7 @@ impl Core {
                 Decision::Wait => self.enqueue(Queued::Book(request)),
                 Decision::Refuse(_) => self.refuse_or_look(request, during, now, effects),
                 Decision::Write => {
-                    // Withdrawn by now: its caller was told that nothing was done.
+                    // The caller withdrew the request and was told that nothing was done.
                     if request.ticket.beginning.begin() {
                         let (reference, series) = (Uuid::now_v7(), None);
                         let wish = (*request.wish).clone();
@@ -286,7 +288,7 @@ impl Core {
         effects.push(Effect::Book { requests: writing, batch, apart });
     }
 
-    /// Refuses what was looked at before, and has the rest looked at.
+    /// Refuses a booking whose look has returned, and queues a look for any other.
     fn refuse_or_look(&mut self, request: Booking, during: Interval, now: Now, effects: &mut Vec<Effect>) {
         match &request.patient {
             Some(patient) => {
@@ -298,7 +300,7 @@ impl Core {
     }
 }
 
-/// What is to be written next.
+/// The next write.
 enum Next {
     Nothing,
     Change(Change),
@@ -309,7 +311,7 @@ pub(super) fn refused(to: To<Appointment>, refusal: Refusal) -> Effect {
     Effect::Reply(Reply::Appointment(to, Err(ScheduleError::Refused(refusal))))
 }
 
-/// Whether a request may not begin any more.
+/// Returns whether a request may no longer begin.
 fn is_over(ticket: &Ticket, now: Now) -> bool {
     now.instant > ticket.deadline || ticket.beginning.is_withdrawn()
 }

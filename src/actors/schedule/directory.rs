@@ -1,4 +1,4 @@
-//! Which schedules are in memory, and their supervisor.
+//! The directory of the schedules in memory, and their supervisor.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -12,10 +12,10 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::{actor::Message, limits::Limits};
 use crate::domain::{ClinicId, DoctorId};
 
-/// Names a schedule.
+/// Identifies a schedule.
 pub(super) type Key = (ClinicId, DoctorId);
 
-/// Which schedules are in memory.
+/// The schedules in memory.
 #[derive(Clone)]
 pub(super) struct Directory(Arc<Inner>);
 
@@ -24,10 +24,10 @@ struct Inner {
     limits: Limits,
 }
 
-/// How many are looked at, at most, to make room for one more.
+/// The maximum number of entries that are checked to make room for one more.
 const LOOKS: usize = 64;
 
-/// The schedules in memory, around a clock whose hand finds those that nobody has asked for a while.
+/// The schedules in memory. The clock algorithm (second chance) finds those that have not been used for a while.
 #[derive(Default)]
 pub(super) struct Entries {
     of: IndexMap<Key, Arc<Place>>,
@@ -35,8 +35,8 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Asks as many as are too many to leave; whoever was asked since the hand last passed stays. One that
-    /// is at work stays too, so that there may be a few too many for a while.
+    /// Asks as many schedules to leave as exceed `most`. A schedule that was used since the hand last passed stays. A
+    /// schedule with pending work also stays, so the limit can be exceeded for a while.
     fn make_room(&mut self, most: usize) {
         let mut too_many = (self.of.len() + 1).saturating_sub(most);
         for _ in 0..LOOKS.min(self.of.len()) {
@@ -61,35 +61,35 @@ impl Entries {
 }
 
 pub(super) struct Place {
-    /// Since the hand of the clock last passed.
+    /// Used since the hand of the clock last passed.
     is_used: AtomicBool,
-    /// Set once the actor has been activated; several callers wait for one activation.
+    /// Set when the actor has been activated. Several callers wait for one activation.
     pub(super) actor: OnceCell<ActorRef<Message>>,
     pub(super) permits: Arc<Semaphore>,
 }
 
 impl Directory {
-    /// With no schedule in memory.
+    /// Creates a directory without schedules.
     pub(super) fn new(limits: Limits) -> Self {
         Self(Arc::new(Inner { entries: Mutex::default(), limits }))
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        // The map is whole after any single operation on it, so a panic elsewhere does not spoil it.
+        // Every single operation leaves the map consistent, so a panic elsewhere does not corrupt it.
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many there are.
+    /// Returns the number of schedules.
     pub(super) fn len(&self) -> usize {
         self.entries().of.len()
     }
 
-    /// Lets go of all.
+    /// Removes and returns all schedules.
     pub(super) fn take_all(&self) -> Vec<Arc<Place>> {
         self.entries().of.drain(..).map(|(_, entry)| entry).collect()
     }
 
-    /// The entry, and its actor if it has been activated.
+    /// Returns the entry, and its actor if it has been activated.
     pub(super) fn entry(&self, key: Key) -> (Arc<Place>, Option<ActorRef<Message>>) {
         let Limits { per_doctor, resident, .. } = self.0.limits;
         let mut entries = self.entries();
@@ -106,28 +106,28 @@ impl Directory {
         (entries.of.entry(key).or_insert(Arc::new(entry)).clone(), None)
     }
 
-    /// Lets go of an actor that has ended or is about to.
+    /// Removes an actor that has stopped or is about to.
     pub(super) fn forget(&self, key: Key, id: ActorId) {
         self.entries().remove(key, |entry| entry.actor.get().is_some_and(|actor| actor.get_id() == id));
     }
 
-    /// Lets go of an entry whose activation failed, unless somebody else is at it, who then does.
+    /// Removes an entry whose activation failed. If another caller still uses the entry, that caller removes it.
     pub(super) fn forget_failed_activation(&self, key: Key, failed: Arc<Place>) {
         let mut entries = self.entries();
         entries.remove(key, |entry| {
             let is_last = Arc::strong_count(entry) == 2;
             Arc::ptr_eq(entry, &failed) && entry.actor.get().is_none() && is_last
         });
-        // While the lock is held, so that of two who let go the second knows that it is the last.
+        // Dropped under the lock, so that of two callers the second one knows that it is the last.
         drop(failed);
     }
 
-    /// Lets go of a failed actor, whichever schedule it was.
+    /// Removes a failed actor, by its id alone.
     fn forget_failed(&self, id: ActorId) {
         self.entries().of.retain(|_, entry| entry.actor.get().is_none_or(|actor| actor.get_id() != id));
     }
 
-    /// Tells all to look at the time.
+    /// Sends every schedule a tick.
     fn tick(&self) {
         for actor in self.entries().of.values().filter_map(|entry| entry.actor.get()) {
             let _ = actor.cast(Message::Tick);
@@ -139,8 +139,8 @@ impl Directory {
     }
 }
 
-/// Outlives the schedules. One that failed is let go of, so that the next request to it activates it
-/// anew from the database; no other is touched.
+/// The supervisor of the schedules. It removes a schedule that failed, so that the next request activates it again from
+/// the database. Other schedules are not affected.
 pub(super) struct Supervisor;
 
 impl Actor for Supervisor {
@@ -153,7 +153,7 @@ impl Actor for Supervisor {
         Ok(directory)
     }
 
-    /// It is time for those who are idle to leave. One clock for all: a timer each would outlive its schedule.
+    /// Lets idle schedules leave. One timer serves all, because a timer of each schedule would outlive it.
     async fn handle(&self, _: ActorRef<()>, (): (), directory: &mut Directory) -> Result<(), ActorProcessingErr> {
         directory.tick();
         Ok(())
@@ -166,7 +166,7 @@ impl Actor for Supervisor {
         directory: &mut Directory,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(actor, error) = event {
-            tracing::error!(%error, "a schedule failed; its next request reads it from the database");
+            tracing::error!(%error, "a schedule failed; its next request reloads it from the database");
             directory.forget_failed(actor.get_id());
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! How much the schedules take on.
+//! The limits of the schedules.
 
 use std::time::Duration;
 
-/// How much the schedules take on, and how long they stay.
+/// The limits of the schedules.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How many requests may wait for one doctor's schedule.

@@ -1,4 +1,4 @@
-//! How the core of a schedule looks at the calendar, for all who must not be refused by an old copy.
+//! How the core looks at the calendar for requests that an old copy must not refuse.
 
 use super::{
     core::{Core, Effect, Now, Queued, out_of_years, refused},
@@ -15,7 +15,7 @@ use crate::{
     repository::calendars::{Known, Question},
 };
 
-/// What waits for a look at the calendar.
+/// A request that waits for a look at the calendar.
 pub(super) enum Look {
     Book(Booking),
     Check(Request<BookingRequest, Refusal>),
@@ -33,7 +33,7 @@ impl Look {
 }
 
 impl Core {
-    /// Begins a look at the calendar for all who wait for one, if none is under way.
+    /// Starts a look at the calendar for all requests that wait for one, if none is pending.
     pub(super) fn look(&mut self, effects: &mut Vec<Effect>) {
         if self.looking.is_some() || self.looks.is_empty() {
             return;
@@ -49,7 +49,7 @@ impl Core {
                 }
             };
             match question {
-                // One for each who wants a time: the answers come in this order.
+                // One question for each request that names a time. The answers come in this order.
                 Some(question) => {
                     looks.push(look);
                     questions.push(question);
@@ -68,7 +68,7 @@ impl Core {
         Some(Question { clinic, doctor, patient: wish.patient, bookable: wish.bookable, proposal })
     }
 
-    /// The calendar was looked at after all of these came: they may be refused by what it is.
+    /// Handles the result of a look. It began after all of these requests arrived, so its state may refuse them.
     pub(super) fn looked(&mut self, read: Result<Read>, now: Now, effects: &mut Vec<Effect>) {
         let looks = self.looking.take().unwrap_or_default();
         let Read { fresh, patients } = match read {
@@ -89,7 +89,8 @@ impl Core {
             }
         }
         let mut patients = patients.into_iter();
-        // In a storm many want the same time, for patients who stand nothing against it: it is weighed once.
+        // Under high load many requests name the same time, and most of their patients are free. Equal questions are
+        // answered once.
         let mut weighed = Vec::new();
         for look in looks {
             match look {
@@ -113,7 +114,8 @@ impl Core {
         }
     }
 
-    /// What a patient stands against a wish, and what stands against both; as in `weighed` where the same was weighed there.
+    /// Returns the refusal of a request by the doctor's and the patient's side. Reuses the result in `weighed` if an
+    /// equal question was answered there.
     fn weigh(
         &self,
         wish: &BookingRequest,

@@ -1,8 +1,8 @@
-//! The schedule actors: one a doctor, which decides every booking of that doctor.
+//! The schedule actors: one per doctor, which decides every booking of that doctor.
 //!
-//! [`core`] is pure: what happens goes in, what is to be done comes out. [`actor`] carries that out and does nothing
-//! else. The truth stays with the database: a copy of a calendar only says what is worth trying, and a refusal is given
-//! only by a look that began after the request came.
+//! [`core`] is pure: events go in, effects come out. [`actor`] executes the effects and does nothing else. The database
+//! stays authoritative: a copy of a calendar only tells which writes are worth trying, and every refusal needs a look
+//! that began after the request arrived.
 
 mod actor;
 mod core;

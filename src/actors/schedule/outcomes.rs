@@ -1,4 +1,4 @@
-//! What the core of a schedule makes of the outcomes of its writes.
+//! How the core handles the outcomes of its writes.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use crate::{
     },
 };
 
-/// How often a request is written without an outcome before it is given up.
+/// How often a request is written without an outcome before it fails.
 const TRIES: u32 = 16;
-/// The longest pause before what somebody holds is tried again.
+/// The longest pause before a write that met a lock is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Core {
-    /// A write has its outcome.
+    /// Handles the outcome of a write.
     pub(super) fn wrote(&mut self, wrote: Wrote, now: Now, effects: &mut Vec<Effect>) {
         match wrote {
             Wrote::Bookings(requests, Ok(BatchWritten { written, copy, stamp })) => {
@@ -70,7 +70,7 @@ impl Core {
         self.copy.follow(stamp);
     }
 
-    /// What became of one booking of a batch.
+    /// Handles the outcome of one booking of a batch.
     fn booked(&mut self, mut request: Booking, written: Written, now: Now, effects: &mut Vec<Effect>) {
         let answer = match written {
             Written::Booked(appointment) => Ok(appointment),
@@ -93,7 +93,7 @@ impl Core {
         effects.push(Effect::Reply(Reply::Appointment(request.to, answer)));
     }
 
-    /// What became of a change.
+    /// Handles the outcome of a change.
     #[expect(clippy::too_many_arguments, reason = "the last three say which kind of change it is")]
     fn changed<W, T, R>(
         &mut self,
@@ -117,7 +117,7 @@ impl Core {
         effects.push(Effect::Reply(reply(request.to, answer)));
     }
 
-    /// Somebody else holds what a request needs: at once once more, waiting for them, then after longer and longer pauses.
+    /// Retries a request that met a lock: at once and waiting for the lock, then after growing pauses.
     fn put_off<W, T>(
         &mut self,
         mut request: Request<W, T>,

@@ -1,4 +1,4 @@
-//! What a schedule is asked: a wish, who waits for it, and until when it may begin.
+//! The requests to a schedule: what is requested, who waits for the answer, and until when the work may begin.
 
 use std::{
     sync::{
@@ -21,38 +21,38 @@ use crate::{
     },
 };
 
-/// The appointment as it stands in the database, or why it does not.
+/// The appointment as it is in the database, or the reason why it was not booked or changed.
 pub type Answer = Result<Appointment, ScheduleError>;
 
 /// Why an appointment was not booked or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    /// These rules stand against it.
+    /// These rules prevent it.
     #[error("refused: {0:?}")]
     Refused(Refusal),
-    /// Rules stand against a series, because of these times.
+    /// Rules prevent a series at these times.
     #[error("series refused: {0:?}")]
     SeriesRefused(Vec<Skipped>),
-    /// The database, or the queue in front of it, does.
+    /// The database or the queue in front of it failed.
     #[error(transparent)]
     Repository(#[from] repository::Error),
 }
 
-/// Who waits for an answer.
+/// The channel to the caller that waits for an answer.
 pub(super) type To<T> = oneshot::Sender<Result<T, ScheduleError>>;
 
-/// A wish of a kind `W`, which is answered with a `T`.
+/// A request for a `W` that is answered with a `T`.
 pub(super) struct Request<W, T> {
     pub(super) wish: Box<W>,
     pub(super) to: To<T>,
     pub(super) ticket: Ticket,
-    /// Its place in the order in which requests came.
+    /// Its position in the order of arrival.
     pub(super) place: u64,
-    /// What its patient stands against it, read after it came: from then on it may be refused.
+    /// The patient's side, read after the request arrived. Once it is set, the request may be refused.
     pub(super) patient: Option<PatientSide>,
-    /// How often somebody else held what it needs.
+    /// How often its write met a lock.
     pub(super) held: u32,
-    /// Not to be tried again before.
+    /// The earliest time of the next attempt.
     pub(super) not_before: Option<Instant>,
     /// How often it was written without an outcome.
     pub(super) tries: u32,
@@ -69,32 +69,32 @@ impl<W, T> Request<W, T> {
     }
 }
 
-/// What a schedule may be asked.
+/// A request to a schedule.
 pub(super) enum Wish {
-    /// A new appointment.
+    /// Book a new appointment.
     Book(Booking),
-    /// A change that its transaction decides.
+    /// Make a change that its transaction decides.
     Change(Change),
-    /// What a booking would meet.
+    /// Check a booking without writing it.
     Check(Request<BookingRequest, Refusal>),
-    /// The calendar as it is at some moment after this.
+    /// Return the calendar as it is at some moment after the request.
     View(Request<(), CalendarCopy>),
 }
 
-/// A new appointment that is wanted.
+/// A request for a new appointment.
 pub(super) type Booking = Request<BookingRequest, Appointment>;
 
 /// A change that its transaction decides.
 pub(super) enum Change {
-    /// Of an appointment.
+    /// Change an appointment.
     Amend(Request<Amendment, Appointment>),
-    /// A held time is taken.
+    /// Accept an offer of the waitlist.
     Accept(Request<Acceptance, Appointment>),
-    /// A series of appointments.
+    /// Book a series of appointments.
     Series(Request<SeriesRequest, BookedSeries>),
 }
 
-/// Does the same with whatever kind of change.
+/// Runs the same code for every kind of change.
 macro_rules! each {
     ($change:expr, $request:ident => $done:expr) => {
         match $change {
@@ -126,7 +126,7 @@ impl Change {
         each!(self, request => request.sleeps(now))
     }
 
-    /// Answers that nothing was done, and why.
+    /// Answers that nothing was done, with the error.
     pub(super) fn fail(self, error: repository::Error) -> Reply {
         match self {
             Self::Amend(request) => Reply::Appointment(request.to, Err(error.into())),
@@ -136,20 +136,20 @@ impl Change {
     }
 }
 
-/// An answer and who waits for it.
+/// An answer and the channel to its caller.
 pub(super) enum Reply {
-    /// To a booking or a change of one appointment.
+    /// The answer to a booking or a change of one appointment.
     Appointment(To<Appointment>, Answer),
-    /// To a series.
+    /// The answer to a series.
     Series(To<BookedSeries>, Result<BookedSeries, ScheduleError>),
-    /// To a check.
+    /// The answer to a check.
     Refusal(To<Refusal>, Result<Refusal, ScheduleError>),
-    /// To a look at the calendar.
+    /// The answer to a read of the calendar.
     Calendar(To<CalendarCopy>, Result<CalendarCopy, ScheduleError>),
 }
 
 impl Reply {
-    /// Answers; a caller that has gone misses it.
+    /// Sends the answer. It is dropped if the caller is gone.
     pub(super) fn send(self) {
         match self {
             Self::Appointment(to, answer) => drop(to.send(answer)),
@@ -160,16 +160,16 @@ impl Reply {
     }
 }
 
-/// What a request may do: begin until its deadline, unless its caller has withdrawn it.
+/// The permission of a request to begin: until its deadline, unless its caller withdraws it.
 pub(super) struct Ticket {
-    /// After this it does not begin.
+    /// The request does not begin after this.
     pub(super) deadline: Instant,
     pub(super) beginning: Beginning,
-    /// The places that the request holds until it is answered: overall and of this doctor.
+    /// The permits that the request holds until it is answered: the overall one and the doctor's.
     pub(super) _admission: Vec<OwnedSemaphorePermit>,
 }
 
-/// Whether a request has begun to be written, or was withdrawn before: one of the two, and only once.
+/// Whether the write of a request has begun or the request was withdrawn. Only one of the two can happen.
 #[derive(Clone, Default)]
 pub(super) struct Beginning(Arc<AtomicU8>);
 
@@ -177,7 +177,7 @@ const BEGUN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 impl Beginning {
-    /// Begins, unless it was withdrawn. What has begun may begin again.
+    /// Begins, unless the request was withdrawn. A request that has begun may begin again.
     pub(super) fn begin(&self) -> bool {
         match self.0.compare_exchange(0, BEGUN, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => true,
@@ -185,12 +185,12 @@ impl Beginning {
         }
     }
 
-    /// Says that what was begun was not done after all.
+    /// Resets a request that had begun, because nothing was done.
     pub(super) fn take_back(&self) {
         let _ = self.0.compare_exchange(BEGUN, 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// Withdraws, unless it has begun: then nothing was done, and nothing will be.
+    /// Withdraws the request, unless it has begun. Returns `true` if nothing was done and nothing will be.
     pub(super) fn withdraw(&self) -> bool {
         self.0.compare_exchange(0, WITHDRAWN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }

@@ -1,4 +1,4 @@
-//! The handle of the schedules: admits requests in front of their mailboxes, and asks.
+//! The handle of all schedules: admits requests before they reach a mailbox, and sends them.
 
 use std::{
     sync::Arc,
@@ -32,10 +32,10 @@ use crate::{
     repository::changes::{Basis, Outcome},
 };
 
-/// How long the outcome of what has begun is waited for after its deadline.
+/// How long a caller waits after the deadline for the outcome of a request that has begun.
 const SETTLING: Duration = Duration::from_secs(20);
 
-/// All schedules of this node: the handle that books and amends. Cheap to clone.
+/// The handle of all schedules of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Schedules {
     directory: Directory,
@@ -46,10 +46,10 @@ pub struct Schedules {
 }
 
 impl Schedules {
-    /// Starts with no schedule in memory.
+    /// Starts without schedules in memory.
     ///
     /// # Errors
-    /// Where the supervisor cannot be spawned.
+    /// Fails if the supervisor cannot be spawned.
     pub async fn start(repository: Repository, limits: Limits) -> Result<Self, ractor::SpawnErr> {
         let directory = Directory::new(limits);
         let (supervisor, _) = Actor::spawn(None, Supervisor, directory.clone()).await?;
@@ -60,7 +60,7 @@ impl Schedules {
     /// Books an appointment.
     ///
     /// # Errors
-    /// A refusal with what would work instead, or what the database or the queue stands against it.
+    /// Returns a refusal with alternative times, or the error of the database or the queue.
     pub async fn book(&self, request: BookingRequest) -> Answer {
         self.ask((request.caller.clinic, request.doctor), request, Wish::Book).await
     }
@@ -68,7 +68,7 @@ impl Schedules {
     /// Books a series of appointments.
     ///
     /// # Errors
-    /// As [`book`](Self::book), with each time that stands against it.
+    /// As [`book`](Self::book), but a refusal lists each time that cannot be booked.
     pub async fn book_series(&self, request: SeriesRequest) -> Result<BookedSeries, ScheduleError> {
         let key = (request.caller.clinic, request.doctor);
         self.ask(key, request, |request| Wish::Change(Change::Series(request))).await
@@ -77,14 +77,14 @@ impl Schedules {
     /// Changes an appointment.
     ///
     /// # Errors
-    /// As [`book`](Self::book); [`Error::Stale`] where it has another version by now.
+    /// As [`book`](Self::book). Returns [`Error::Stale`] if the appointment has another version now.
     pub async fn amend(&self, amendment: Amendment) -> Answer {
         if !amendment.changes_calendar() {
             return self.amend_apart(amendment).await;
         }
         let key = (amendment.clinic(), amendment.current.doctor);
         match self.ask(key, amendment.clone(), |request| Wish::Change(Change::Amend(request))).await {
-            // A deleted doctor has no schedule, but history that can be put right.
+            // A deleted doctor has no schedule, but their past appointments can still be corrected.
             Err(ScheduleError::Refused(refusal))
                 if refusal.violations == [Violation::NoSuchDoctor] && !amendment.takes_time() =>
             {
@@ -94,28 +94,28 @@ impl Schedules {
         }
     }
 
-    /// Makes what is held for a waitlist entry its appointment.
+    /// Accepts the offer of a waitlist entry: the hold becomes an appointment.
     ///
     /// # Errors
-    /// As [`book`](Self::book); a conflict where nothing is held for it.
+    /// As [`book`](Self::book). Returns a conflict if no time is held for the entry.
     pub async fn accept(&self, accepting: Acceptance) -> Answer {
         let key = (accepting.caller.clinic, accepting.doctor);
         self.ask(key, accepting, |request| Wish::Change(Change::Accept(request))).await
     }
 
-    /// A doctor's calendar, as it is at some moment after this was asked.
+    /// Returns a doctor's calendar as it is at some moment after the call.
     ///
     /// # Errors
-    /// A refusal where there is no such doctor; otherwise what the database or the queue stands against it.
+    /// Returns a refusal if the doctor does not exist, or the error of the database or the queue.
     pub async fn calendar(&self, clinic: ClinicId, doctor: DoctorId) -> Result<Arc<Calendar>, ScheduleError> {
         Ok(self.ask((clinic, doctor), (), Wish::View).await?.calendar)
     }
 
-    /// Decides a booking without booking it: what stands against it, and the next times that satisfy
-    /// the doctor and the patient.
+    /// Decides a booking without writing it. Returns the broken rules and the next times that suit the doctor and the
+    /// patient.
     ///
     /// # Errors
-    /// What the database or the queue stands against it.
+    /// Returns the error of the database or the queue.
     pub async fn check(&self, request: &BookingRequest) -> Result<Refusal, ScheduleError> {
         let key = (request.caller.clinic, request.doctor);
         match self.ask(key, request.clone(), Wish::Check).await {
@@ -129,12 +129,13 @@ impl Schedules {
         &self.rules
     }
 
-    /// How many schedules are in memory.
+    /// Returns the number of schedules in memory.
     pub fn resident(&self) -> usize {
         self.directory.len()
     }
 
-    /// Ends every schedule once what it has been asked is answered. Answers whether all did by then.
+    /// Stops every schedule when its pending requests are answered. Returns whether all of them stopped before the
+    /// deadline.
     pub async fn drain(&self, deadline: Instant) -> bool {
         let entries = self.directory.take_all();
         let actors = || entries.iter().filter_map(|entry| entry.actor.get());
@@ -145,7 +146,7 @@ impl Schedules {
         ended.iter().all(Result::is_ok)
     }
 
-    /// Changes what no schedule need decide.
+    /// Makes a change that needs no decision of a schedule.
     async fn amend_apart(&self, amendment: Amendment) -> Answer {
         let deadline = clock::instant() + self.directory.limits().patience;
         for pause in [10, 50, 100].into_iter().chain(std::iter::repeat(250)).map(Duration::from_millis) {
@@ -160,8 +161,8 @@ impl Schedules {
         Err(Error::TryAgain.into())
     }
 
-    /// Asks the doctor's schedule. What meets an activation on its way out goes to the next. Boxed, because handlers hold
-    /// it: their futures are moved several times.
+    /// Asks the doctor's schedule. A request that reaches an activation that is leaving goes to the next one. Boxed
+    /// because handlers hold this future, and their futures are moved several times.
     fn ask<'a, W: Clone + Send + Sync + 'a, T: Send + 'a>(
         &'a self,
         key: Key,
@@ -196,14 +197,14 @@ impl Schedules {
             }
             match timeout_at(deadline.into(), &mut replied).await {
                 Ok(Ok(answer)) => return answer,
-                // The activation has left, or failed.
+                // The activation has left or failed.
                 Ok(Err(_)) if beginning.withdraw() => {
                     if clock::instant() > deadline {
                         return Err(Error::Overloaded.into());
                     }
                 }
                 Ok(Err(_)) => return Err(Error::OutcomeUnknown.into()),
-                // It has not begun, and will not.
+                // The request has not begun and will not begin.
                 Err(_) if beginning.withdraw() => return Err(Error::Overloaded.into()),
                 Err(_) => {
                     let settled = timeout(SETTLING, replied).await;
@@ -213,10 +214,10 @@ impl Schedules {
         }
     }
 
-    /// Activates a doctor's actor; of several who ask, one does.
+    /// Activates a doctor's actor. If several callers ask, one of them activates it.
     async fn activate(&self, key: Key, entry: Arc<Place>) -> Result<ActorRef<Message>, ScheduleError> {
         let schedules = self.clone();
-        // To its end also where the caller goes away, so that nothing half made stays.
+        // A task of its own, so that an activation is finished even if the caller goes away.
         let activating = tokio::spawn(async move {
             let activated = entry.actor.get_or_try_init(|| schedules.spawn(key)).await.cloned();
             if activated.is_err() {
@@ -239,7 +240,7 @@ impl Schedules {
         match Actor::spawn_linked(None, ScheduleActor, arguments, supervisor).await {
             Ok((actor, _)) => Ok(actor),
             Err(error) => {
-                tracing::error!(%error, "a schedule could not be activated");
+                tracing::error!(%error, "cannot activate a schedule");
                 Err(Error::Unavailable.into())
             }
         }

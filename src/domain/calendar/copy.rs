@@ -1,7 +1,7 @@
-//! A copy of a doctor's calendar that knows which state of it it shows.
+//! A copy of a doctor's calendar, with the version of the state that it shows.
 //!
-//! What a calendar is, is kept in the database as a version and the appointments that were stamped with it. A copy is
-//! brought up to date by what was stamped later, and says nothing of a version that it has not seen.
+//! The database stores a calendar as a version and as appointments, each stamped with the version that changed it last.
+//! The appointments with a later stamp bring a copy up to date. A copy shows no state later than its version.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,75 +10,77 @@ use chrono::{DateTime, Utc};
 use super::{Calendar, Holder, Interval, Violation};
 use crate::domain::AppointmentId;
 
-/// A state of a calendar: the doctor's version, and the clinic's for what binds all its doctors. Both only grow.
+/// The versions of a calendar's state: the doctor's, and the clinic's for the rules that apply to all its doctors. Both
+/// only increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Versions {
     /// Counts the transactions that changed the doctor's calendar.
     pub doctor: i64,
-    /// Counts those that changed the clinic's closures or time zone.
+    /// Counts the transactions that changed the clinic's closures or time zone.
     pub clinic: i64,
 }
 
 impl Versions {
-    /// Whether a state with these versions came after, or is, one with those.
+    /// Returns whether this state is the same as `other` or later.
     pub fn includes(self, other: Self) -> bool {
         self.doctor >= other.doctor && self.clinic >= other.clinic
     }
 }
 
-/// What an appointment means to its doctor's calendar after a change.
+/// How one changed appointment affects its doctor's calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanChange {
     /// The appointment.
     pub appointment: AppointmentId,
     /// Its time.
     pub during: Interval,
-    /// Whether it takes that time.
+    /// Whether it occupies that time.
     pub is_active: bool,
-    /// Until when it is only held.
+    /// The end of the hold, if the appointment is a hold.
     pub held_until: Option<DateTime<Utc>>,
-    /// Whether the transaction made it: no earlier state shows it.
+    /// Whether the transaction created it, so that no earlier state contains it.
     pub is_new: bool,
 }
 
-/// What a transaction made of a calendar. The default says nothing of any state.
+/// The effect of one transaction on a calendar. The default applies to no state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// The state that it found.
+    /// The versions before the transaction.
     pub before: Versions,
-    /// The doctor's version that it left.
+    /// The doctor's version after the transaction.
     pub version: i64,
-    /// What it changed.
+    /// The changed appointments.
     pub changes: Vec<SpanChange>,
 }
 
-/// What becomes of one of several bookings that are decided together.
+/// The decision on one of several bookings that are decided together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It is to be written.
+    /// The booking is to be written.
     Write,
-    /// It would be, but for one of those that are to be written: it waits for their outcome.
+    /// The booking conflicts only with one of the bookings to be written. It waits for their outcome.
     Wait,
-    /// It breaks these rules.
+    /// The booking breaks these rules.
     Refuse(Vec<Violation>),
 }
 
-/// A calendar with the versions of the state that it shows. Cheap to clone: the calendar is shared until one changes it.
+/// A calendar and its versions. Cheap to clone: clones share the calendar until one of them changes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CalendarCopy {
     /// The calendar.
     pub calendar: Arc<Calendar>,
-    /// Which state of it.
+    /// The versions of the state that it shows.
     pub versions: Versions,
 }
 
 impl CalendarCopy {
-    /// A copy as it was read whole.
+    /// Creates a copy from a calendar that was read in full.
     pub fn new(calendar: Calendar, versions: Versions) -> Self {
         Self { calendar: Arc::new(calendar), versions }
     }
 
-    /// Takes over what was stamped since this copy's versions, up to `versions`. What the copy includes already is left.
+    /// Applies the changes that were stamped after this copy's versions, up to `versions`. Does nothing if the copy
+    /// already includes them.
     pub fn catch_up(&mut self, versions: Versions, changes: &[SpanChange]) {
         if self.versions.includes(versions) {
             return;
@@ -87,7 +89,8 @@ impl CalendarCopy {
         self.versions = versions;
     }
 
-    /// Takes over what a transaction made of the state that this copy shows; of any other state it says nothing.
+    /// Applies the effect of one transaction. Does nothing unless this copy shows the state right before that
+    /// transaction.
     pub fn follow(&mut self, stamp: &Stamp) {
         if self.versions == stamp.before {
             self.apply(&stamp.changes);
@@ -95,7 +98,7 @@ impl CalendarCopy {
         }
     }
 
-    /// Drops appointments that were over long before `now`.
+    /// Drops appointments that ended long before `now`.
     pub fn forget_before(&mut self, now: DateTime<Utc>) {
         Arc::make_mut(&mut self.calendar).forget_before(now);
     }
@@ -117,8 +120,8 @@ impl CalendarCopy {
         }
     }
 
-    /// Decides new bookings in order, each with those before it that are to be written in place. A booking is refused only
-    /// for what the copy shows, never for another of them.
+    /// Decides new bookings in order. Each booking is checked together with the earlier ones that are to be written. A
+    /// booking is refused only for what the copy shows, never for another booking of the same call.
     pub fn decide(&mut self, wanted: &[Interval], now: DateTime<Utc>) -> Vec<Decision> {
         let calendar = Arc::make_mut(&mut self.calendar);
         let mut claimed = Vec::new();

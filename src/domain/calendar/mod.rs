@@ -1,7 +1,7 @@
-//! A doctor's calendar: the one evaluator that decides whether a time can be booked.
+//! A doctor's calendar: the only evaluator that decides whether a time can be booked.
 //!
-//! Pure: `(calendar, proposal, now) -> decision`. Booking, reschedule, un-cancel, the dry run, and the
-//! search for free times all ask the same rules, so that what is offered can be booked.
+//! The evaluator is pure: `(calendar, proposal, now) -> decision`. Booking, rescheduling, un-cancelling, the dry run
+//! and the search for free times use the same rules, so that every offered time can be booked.
 
 mod copy;
 mod openings;
@@ -21,17 +21,18 @@ pub use copy::{CalendarCopy, Decision, SpanChange, Stamp, Versions};
 use openings::Openings;
 pub use rules::{ClosedDays, Hours, Rules, Window};
 
-/// How far ahead of a refused time free times are looked for.
+/// How many days after a refused time the search for free times covers.
 const SEARCH_DAYS: i64 = 60;
-/// For how long an appointment that is over still counts: it may have begun on a day that has not ended.
+/// How long an appointment is kept after its end. It may have started on a day that has not ended yet, and then it
+/// still counts for that day.
 const REMEMBERED: Duration = Duration::days(2);
 
-/// What holds a span of a calendar.
+/// The holder of a span of a calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
-    /// An active appointment that is in the database.
+    /// An active appointment in the database.
     Appointment(AppointmentId),
-    /// A booking that is decided together with others, by its place among them.
+    /// A booking that is decided together with others, by its position among them.
     Claim(u32),
 }
 
@@ -44,7 +45,7 @@ pub enum Violation {
     TooSoon,
     /// It starts on a day beyond the doctor's horizon.
     TooFar,
-    /// The doctor takes no bookings.
+    /// The doctor does not take bookings.
     DoctorInactive,
     /// The clinic is closed.
     ClinicClosed,
@@ -54,20 +55,20 @@ pub enum Violation {
     OutsideHours,
     /// The doctor has an active appointment that overlaps.
     SlotTaken,
-    /// It leaves less than the doctor's buffer to the appointment before or after.
+    /// The gap to the appointment before or after is shorter than the doctor's buffer.
     TooClose,
-    /// The doctor has as many appointments on that day as they take.
+    /// The doctor already has the maximum number of appointments on that day.
     DayFull,
     /// The patient has an active appointment that overlaps, with any doctor.
     PatientBusy,
-    /// There is no such doctor for this caller.
+    /// No such doctor exists for this caller.
     NoSuchDoctor,
-    /// There is no such patient for this caller.
+    /// No such patient exists for this caller.
     NoSuchPatient,
 }
 
 impl Violation {
-    /// The rules of a doctor's calendar, in the order in which they are told.
+    /// The rules of a doctor's calendar, in the order in which a refusal lists them.
     pub const OF_CALENDAR: [Self; 10] = [
         Self::InThePast,
         Self::TooSoon,
@@ -81,33 +82,33 @@ impl Violation {
         Self::DayFull,
     ];
 
-    /// Whether the rule is about the time at which somebody asks, not about the calendar.
+    /// Returns whether the rule depends on the current time and not on the calendar.
     fn is_about_now(self) -> bool {
         matches!(self, Self::InThePast | Self::TooSoon)
     }
 }
 
-/// What free times are looked for.
+/// The parameters of a search for free times.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
     /// The earliest start.
     pub from: DateTime<Utc>,
-    /// No start at or after this.
+    /// The first instant that is too late for a start.
     pub to: DateTime<Utc>,
-    /// How long.
+    /// The length of the time to find.
     pub length: Duration,
-    /// Times that are of no use, such as the patient's own appointments.
+    /// Times that are not wanted, such as the patient's own appointments.
     pub also_busy: &'a [Interval],
-    /// The appointment that is to be moved.
+    /// The appointment to be moved; its own time counts as free.
     pub ignored: Option<AppointmentId>,
-    /// When it is asked.
+    /// The current time.
     pub now: DateTime<Utc>,
 }
 
-/// When a span starts and who holds it, packed: thousands of calendars are in memory. Microseconds are
-/// what the database keeps. Appointments count from 0 up, claims from -1 down.
+/// A span's start in microseconds and its holder, packed because thousands of calendars are in memory. The database
+/// stores microseconds too. Appointments have numbers from 0 upwards, claims from -1 downwards.
 type Key = (i64, i64);
-/// When a span ends, in microseconds.
+/// The end of a span, in microseconds.
 type End = i64;
 
 fn key(start: DateTime<Utc>, holder: Holder) -> Key {
@@ -118,29 +119,29 @@ fn key(start: DateTime<Utc>, holder: Holder) -> Key {
     (start.timestamp_micros(), holder)
 }
 
-/// The spans that start in `[from, to)`, whoever holds them.
+/// Returns the key range of the spans that start in `[from, to)`, for every holder.
 fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> std::ops::Range<Key> {
     (from.timestamp_micros(), i64::MIN)..(to.timestamp_micros(), i64::MIN)
 }
 
-/// A span as it was before it was packed.
+/// Returns a packed span as an interval.
 fn unpacked((start, _): Key, end: End) -> Option<Interval> {
     Interval::between(DateTime::from_timestamp_micros(start)?, DateTime::from_timestamp_micros(end)?)
 }
 
-/// A doctor's calendar: rules and the spans that are taken from now on.
+/// A doctor's calendar: the rules and the occupied spans.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     rules: Rules,
-    /// Ordered by start. Spans may overlap only those of holds that have ended.
+    /// Ordered by start. Spans overlap only with holds that have ended.
     taken: BTreeMap<Key, End>,
-    /// When holds end, by the appointment, in microseconds: from then on their time is free.
+    /// The ends of holds in microseconds, by appointment. After its end a hold occupies no time.
     held: HashMap<i64, End>,
-    /// No span is longer: how far back one may start and still reach here.
+    /// The length of the longest span: how far before a given time a span that reaches it may start.
     longest: Duration,
 }
 
-/// Calendars are alike where the same rules hold and the same time is taken.
+/// Two calendars are equal if they have the same rules and the same occupied time.
 impl PartialEq for Calendar {
     fn eq(&self, other: &Self) -> bool {
         self.rules == other.rules && self.taken == other.taken && self.held == other.held
@@ -148,29 +149,29 @@ impl PartialEq for Calendar {
 }
 
 impl Calendar {
-    /// A calendar with these rules and active appointments.
+    /// Creates a calendar with these rules and active appointments.
     pub fn new(rules: Rules, appointments: impl IntoIterator<Item = (AppointmentId, Interval)>) -> Self {
         let mut longest = Duration::zero();
         let taken = appointments.into_iter().map(|(id, during)| {
             longest = longest.max(during.length());
             (key(during.start(), Holder::Appointment(id)), during.end().timestamp_micros())
         });
-        // Collected, and not entered one by one, so that its nodes are full.
+        // Collecting all spans at once fills the nodes of the tree; inserting them one by one does not.
         let taken = taken.collect();
         Self { rules, taken, held: HashMap::new(), longest }
     }
 
-    /// The rules in force.
+    /// Returns the current rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Puts other rules in force; what is taken stays.
+    /// Replaces the rules and keeps the occupied spans.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
     }
 
-    /// Says until when an appointment is only held: from then on its time is free.
+    /// Marks an appointment as a hold that ends at `until`.
     pub fn hold(&mut self, appointment: AppointmentId, until: DateTime<Utc>) {
         self.held.insert(appointment.0, until.timestamp_micros());
     }
@@ -181,18 +182,18 @@ impl Calendar {
         self.held.retain(|id, _| !appointments.contains(id));
     }
 
-    /// Marks a span as held.
+    /// Marks a span as occupied.
     pub fn take(&mut self, holder: Holder, during: Interval) {
         self.longest = self.longest.max(during.length());
         self.taken.insert(key(during.start(), holder), during.end().timestamp_micros());
     }
 
-    /// Frees one span of that holder.
+    /// Frees one span of this holder.
     pub fn release_span(&mut self, holder: Holder, during: Interval) {
         self.taken.remove(&key(during.start(), holder));
     }
 
-    /// Drops appointments that were over long before `now`: no rule looks at them any more.
+    /// Drops appointments that ended long before `now` and that no rule needs any more.
     pub fn forget_before(&mut self, now: DateTime<Utc>) {
         let kept = (now - REMEMBERED).timestamp_micros();
         let held = std::mem::take(&mut self.held);
@@ -200,25 +201,25 @@ impl Calendar {
         self.held = held.into_iter().filter(|(_, until)| *until > kept).collect();
     }
 
-    /// Whether a span takes its time at `now`: it is not that of `ignored`, nor of a hold that has ended.
+    /// Returns whether a span occupies its time at `now`: it belongs neither to `ignored` nor to a hold that has ended.
     fn is_taken(&self, key: Key, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> bool {
         let is_ignored = ignored.is_some_and(|id| id.0 == key.1);
         let has_ended = || self.held.get(&key.1).is_some_and(|until| *until <= now.timestamp_micros());
         !is_ignored && (self.held.is_empty() || !has_ended())
     }
 
-    /// How many spans are held.
+    /// Returns the number of occupied spans.
     pub fn len(&self) -> usize {
         self.taken.len()
     }
 
-    /// Whether nothing is held.
+    /// Returns whether no span is occupied.
     pub fn is_empty(&self) -> bool {
         self.taken.is_empty()
     }
 
-    /// The spans that stand in the way of `during`, leaving out those of `ignored`: those that overlap
-    /// it or are nearer than the gap.
+    /// Returns the spans that conflict with `during`: they overlap it or are nearer than the minimum gap. Spans of
+    /// `ignored` are left out.
     pub fn conflicts(&self, during: &Interval, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> Vec<Interval> {
         let kept_free = during.widened(self.rules.gap());
         self.taken
@@ -229,14 +230,14 @@ impl Calendar {
             .collect()
     }
 
-    /// Every rule that `during` breaks; empty where it can be booked.
+    /// Returns every rule that `during` breaks. An empty list means that the time can be booked.
     pub fn violations(&self, during: &Interval, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> Vec<Violation> {
         let openings = Openings::around(&self.rules, during.start(), during.end());
         let on_its_day = self.count_on(during.start(), ignored, now);
         self.broken(during, ignored, now, &openings, on_its_day)
     }
 
-    /// Free times, in order: starts of the slot grid that break no rule.
+    /// Returns free times in order: starts of the slot grid that break no rule.
     pub fn free<'a>(&'a self, search: Search<'a>) -> impl Iterator<Item = Interval> + 'a {
         let first = self.rules.day_of(search.from);
         let first = first.pred_opt().unwrap_or(first);
@@ -245,22 +246,22 @@ impl Calendar {
         days.flat_map(move |day| self.free_on(day, search))
     }
 
-    /// The first `count` free times from `from` on, within the next weeks.
+    /// Returns the first `count` free times from `from` on, within the next 60 days.
     pub fn next_free(&self, search: Search<'_>, count: usize) -> Vec<Interval> {
         let from = search.from.max(search.now);
         let to = from.checked_add_signed(Duration::days(SEARCH_DAYS)).unwrap_or(from);
         self.free(Search { from, to, ..search }).take(count).collect()
     }
 
-    /// Whether `start` is one that the slot grid offers.
+    /// Returns whether `start` is on the slot grid.
     pub fn is_on_grid(&self, start: DateTime<Utc>) -> bool {
         let day = self.rules.day_of(start);
         let days = [day.pred_opt(), Some(day)];
         days.into_iter().flatten().any(|day| openings::starts(&self.rules, day).contains(&start))
     }
 
-    /// The appointments to come that the rules would not allow now, each with the rules it breaks.
-    /// They stay: who changed the rules is told.
+    /// Returns the upcoming appointments that the current rules would not allow, each with the rules that it breaks.
+    /// The appointments are kept; the response to the change of the rules lists them.
     pub fn outside(&self, now: DateTime<Utc>) -> Vec<(AppointmentId, Vec<Violation>)> {
         let to_come = self.taken.iter().filter(|((_, holder), end)| *holder >= 0 && **end > now.timestamp_micros());
         let checked = to_come.filter_map(|(key, end)| {
@@ -272,14 +273,15 @@ impl Calendar {
         checked.collect()
     }
 
-    /// The free times that start on a local day. Each is found when it is asked for: most callers want the first few.
+    /// Returns the free times that start on a local day. The iterator is lazy because most callers want only the first
+    /// few.
     fn free_on<'a>(&'a self, day: chrono::NaiveDate, search: Search<'a>) -> impl Iterator<Item = Interval> + 'a {
         let starts = openings::starts(&self.rules, day);
         let wanted = starts.into_iter().filter(|start| search.from <= *start && *start < search.to);
         let slots: Vec<_> = wanted.filter_map(|start| Interval::starting(start, search.length)).collect();
         let openings = slots.first().zip(slots.last());
         let openings = openings.map(|(first, last)| Openings::around(&self.rules, first.start(), last.end()));
-        // A window that begins on this day may reach into the next, which has a count of its own.
+        // A window that begins on this day may reach into the next day, which has its own count.
         let mut counted: Option<(chrono::NaiveDate, usize)> = None;
         slots.into_iter().filter(move |slot| {
             let Some(openings) = &openings else { return false };
@@ -294,7 +296,7 @@ impl Calendar {
         })
     }
 
-    /// How many appointments start on the local day of `start`; not counted where there is no limit.
+    /// Counts the appointments that start on the local day of `start`. Returns 0 without counting if there is no limit.
     fn count_on(&self, start: DateTime<Utc>, ignored: Option<AppointmentId>, now: DateTime<Utc>) -> usize {
         let day = self.rules.most_a_day.and_then(|_| self.rules.day(self.rules.day_of(start)));
         let Some(day) = day else { return 0 };
@@ -302,7 +304,7 @@ impl Calendar {
         on_day.filter(|(key, _)| self.is_taken(**key, ignored, now)).count()
     }
 
-    /// The rules, each in a line.
+    /// Returns for each rule whether it is broken.
     fn broken(
         &self,
         during: &Interval,

@@ -1,30 +1,30 @@
-//! When a doctor works in a span of time: the union of the windows, less the days on which the clinic
-//! is closed; and the starts that are offered.
+//! A doctor's working time in a span: the union of the windows without the clinic's closed days. Also the starts of the
+//! slot grid.
 
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 
 use super::rules::{Rules, joined};
 use crate::domain::Interval;
 
-/// When the doctor works around a span of time, each list in order and without overlap.
+/// The doctor's working time around a span. Each list is sorted and has no overlaps.
 #[derive(Debug)]
 pub(super) struct Openings {
     /// The union of the windows.
     scheduled: Vec<Interval>,
-    /// The same without closed days: neither the windows that start on one nor what spills into one.
+    /// The same without closed days. Windows that start on a closed day are removed. So are the parts of other windows
+    /// that reach into one.
     open: Vec<Interval>,
     /// The closed days.
     closed: Vec<Interval>,
 }
 
 impl Openings {
-    /// Around `[from, to)`.
+    /// Computes the working time around `[from, to)`.
     pub(super) fn around(rules: &Rules, from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
         let mut scheduled = Vec::new();
         let mut open = Vec::new();
         let mut closed = Vec::new();
-        // No window is longer than a day, so what reaches into a day began at most a day earlier; that
-        // day's own closing can only cut it.
+        // A window is at most one day long. So a window that reaches into `from`'s day began at most one day earlier.
         let first = rules.day_of(from);
         let first = first.pred_opt().unwrap_or(first);
         let last = rules.day_of(to);
@@ -44,20 +44,20 @@ impl Openings {
         Self { scheduled: union(scheduled), open, closed }
     }
 
-    /// Whether all of it lies in working hours.
+    /// Returns whether all of `during` is within working hours.
     pub(super) fn is_scheduled(&self, during: &Interval) -> bool {
         contains(&self.scheduled, during)
     }
 
-    /// Whether the clinic's closing stands against it.
+    /// Returns whether a closed day of the clinic prevents `during`.
     pub(super) fn is_closed(&self, during: &Interval) -> bool {
         let on_closed_day = self.closed.iter().any(|day| day.overlaps(during));
         on_closed_day || (self.is_scheduled(during) && !contains(&self.open, during))
     }
 }
 
-/// The starts that are offered on a local day, in order. Each window's are anchored to its start and
-/// step by the slot length; they end where the window does, or where the next day's windows begin.
+/// Returns the starts of the slot grid on a local day, in order. The grid of each window begins at the window's start
+/// and advances by the slot length. It ends with the window, or where the windows of the next day begin.
 pub(super) fn starts(rules: &Rules, day: NaiveDate) -> Vec<DateTime<Utc>> {
     if rules.is_closed(day) {
         return Vec::new();
@@ -76,14 +76,14 @@ pub(super) fn starts(rules: &Rules, day: NaiveDate) -> Vec<DateTime<Utc>> {
     starts
 }
 
-/// The same time as spans that neither overlap nor meet.
+/// Merges the spans that overlap or touch.
 fn union(mut spans: Vec<Interval>) -> Vec<Interval> {
     spans.sort_unstable();
     spans.dedup_by(|later, earlier| joined(earlier, *later, true));
     spans
 }
 
-/// What is left of a span without the `removed` ones, which are in order.
+/// Returns the parts of a span that remain without the `removed` ones. `removed` must be sorted.
 fn without(span: Interval, removed: &[Interval]) -> Vec<Interval> {
     let mut left = Vec::new();
     let mut from = span.start();
@@ -95,7 +95,7 @@ fn without(span: Interval, removed: &[Interval]) -> Vec<Interval> {
     left
 }
 
-/// Whether one of the spans holds all of `during`.
+/// Returns whether one of the spans contains all of `during`.
 fn contains(spans: &[Interval], during: &Interval) -> bool {
     let after = spans.partition_point(|span| span.start() <= during.start());
     after.checked_sub(1).is_some_and(|at| during.end() <= spans[at].end())

@@ -1,4 +1,4 @@
-//! The calendar against a slow model that is obviously right, and against itself, in ten thousand cases.
+//! Property tests with ten thousand cases: the calendar against a slow, simple model, and against itself.
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Weekday};
 use chrono_tz::Tz;
@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 
-/// Days around which clocks change in one of the zones, and one on which none does.
+/// Days on which clocks change in one of the zones, and one day on which no clock changes.
 const DAYS: [&str; 6] = ["2026-03-08", "2026-11-01", "2026-10-25", "2026-03-29", "2026-04-05", "2026-06-10"];
 const ZONES: [Tz; 6] = [
     Tz::UTC,
@@ -26,7 +26,7 @@ fn weekday() -> impl Strategy<Value = Weekday> {
 }
 
 fn time() -> impl Strategy<Value = NaiveTime> {
-    // Quarters of an hour, and more often around the hours at which clocks change.
+    // Quarters of an hour, with more weight on the hours at which clocks change.
     prop_oneof![0u32..96, 0u32..16]
         .prop_map(|quarter| NaiveTime::from_hms_opt(quarter / 4, quarter % 4 * 15, 0).unwrap())
 }
@@ -38,7 +38,7 @@ fn hours(day: NaiveDate) -> impl Strategy<Value = Hours> {
         .prop_map(move |(offset, windows)| Hours { effective_from: day + Duration::days(offset), windows })
 }
 
-/// A span near the day, on five minutes.
+/// A span near the day, in multiples of five minutes.
 fn span(day: NaiveDate) -> impl Strategy<Value = Interval> {
     (-500i64..700, 1i64..24).prop_map(move |(start, length)| {
         Interval::starting(utc(day, start * 5), Duration::minutes(length * 5)).unwrap()
@@ -81,7 +81,7 @@ fn some_rules(day: NaiveDate) -> impl Strategy<Value = Rules> {
         })
 }
 
-/// The rules, appointments, and a time at which it is asked.
+/// A day, rules, appointments, and the current time.
 fn situation() -> impl Strategy<Value = (NaiveDate, Rules, Vec<Interval>, DateTime<Utc>)> {
     select(&DAYS[..]).prop_flat_map(|day| {
         let day: NaiveDate = day.parse().unwrap();
@@ -89,7 +89,7 @@ fn situation() -> impl Strategy<Value = (NaiveDate, Rules, Vec<Interval>, DateTi
     })
 }
 
-/// Those of the spans that a schedule would have accepted one after the other, overlap alone considered.
+/// Returns the spans that a schedule would accept one after the other if it checked only overlaps.
 fn without_overlap(spans: Vec<Interval>) -> Vec<Interval> {
     let mut kept: Vec<Interval> = Vec::new();
     for span in spans {
@@ -104,7 +104,7 @@ fn numbered(rules: Rules, taken: &[Interval]) -> Calendar {
     Calendar::new(rules, taken.iter().enumerate().map(|(n, during)| (AppointmentId(n as i64), *during)))
 }
 
-/// A calendar that looks at every minute and every appointment, with nothing prepared.
+/// A calendar that checks every minute and every appointment and precomputes nothing.
 struct Model<'a> {
     rules: &'a Rules,
     taken: &'a [Interval],
@@ -116,8 +116,8 @@ impl Model<'_> {
         at.with_timezone(&self.rules.zone).date_naive()
     }
 
-    /// RFC 5545 §3.3.5 by its words: the first instant that shows this local time, else the local time
-    /// by the offset before the gap. Clocks change at most once in the two days around.
+    /// Implements RFC 5545 §3.3.5 literally: the first instant that shows this local time, otherwise the local time
+    /// with the offset before the gap. Clocks change at most once in the two days around it.
     fn instant(&self, local: NaiveDateTime) -> DateTime<Utc> {
         let offset_at = |at: NaiveDateTime| self.rules.zone.offset_from_utc_datetime(&at).fix().local_minus_utc();
         let before = offset_at(local - Duration::hours(26));
@@ -152,7 +152,7 @@ impl Model<'_> {
         self.rules.closed.iter().any(|closed| (closed.first..=closed.last).contains(&day))
     }
 
-    /// Whether the doctor works in that minute: by the hours alone, and with closed days.
+    /// Returns whether the doctor works in that minute: by the hours alone, and with closed days.
     fn works(&self, minute: DateTime<Utc>) -> (bool, bool) {
         let today = self.local_day(minute);
         let (mut scheduled, mut open) = (false, false);
@@ -169,7 +169,7 @@ impl Model<'_> {
 
     fn violations(&self, during: &Interval) -> Vec<Violation> {
         let (rules, start) = (self.rules, during.start());
-        // Everything here is on five minutes.
+        // Every time in these tests is a multiple of five minutes.
         let fives = (0..during.length().num_minutes() / 5).map(|n| start + Duration::minutes(n * 5));
         let works: Vec<_> = fives.clone().map(|minute| self.works(minute)).collect();
         let is_scheduled = works.iter().all(|(scheduled, _)| *scheduled);
@@ -203,7 +203,7 @@ impl Model<'_> {
     }
 }
 
-/// What is done to a calendar in the course of a day.
+/// One change of a calendar.
 #[derive(Debug, Clone)]
 enum Step {
     Book(Interval),
@@ -223,14 +223,14 @@ fn step(day: NaiveDate) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The outcome of a step in the "database": a list of rules and rows.
+/// The expected content of the database: rules and rows.
 struct Stored {
     rules: Rules,
     rows: Vec<(AppointmentId, Interval)>,
     next: i64,
 }
 
-/// Does a step as a schedule actor does, with a claim while the write is under way.
+/// Applies a step as a schedule actor does: the booking has a claim while its write is pending.
 fn apply(step: Step, memory: &mut Calendar, stored: &mut Stored, now: DateTime<Utc>) {
     let claim = Holder::Claim(stored.next as u32);
     match step {
@@ -272,7 +272,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_evaluator_says_what_the_slow_model_says(
+    fn the_evaluator_agrees_with_the_slow_model(
         (day, rules, taken, now) in situation(),
         proposals in vec((-500i64..700, 1i64..40), 1..4),
     ) {
@@ -286,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn every_offered_slot_is_accepted_and_no_refused_time_is_offered(
+    fn exactly_the_times_that_can_be_booked_are_offered(
         (day, rules, taken, now) in situation(),
         from in -400i64..400,
         minutes in select(&[5i64, 20, 30, 60, 90][..]),
@@ -301,7 +301,7 @@ proptest! {
             prop_assert_eq!(calendar.violations(slot, None, now), [], "offered {:?}", slot);
             prop_assert!(calendar.is_on_grid(slot.start()));
         }
-        // Every start of the grid that can be booked is offered, and nothing else is.
+        // Exactly the grid starts that can be booked are offered.
         let days = (-1..=3).map(|n| calendar.rules().day_of(from) + Duration::days(n));
         let grid = days.flat_map(|day| openings::starts(calendar.rules(), day));
         let asked = grid.filter(|start| from <= *start && *start < to);
@@ -311,7 +311,7 @@ proptest! {
     }
 
     #[test]
-    fn any_sequence_of_changes_leaves_no_overlap_and_memory_as_a_fresh_load_would_be(
+    fn after_any_changes_memory_equals_a_fresh_load_without_overlap(
         (rules, steps, now) in select(&DAYS[..]).prop_flat_map(|day| {
             let day: NaiveDate = day.parse().unwrap();
             (some_rules(day), vec(step(day), 1..30), (-600i64..100).prop_map(move |n| utc(day, n * 5)))

@@ -1,4 +1,4 @@
-//! What a doctor's schedule is bound by, beside the times already taken.
+//! The rules of a doctor's schedule, apart from the occupied times.
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 use chrono_tz::Tz;
@@ -6,64 +6,64 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Interval, zone};
 
-/// A weekly window of work, in the doctor's local time. It belongs to the day on which it starts.
+/// A weekly working window in the doctor's local time. It belongs to the day on which it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The day on which it starts.
     pub weekday: Weekday,
     /// When it starts.
     pub start: NaiveTime,
-    /// When it ends; not after `start` means on the next day.
+    /// When it ends. An end that is not after `start` is on the next day.
     pub end: NaiveTime,
 }
 
-/// The hours that hold from a day on.
+/// The working hours that apply from a given day on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hours {
-    /// The first day that they hold for.
+    /// The first day to which they apply.
     pub effective_from: NaiveDate,
-    /// The week's windows; `None` where no hours are set, so that every time can be booked.
+    /// The windows of the week. `None` means that no hours are set and every time can be booked.
     pub windows: Option<Vec<Window>>,
 }
 
 /// Days on which the whole clinic is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedDays {
-    /// The first.
+    /// The first closed day.
     pub first: NaiveDate,
-    /// The last.
+    /// The last closed day.
     pub last: NaiveDate,
 }
 
-/// What a doctor's schedule is bound by.
+/// The rules of a doctor's schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Whether the doctor takes bookings at all.
+    /// Whether the doctor takes bookings.
     pub is_active: bool,
-    /// The length of a booking that does not say its own, and the step of the slot grid.
+    /// The length of a booking that gives none, and the step of the slot grid.
     pub slot: Duration,
-    /// The doctor's zone, which hours and days are read in.
+    /// The time zone of the hours and days.
     pub zone: Tz,
-    /// What is kept free before an appointment.
+    /// The buffer before each appointment.
     pub buffer_before: Duration,
-    /// What is kept free after an appointment.
+    /// The buffer after each appointment.
     pub buffer_after: Duration,
-    /// The most appointments that start on one local day.
+    /// The maximum number of appointments that start on one local day.
     pub most_a_day: Option<usize>,
-    /// How long before its start an appointment must be booked.
+    /// The minimum time between booking and start.
     pub notice: Duration,
     /// How many local days ahead an appointment can be booked.
     pub horizon_days: Option<u32>,
-    /// The hours, by the day from which they hold; before the first, none are set.
+    /// The hours, sorted by the first day to which they apply. Before the first of these days no hours are set.
     pub hours: Vec<Hours>,
-    /// When the doctor is away, by start.
+    /// The doctor's time off, sorted by start.
     pub time_off: Vec<Interval>,
-    /// When the clinic is closed.
+    /// The clinic's closed days.
     pub closed: Vec<ClosedDays>,
 }
 
 impl Rules {
-    /// The rules of a doctor for whom nothing is set.
+    /// Returns the rules of a doctor with no settings.
     pub fn unset(zone: Tz, slot: Duration) -> Self {
         Self {
             is_active: true,
@@ -80,36 +80,36 @@ impl Rules {
         }
     }
 
-    /// Whether of all other appointments only those that overlap can stand against a booking: there are neither buffers nor
-    /// a limit a day.
+    /// Returns whether another appointment can prevent a booking only by overlapping it: the doctor has no buffers and
+    /// no daily limit.
     pub fn allow_all_but_overlaps(&self) -> bool {
         self.gap().is_zero() && self.most_a_day.is_none()
     }
 
-    /// The least gap between two appointments: the longer of the earlier's buffer after and the
-    /// later's before, which are the doctor's.
+    /// Returns the minimum gap between two appointments. It is the longer of two buffers: the one after the earlier
+    /// appointment and the one before the later appointment.
     pub fn gap(&self) -> Duration {
         self.buffer_before.max(self.buffer_after)
     }
 
-    /// Whether the clinic is closed on a local day.
+    /// Returns whether the clinic is closed on a local day.
     pub fn is_closed(&self, day: NaiveDate) -> bool {
         self.closed.iter().any(|closed| closed.first <= day && day <= closed.last)
     }
 
-    /// The local day on which an instant lies.
+    /// Returns the local day of an instant.
     pub fn day_of(&self, at: DateTime<Utc>) -> NaiveDate {
         zone::day_of(self.zone, at)
     }
 
-    /// A local day; `None` for one that a zone has left out.
+    /// Returns the span of a local day. `None` if the zone skipped that day.
     pub fn day(&self, day: NaiveDate) -> Option<Interval> {
         let (start, end) = (zone::start_of_day(self.zone, day)?, zone::start_of_day(self.zone, day.succ_opt()?)?);
         Interval::of_rule(start, end)
     }
 
-    /// The windows of work that start on a local day, in order; overlapping ones are one. Closed days
-    /// and time off are not taken out. Where no hours are set it is the whole day.
+    /// Returns the working windows that start on a local day, in order; overlapping windows are merged. Closed days and
+    /// time off are not removed. Returns the whole day if no hours are set.
     pub fn windows(&self, day: NaiveDate) -> Vec<Interval> {
         let in_force = self.hours.iter().rev().find(|hours| hours.effective_from <= day);
         let Some(windows) = in_force.and_then(|hours| hours.windows.as_ref()) else {
@@ -130,7 +130,7 @@ impl Rules {
     }
 }
 
-/// Joins `later` to `earlier` where the two overlap, or, with `touching`, where they meet.
+/// Merges `later` into `earlier` if the two overlap or, with `touching`, if they touch.
 pub(super) fn joined(earlier: &mut Interval, later: Interval, touching: bool) -> bool {
     let meets = later.start() < earlier.end() || touching && later.start() == earlier.end();
     if meets && let Some(union) = Interval::of_rule(earlier.start(), earlier.end().max(later.end())) {

@@ -1,4 +1,4 @@
-//! The rows of the scheduling table that need no database, each by its name.
+//! The rows of the scheduling table that need no database. Each test has the name of its row.
 
 use chrono::{NaiveDate, NaiveTime, TimeZone, Weekday};
 use chrono_tz::Tz;
@@ -53,14 +53,14 @@ fn search(from: DateTime<Utc>, to: DateTime<Utc>, minutes: i64) -> Search<'stati
     }
 }
 
-/// The starts that are free, as times of day in the rules' zone.
+/// Returns the free starts as local times in the rules' zone.
 fn free(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>, minutes: i64) -> Vec<String> {
     let found = calendar.free(search(from, to, minutes));
     found.map(|slot| slot.start().with_timezone(&calendar.rules.zone).format("%d %H:%M").to_string()).collect()
 }
 
 #[test]
-fn intervals_are_half_open_and_leave_the_neighbouring_slots_free() {
+fn intervals_are_half_open_so_neighbours_stay_free() {
     let calendar = calendar(rules(), &[span((10, 0), (10, 30))]);
     for free in [span((9, 30), (10, 0)), span((10, 30), (11, 0))] {
         assert_eq!(calendar.violations(&free, NOBODY, at(8, 0)), []);
@@ -86,7 +86,7 @@ fn any_overlap_is_slot_taken() {
 }
 
 #[test]
-fn a_day_long_appointment_is_met_at_its_last_minute() {
+fn a_day_long_appointment_conflicts_in_its_last_minute() {
     let long = Interval::starting(at(0, 0), Duration::hours(24)).unwrap();
     let late = Interval::starting(at(23, 55), Duration::minutes(5)).unwrap();
     assert_eq!(calendar(rules(), &[long]).conflicts(&late, NOBODY, "2020-01-01T00:00:00Z".parse().unwrap()), [long]);
@@ -114,7 +114,7 @@ fn a_reschedule_ignores_its_own_time_but_no_other() {
 }
 
 #[test]
-fn without_working_hours_any_time_can_be_booked_and_with_them_only_what_lies_inside() {
+fn working_hours_limit_bookings_once_they_are_set() {
     let night = span((3, 0), (3, 30));
     assert_eq!(calendar(rules(), &[]).violations(&night, NOBODY, at(0, 0)), []);
     let working = calendar(working(&[window(Weekday::Mon, "09:00", "12:00")]), &[]);
@@ -126,14 +126,14 @@ fn without_working_hours_any_time_can_be_booked_and_with_them_only_what_lies_ins
 }
 
 #[test]
-fn hours_that_are_set_but_empty_are_no_hours_at_all() {
+fn empty_working_hours_allow_no_booking() {
     let calendar = calendar(working(&[]), &[]);
     assert_eq!(calendar.violations(&span((9, 0), (9, 30)), NOBODY, at(0, 0)), [Violation::OutsideHours]);
     assert_eq!(free(&calendar, at(0, 0), at(23, 0), 30), [""; 0]);
 }
 
 #[test]
-fn hours_hold_from_their_day_on() {
+fn hours_apply_from_their_first_day_on() {
     let mut rules = working(&[window(Weekday::Mon, "09:00", "10:00")]);
     let later =
         Hours { effective_from: day("2030-01-14"), windows: Some(vec![window(Weekday::Mon, "14:00", "15:00")]) };
@@ -147,7 +147,7 @@ fn hours_hold_from_their_day_on() {
 }
 
 #[test]
-fn overlapping_working_hours_are_their_union_and_no_start_is_offered_twice() {
+fn overlapping_hours_merge_and_offer_each_start_once() {
     let hours = [window(Weekday::Mon, "09:00", "10:30"), window(Weekday::Mon, "10:00", "12:00")];
     let calendar = calendar(working(&hours), &[]);
     let starts = free(&calendar, at(0, 0), at(23, 0), 60);
@@ -156,7 +156,7 @@ fn overlapping_working_hours_are_their_union_and_no_start_is_offered_twice() {
 }
 
 #[test]
-fn hours_across_midnight_belong_to_their_start_day_and_a_closed_day_cuts_the_spill_over() {
+fn hours_across_midnight_belong_to_the_day_they_start_on() {
     let mut rules = working(&[window(Weekday::Mon, "22:00", "02:00")]);
     let night = [at(0, 0), at(0, 0) + Duration::days(2)];
     let open = calendar(rules.clone(), &[]);
@@ -171,7 +171,7 @@ fn hours_across_midnight_belong_to_their_start_day_and_a_closed_day_cuts_the_spi
     let spill = Interval::starting(utc("2030-01-08T01:00:00Z"), Duration::minutes(30)).unwrap();
     assert_eq!(cut.violations(&spill, NOBODY, at(0, 0)), [Violation::ClinicClosed]);
 
-    // The window belongs to Monday: where Monday is closed, Tuesday's part of it is too.
+    // The window belongs to Monday. If Monday is closed, so is the part of the window on Tuesday.
     rules.closed = vec![ClosedDays { first: day("2030-01-07"), last: day("2030-01-07") }];
     let gone = calendar(rules, &[]);
     assert_eq!(free(&gone, night[0], night[1], 60), [""; 0]);
@@ -195,7 +195,7 @@ fn breaks_and_time_off_are_not_bookable() {
 }
 
 #[test]
-fn buffers_keep_the_longer_of_the_two_and_may_reach_outside_working_hours() {
+fn the_longer_buffer_counts_and_may_reach_outside_the_hours() {
     let mut rules = working(&[window(Weekday::Mon, "09:00", "12:00")]);
     rules.buffer_before = Duration::minutes(5);
     rules.buffer_after = Duration::minutes(15);
@@ -205,25 +205,25 @@ fn buffers_keep_the_longer_of_the_two_and_may_reach_outside_working_hours() {
     assert_eq!(verdict((10, 45), (11, 15)), []);
     assert_eq!(verdict((9, 20), (9, 46)), [Violation::TooClose]);
     assert_eq!(verdict((9, 15), (9, 45)), []);
-    // The buffers of a first and a last appointment lie outside the hours.
+    // The buffers before the first and after the last appointment are outside the hours.
     assert_eq!(verdict((9, 0), (9, 30)), []);
     assert_eq!(verdict((11, 30), (12, 0)), []);
 }
 
 #[test]
-fn capacity_counts_active_appointments_by_their_starts_local_day() {
+fn capacity_counts_active_appointments_by_local_start_day() {
     let zone = Tz::America__New_York;
-    // Three appointments around local midnight; the clocks go back on 2026-11-01, a day of 25 hours.
+    // Three appointments around local midnight. The clocks go back on 2026-11-01, so that day has 25 hours.
     let slot = |text| Interval::starting(utc(text), Duration::minutes(30)).unwrap();
     let taken = [slot("2026-11-01T03:30:00Z"), slot("2026-11-01T04:00:00Z"), slot("2026-11-02T04:30:00Z")];
     let rules = Rules { most_a_day: Some(2), ..Rules::unset(zone, Duration::minutes(30)) };
     let mut calendar = calendar(rules, &taken);
     let now = utc("2026-10-01T00:00:00Z");
-    // 04:00Z and 04:30Z the day after are both on 1 November in New York: full.
+    // 04:00Z and 04:30Z of the next day are both on 1 November in New York, so the day is full.
     assert_eq!(calendar.violations(&slot("2026-11-01T15:00:00Z"), NOBODY, now), [Violation::DayFull]);
     assert_eq!(calendar.violations(&slot("2026-11-02T05:00:00Z"), NOBODY, now), []);
     assert_eq!(calendar.violations(&slot("2026-10-31T15:00:00Z"), NOBODY, now), []);
-    // One of the two may move within its day, and what is cancelled does not count.
+    // One of the two may move within its day, and a cancelled appointment does not count.
     assert_eq!(calendar.violations(&slot("2026-11-01T15:00:00Z"), Some(AppointmentId(2)), now), []);
     calendar.release_span(Holder::Appointment(AppointmentId(2)), taken[1]);
     assert_eq!(calendar.violations(&slot("2026-11-01T15:00:00Z"), NOBODY, now), []);
@@ -235,7 +235,7 @@ fn minimum_notice_is_elapsed_time_and_the_horizon_is_local_days() {
     let rules =
         Rules { notice: Duration::hours(2), horizon_days: Some(1), ..Rules::unset(zone, Duration::minutes(30)) };
     let calendar = calendar(rules, &[]);
-    // 10:00Z is 23:00 in Auckland: tomorrow there ends in 25 hours.
+    // 10:00Z is 23:00 in Auckland. There the next day ends in 25 hours.
     let now = at(10, 0);
     let verdict = |elapsed: Duration| {
         calendar.violations(&Interval::starting(now + elapsed, Duration::minutes(30)).unwrap(), NOBODY, now)
@@ -248,7 +248,7 @@ fn minimum_notice_is_elapsed_time_and_the_horizon_is_local_days() {
 }
 
 #[test]
-fn what_is_in_the_past_without_a_notice_is_not_too_soon() {
+fn without_a_notice_the_past_is_not_also_too_soon() {
     assert_eq!(calendar(rules(), &[]).violations(&span((9, 0), (9, 30)), NOBODY, at(9, 1)), [Violation::InThePast]);
 }
 
@@ -277,13 +277,13 @@ fn an_edge_in_a_dst_gap_takes_the_offset_before_the_gap() {
     rules.zone = Tz::America__New_York;
     let windows = rules.windows(day("2026-03-08"));
     assert_eq!(windows.iter().map(Interval::length).collect::<Vec<_>>(), [Duration::hours(2)]);
-    // 02:30 does not exist: by the offset before the gap it is 03:30.
+    // 02:30 does not exist. With the offset before the gap it is 03:30.
     rules.hours[0].windows = Some(vec![window(Weekday::Sun, "02:30", "05:00")]);
     assert_eq!(rules.windows(day("2026-03-08"))[0].start(), utc("2026-03-08T07:30:00Z"));
 }
 
 #[test]
-fn in_a_dst_overlap_edges_are_the_first_occurrence_and_every_hour_is_offered() {
+fn a_dst_overlap_uses_the_first_occurrence_and_offers_all_hours() {
     let mut rules = working(&[window(Weekday::Sun, "00:00", "04:00")]);
     rules.zone = Tz::America__New_York;
     rules.slot = Duration::hours(1);
@@ -297,7 +297,7 @@ fn in_a_dst_overlap_edges_are_the_first_occurrence_and_every_hour_is_offered() {
 }
 
 #[test]
-fn when_the_doctors_zone_changes_appointments_keep_their_instants_and_those_outside_are_listed() {
+fn a_new_zone_keeps_instants_and_lists_appointments_outside() {
     let morning = Interval::starting(utc("2030-01-07T14:00:00Z"), Duration::minutes(30)).unwrap();
     let mut rules = working(&[window(Weekday::Mon, "09:00", "12:00")]);
     rules.zone = Tz::America__New_York;
@@ -310,7 +310,7 @@ fn when_the_doctors_zone_changes_appointments_keep_their_instants_and_those_outs
 }
 
 #[test]
-fn when_hours_or_limits_change_existing_appointments_stay_and_those_outside_are_listed() {
+fn new_hours_or_limits_keep_and_list_appointments_outside() {
     let mut calendar = calendar(rules(), &[span((9, 0), (9, 30)), span((9, 40), (10, 0)), span((15, 0), (15, 30))]);
     let mut tighter = working(&[window(Weekday::Mon, "09:00", "12:00")]);
     tighter.buffer_before = Duration::minutes(15);
@@ -326,7 +326,7 @@ fn when_hours_or_limits_change_existing_appointments_stay_and_those_outside_are_
         ]
     );
     assert_eq!(calendar.len(), 3);
-    // What is over is nobody's trouble any more.
+    // An appointment that is over is not listed.
     assert_eq!(calendar.outside(at(14, 0)).len(), 1);
 }
 
@@ -343,13 +343,13 @@ fn the_slot_grid_is_anchored_to_the_window_and_not_to_the_query() {
 }
 
 #[test]
-fn without_hours_the_grid_is_anchored_to_midnight_in_the_doctors_zone() {
+fn without_hours_the_grid_starts_at_the_doctors_midnight() {
     let calendar = calendar(Rules::unset(Tz::Asia__Kolkata, Duration::hours(1)), &[]);
     assert_eq!(free(&calendar, at(10, 0), at(11, 0), 60), ["07 16:00"]);
 }
 
 #[test]
-fn a_deactivated_doctor_has_no_slots_and_keeps_their_appointments() {
+fn a_deactivated_doctor_has_no_slots_but_keeps_appointments() {
     let mut rules = rules();
     rules.is_active = false;
     let calendar = calendar(rules, &[span((10, 0), (10, 30))]);
@@ -375,7 +375,7 @@ fn next_free_leaves_out_the_patients_own_times_and_the_past() {
 }
 
 #[test]
-fn a_start_is_on_the_grid_or_not() {
+fn a_start_off_the_grid_is_recognized() {
     let calendar = calendar(working(&[window(Weekday::Mon, "22:15", "02:00")]), &[]);
     assert!(calendar.is_on_grid(at(22, 45)));
     assert!(calendar.is_on_grid(utc("2030-01-08T00:15:00Z")));
@@ -383,7 +383,7 @@ fn a_start_is_on_the_grid_or_not() {
 }
 
 #[test]
-fn appointments_of_a_day_that_has_not_ended_are_remembered() {
+fn appointments_of_an_unfinished_day_are_kept() {
     let mut calendar = calendar(rules(), &[span((10, 0), (10, 30)), span((11, 0), (11, 30))]);
     calendar.forget_before(at(10, 30) + Duration::days(1));
     assert_eq!(calendar.len(), 2);

@@ -1,4 +1,4 @@
-//! Series of appointments: a repeat (RFC 5545 §3.3.10) at one wall-clock time.
+//! Series of appointments: a recurrence rule (RFC 5545 §3.3.10) at one local time of day.
 
 #[cfg(test)]
 mod tests;
@@ -13,22 +13,22 @@ use super::{
     calendar::Violation, fields::FieldErrors, interval::YEARS, zone,
 };
 
-/// The most appointments of a series.
+/// The maximum number of appointments in a series.
 pub const LONGEST: usize = 100;
 
-/// What a rule may say; times of day come from the first start.
+/// The parts that a rule may have. The time of day comes from the first start.
 const PARTS: [&str; 9] = ["FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS"];
 
-/// A repeat: which days follow a first one.
+/// A recurrence rule: it selects the days after the first one.
 #[derive(Debug, Clone)]
 pub struct Repeat {
     text: String,
-    /// Without `UNTIL`, whose local time the library would read in the machine's zone.
+    /// Without `UNTIL`: the library would read a local `UNTIL` in the machine's time zone.
     rule: RRule<Unvalidated>,
     until: Option<Until>,
 }
 
-/// Until when a rule repeats, inclusive.
+/// The last day or instant of a rule, inclusive.
 #[derive(Debug, Clone, Copy)]
 enum Until {
     Instant(DateTime<Utc>),
@@ -37,10 +37,10 @@ enum Until {
 }
 
 impl Repeat {
-    /// Reads the text of a rule, such as `FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10`.
+    /// Parses a rule such as `FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10`.
     ///
     /// # Errors
-    /// What is wrong with it, for the field `rrule`.
+    /// Returns the error for the field `rrule`.
     pub fn parse(text: &str) -> Result<Self, FieldErrors> {
         let text = text.trim().to_ascii_uppercase();
         let text = text.strip_prefix("RRULE:").unwrap_or(&text).to_owned();
@@ -59,7 +59,7 @@ impl Repeat {
                 }
                 "COUNT" => has_count = true,
                 name if !PARTS.contains(&name) => {
-                    return Err(wrong(format!("A rule may have {}.", PARTS.join(", "))));
+                    return Err(wrong(format!("A rule may contain only {}.", PARTS.join(", "))));
                 }
                 _ => {}
             }
@@ -77,27 +77,27 @@ impl Repeat {
         Ok(Self { text, rule, until })
     }
 
-    /// The rule's text.
+    /// Returns the text of the rule.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The times of the appointments: on the rule's days at the first one's local time in `zone`, to the microsecond.
-    /// Where a day has that time twice, it is the one in the first start's offset, if one is; where a day does not
-    /// have it, it takes the offset before the gap.
+    /// Returns the times of the appointments, to the microsecond. Each is on one of the rule's days, at the local time
+    /// of the first appointment in `zone`. If a day has that time twice, the occurrence with the first start's offset
+    /// is used, otherwise the first occurrence. If a day does not have it, the offset before the gap applies.
     ///
     /// # Errors
-    /// What is wrong with the rule, for the field `rrule`. A time out of [`YEARS`] is wrong too: none is left out.
+    /// Returns the error for the field `rrule`. A time outside [`YEARS`] is an error too; no time is skipped.
     pub fn times(&self, zone: Tz, first: DateTime<Utc>, length: Duration) -> Result<Vec<Interval>, FieldErrors> {
         let first = first.with_timezone(&zone);
         let (local, offset) = (first.naive_local(), first.offset().fix());
-        // The library has whole seconds and drops a first start that has more; PostgreSQL has microseconds.
+        // The library drops a first start that has fractions of a second. PostgreSQL stores microseconds.
         let whole = local.trunc_subsecs(0);
         let fraction = local.trunc_subsecs(6) - whole;
-        // Repeated as if local time were UTC, which has no gaps; each start is resolved for itself.
+        // The rule runs as if local time were UTC, which has no gaps. Each start is then resolved on its own.
         let start = whole.and_utc().with_timezone(&rrule::Tz::UTC);
         let rule = self.rule.clone().validate(start);
-        let rule = rule.map_err(|_| wrong("Not a rule that can repeat from this start.".into()))?;
+        let rule = rule.map_err(|_| wrong("The rule cannot repeat from this start.".into()))?;
         let (mut times, mut has_ended) = (Vec::new(), false);
         for local in RRuleSet::new(start).rrule(rule).limit().into_iter().map(|at| at.naive_utc()) {
             let at = zone::instant_in(zone, local, offset).ok_or_else(|| leaves_years(times.len()))?;
@@ -110,13 +110,13 @@ impl Repeat {
             }
             times.push(Interval::starting(at + fraction, length).ok_or_else(|| leaves_years(times.len()))?);
         }
-        // The library gives up centuries after those years, and does not say so.
+        // The library stops silently some centuries after those years.
         let is_whole = match self.until {
             Some(until) => has_ended || until.year() <= *YEARS.end(),
             None => self.rule.get_count().is_some_and(|count| times.len() >= count as usize),
         };
         match times.len() {
-            0 => Err(wrong("The rule has no appointment.".into())),
+            0 => Err(wrong("The rule gives no appointment.".into())),
             fit if !is_whole => Err(leaves_years(fit)),
             _ => Ok(times),
         }
@@ -127,7 +127,7 @@ fn wrong(message: String) -> FieldErrors {
     FieldErrors::one("rrule", message)
 }
 
-/// Only the first `fit` appointments are within [`YEARS`].
+/// Creates the error for a series of which only the first `fit` appointments are within [`YEARS`].
 fn leaves_years(fit: usize) -> FieldErrors {
     let years = format!("the years {} to {}", YEARS.start(), YEARS.end());
     wrong(match fit {
@@ -149,8 +149,8 @@ impl Until {
         (text.len() == 8).then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok().map(Self::Day))?
     }
 
-    /// Whether an appointment comes later: one that starts at this instant and local time, both in whole seconds as
-    /// `UNTIL` is, so that its last second is within.
+    /// Returns whether an appointment starts after this limit, given its instant and its local time. Both are in whole
+    /// seconds like `UNTIL`, so that a start within the limit's last second is included.
     fn is_before(self, local: NaiveDateTime, at: DateTime<Utc>) -> bool {
         match self {
             Self::Instant(until) => at > until,
@@ -168,39 +168,39 @@ impl Until {
     }
 }
 
-/// A wish for a series, before the schedule has looked at it.
+/// A request for a series, not yet decided by the doctor's schedule.
 #[derive(Debug, Clone)]
 pub struct SeriesRequest {
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
     /// Which patients the caller may book.
     pub bookable: Visibility,
-    /// With whom.
+    /// The doctor to book.
     pub doctor: DoctorId,
-    /// For whom.
+    /// The patient to book for.
     pub patient: PatientId,
-    /// When the first appointment starts, and the others' time of day.
+    /// The start of the first appointment. Its local time is the time of day of all others.
     pub first: DateTime<Utc>,
-    /// On which days.
+    /// The recurrence rule.
     pub repeat: Repeat,
-    /// For how long each; the doctor's slot length where absent.
+    /// The length of each appointment; `None` means the doctor's slot length.
     pub length: Option<Duration>,
-    /// Why.
+    /// Why the patient comes, as free text.
     pub reason: String,
-    /// Whether those that can be booked are, where others cannot.
+    /// Whether to book the times that can be booked when others cannot.
     pub skip_conflicts: bool,
 }
 
 /// Why a series was not booked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeriesRefusal {
-    /// There is no such doctor.
+    /// The doctor does not exist.
     NoSuchDoctor,
     /// These times cannot be booked.
     Times(Vec<Skipped>),
 }
 
-/// A series that was booked, and the times that were skipped.
+/// A booked series and the times that were skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookedSeries {
     /// The series with its appointments.
@@ -215,10 +215,10 @@ impl Identified for BookedSeries {
     }
 }
 
-/// One time of a series that could not be booked.
+/// A time of a series that could not be booked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
-    /// When it would have been.
+    /// The skipped time.
     pub during: Interval,
     /// The rules that it breaks.
     pub violations: Vec<Violation>,
@@ -229,23 +229,23 @@ pub struct Skipped {
 pub struct Series {
     /// The row's id.
     pub id: SeriesId,
-    /// With whom.
+    /// The doctor.
     pub doctor: DoctorId,
-    /// For whom.
+    /// The patient.
     pub patient: PatientId,
-    /// The rule's text.
+    /// The text of the rule.
     pub rrule: String,
-    /// When the first appointment was to start.
+    /// The requested start of the first appointment.
     pub first: DateTime<Utc>,
-    /// For how long each, in minutes.
+    /// The length of each appointment, in minutes.
     pub duration_minutes: i32,
-    /// Why.
+    /// Why the patient comes, as free text.
     pub reason: String,
     /// The account that booked it.
     pub created_by: AccountId,
     /// When it was booked.
     pub created_at: DateTime<Utc>,
-    /// Its appointments, by start.
+    /// Its appointments, sorted by start.
     pub appointments: Vec<Appointment>,
 }
 

@@ -21,7 +21,7 @@ fn a_series_keeps_its_wall_clock_time_over_a_clock_change() {
 }
 
 #[test]
-fn a_time_that_a_day_does_not_have_takes_the_offset_before_the_gap() {
+fn a_time_in_a_gap_takes_the_offset_before_the_gap() {
     let starts = starts("RRULE:FREQ=DAILY;COUNT=3", Tz::America__New_York, "2026-03-07T07:30:00Z").unwrap();
     assert_eq!(starts, ["2026-03-07T07:30Z", "2026-03-08T07:30Z", "2026-03-09T06:30Z"]);
 }
@@ -38,12 +38,12 @@ fn a_series_from_the_second_of_a_doubled_hour_starts_there() {
 #[test]
 fn a_doubled_hour_is_taken_in_the_first_starts_offset() {
     let new_york = Tz::America__New_York;
-    // From summer and from winter: 2026-11-01 has 01:30 at 05:30Z and at 06:30Z.
+    // The first series starts in summer, the second in winter. 2026-11-01 has 01:30 at 05:30Z and at 06:30Z.
     let summer = starts("FREQ=DAILY;COUNT=3", new_york, "2026-10-31T05:30:00Z").unwrap();
     assert_eq!(summer, ["2026-10-31T05:30Z", "2026-11-01T05:30Z", "2026-11-02T06:30Z"]);
     let winter = starts("FREQ=MONTHLY;INTERVAL=9;COUNT=2", new_york, "2026-02-01T06:30:00Z").unwrap();
     assert_eq!(winter, ["2026-02-01T06:30Z", "2026-11-01T06:30Z"]);
-    // UNTIL sees the same instant.
+    // `UNTIL` compares with the same instant.
     let until = starts("FREQ=MONTHLY;INTERVAL=9;UNTIL=20261101T060000Z", new_york, "2026-02-01T06:30:00Z").unwrap();
     assert_eq!(until, ["2026-02-01T06:30Z"]);
 }
@@ -122,12 +122,12 @@ fn a_series_that_leaves_the_kept_years_is_refused() {
         ("FREQ=DAILY;COUNT=101", "2200-12-29T09:00:00Z", 3),
         ("FREQ=DAILY;UNTIL=22010105", "2200-12-29T09:00:00Z", 3),
         ("FREQ=DAILY;UNTIL=22010105T000000Z", "2200-12-29T09:00:00Z", 3),
-        // The last one starts in time and ends too late.
+        // The last appointment starts in time and ends too late.
         ("FREQ=DAILY;COUNT=2", "2200-12-30T23:45:00Z", 1),
         ("FREQ=DAILY;COUNT=1", "2200-12-31T23:45:00Z", 0),
         ("FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=29;COUNT=100", "2030-01-07T09:00:00Z", 41),
         ("FREQ=MONTHLY;INTERVAL=60000;COUNT=3", "2030-01-07T09:00:00Z", 1),
-        // Here the library stops by itself: at the year 10,000, and at an interval that it cannot add.
+        // Here the library itself stops: at the year 10,000, and at an interval that it cannot add.
         ("FREQ=DAILY;INTERVAL=65535;BYMONTH=1;BYMONTHDAY=7;COUNT=3", "2030-01-07T09:00:00Z", 1),
         ("FREQ=MONTHLY;INTERVAL=65535;COUNT=2", "2030-01-07T09:00:00Z", 1),
         ("FREQ=MONTHLY;INTERVAL=65535;UNTIL=99991231", "2030-01-07T09:00:00Z", 1),
@@ -136,7 +136,7 @@ fn a_series_that_leaves_the_kept_years_is_refused() {
     ] {
         let sentence = refusal(rule, first);
         assert!(sentence.contains("the years 1900 to 2200"), "{rule}: {sentence}");
-        // What the sentence proposes is right.
+        // The rule that the message proposes is valid.
         if fit == 0 {
             assert!(sentence.ends_with("start earlier."), "{rule}: {sentence}");
             continue;

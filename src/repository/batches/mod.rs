@@ -1,9 +1,9 @@
-//! Writes batches of bookings in one transaction: one batch a doctor, each as if it were alone.
+//! Writes batches of bookings in one transaction: one batch per doctor, each as if it were alone.
 //!
-//! A batch was decided by a copy of its doctor's calendar. Where the calendar is in that state, it is written. Where the
-//! rules are as known and nothing but overlaps can stand against a booking, a later state does as well: the database
-//! refuses those by itself. Otherwise the transaction holds the calendar by then: the copy is brought up to date, what is
-//! left of the batch is decided anew, and is written by a state that nobody can change meanwhile.
+//! A batch was decided on a copy of its doctor's calendar. It is written if the calendar is still in that state. It is
+//! also written in a later state if the rules are the same and only an overlap can prevent a booking, because the
+//! database refuses overlaps itself. Otherwise the transaction, which now holds the calendar's lock, brings the copy up
+//! to date. It decides the open bookings again and writes them in a state that nobody else can change.
 
 mod work;
 
@@ -26,11 +26,11 @@ use crate::domain::{
     proposal::Refusal,
 };
 
-/// How often what is left is written: once as it was decided, once as it is, and once more after holds were freed.
+/// How often open bookings are written: as decided, as decided again, and once more after expired holds were freed.
 const PASSES: usize = 3;
 
-/// Writes what can be written by one statement, which need not be part of a longer transaction. The batches are sorted by
-/// clinic and doctor. What their bookings bring about besides is not kept.
+/// Writes what one statement can write outside a longer transaction. The batches are sorted by clinic and doctor. Other
+/// consequences of the bookings, such as a key's outcome, are not stored.
 pub async fn write_at_once(db: &mut GroupedDb<'_>, mut works: Vec<Work>) -> Result<Vec<Work>> {
     insert(db, &mut works).await?;
     Ok(works)
@@ -49,8 +49,8 @@ pub async fn write(db: &mut GroupedDb<'_>, mut works: Vec<Work>, now: DateTime<U
     Ok(works)
 }
 
-/// Decides a batch by its copy, which is up to date and held by the transaction, and writes it. Answers when each of its
-/// bookings is, and what became of them.
+/// Decides a batch by its copy and writes it. The copy must be up to date and its calendar locked by the transaction.
+/// Returns the time and the outcome of each booking.
 pub async fn decide_and_write(
     db: &mut ClinicDb<'_>,
     batch: Batch,
@@ -68,7 +68,7 @@ pub async fn decide_and_write(
     Ok((times, work.finish(Written::Again)))
 }
 
-/// Why some bookings were not inserted.
+/// The bookings that were not inserted, by reason.
 #[derive(Default)]
 struct Left {
     /// Works whose calendars are in another state.
@@ -85,7 +85,7 @@ impl Left {
     }
 }
 
-/// Inserts what is open.
+/// Inserts the open bookings.
 async fn insert(db: &mut GroupedDb<'_>, works: &mut [Work]) -> Result<Left> {
     let open: Vec<_> = (0..works.len()).map(|n| (n, works[n].open())).filter(|(_, open)| !open.is_empty()).collect();
     let asked = open.iter().map(|(n, open)| {
@@ -121,7 +121,7 @@ async fn insert(db: &mut GroupedDb<'_>, works: &mut [Work]) -> Result<Left> {
                     work.changes.push(change);
                     work.written[at] = Some(Written::Booked(appointment));
                 }
-                // What stands against it may be what the copy does not show yet.
+                // The reason may be a change that the copy does not contain yet.
                 _ if work.is_behind => is_outdated = true,
                 Inserted::WithoutKey => left.without_key.push((n, at)),
                 Inserted::Not { has_patient } => left.without_row.push((n, at, has_patient)),
@@ -135,7 +135,7 @@ async fn insert(db: &mut GroupedDb<'_>, works: &mut [Work]) -> Result<Left> {
     Ok(left)
 }
 
-/// Decides anew what was outdated, frees holds that have ended, and says why what has no row has none.
+/// Decides outdated batches again, frees expired holds, and finds the reason for every booking without a row.
 async fn resolve(db: &mut GroupedDb<'_>, works: &mut [Work], left: Left, now: DateTime<Utc>) -> Result<()> {
     if left.is_empty() {
         return Ok(());
@@ -153,7 +153,7 @@ async fn resolve(db: &mut GroupedDb<'_>, works: &mut [Work], left: Left, now: Da
                 work.catch_up(versions, &changes);
                 unexplained.extend(work.decide(now).into_iter().map(|at| (n, at)));
             }
-            // Reading it whole here would keep the others of the group waiting.
+            // Reading the calendar in full here would delay the rest of the group.
             Since::Rules => work.close(&Written::Outdated),
             Since::Gone => work.close(&Written::Refused(Refusal::no_such_doctor())),
         }
@@ -182,7 +182,7 @@ fn known(work: &Work) -> Known {
     Known { clinic: work.batch.clinic, doctor: work.batch.doctor, versions: work.batch.copy.versions }
 }
 
-/// Says of bookings all that stands against them.
+/// Refuses bookings with every reason that prevents them.
 async fn refuse(
     db: &mut GroupedDb<'_>,
     works: &mut [Work],
@@ -208,9 +208,9 @@ async fn refuse(
     Ok(())
 }
 
-/// No rule stands against the booking, and it has no row. The doctor's time is taken by what the calendar does not show
-/// (a hold that has ended by our clock and not by the database's), or its entry is offered another time, or somebody
-/// holds its patient.
+/// Handles a booking that breaks no rule but has no row. There are three causes. The doctor's time is taken by a hold
+/// that has ended by the program's clock but not by the database's. Or the waitlist entry has another offer. Or the
+/// patient is locked.
 async fn unexplained_by_rules(
     db: &mut GroupedDb<'_>,
     asked: Question,
@@ -230,7 +230,7 @@ async fn unexplained_by_rules(
     }
 }
 
-/// Keeps what keys brought about, and sets the alarms of holds.
+/// Stores the outcomes of keys and sets the alarms of holds.
 async fn keep(db: &mut GroupedDb<'_>, works: &[Work]) -> Result<()> {
     for work in works {
         let Batch { clinic, doctor, bookings, .. } = &work.batch;
@@ -251,12 +251,12 @@ async fn keep(db: &mut GroupedDb<'_>, works: &[Work]) -> Result<()> {
     Ok(())
 }
 
-/// Which of these bookings were committed by a statement or a transaction whose outcome was lost. Waits until it has ended:
-/// it held the calendar. If it has not begun, because the server gets it later, it will write nothing: the calendar has a new
-/// version of its rules then, which no comparison of an earlier state passes.
+/// Looks up which bookings a statement or transaction with a lost outcome committed. Waits until it has ended, because
+/// it had locked the calendar. If the server receives it only later, it will write nothing: the lookup gives the
+/// calendar a new version of its rules, and every comparison with an earlier state fails.
 ///
 /// # Errors
-/// [`Error::TryAgain`] where it has not ended in time.
+/// [`Error::TryAgain`] if it has not ended in time.
 pub async fn settle(db: &mut ClinicDb<'_>, batch: &Batch) -> Result<BatchWritten> {
     db.expect(batch.clinic)?;
     calendars::hold(&mut *db, batch.doctor, true).await?.ok_or(Error::TryAgain)?;
@@ -269,6 +269,6 @@ pub async fn settle(db: &mut ClinicDb<'_>, batch: &Batch) -> Result<BatchWritten
         let at = found.iter().position(|(of, _)| of == reference);
         at.map_or(Written::Again, |at| Written::Booked(found.swap_remove(at).1))
     });
-    // What else is in the calendar by now is read when it is needed.
+    // Other changes of the calendar are read when they are needed.
     Ok(BatchWritten { written: written.collect(), copy: None, stamp: Stamp::default() })
 }

@@ -1,4 +1,4 @@
-//! Batches of bookings, what becomes of them, and how far one is while it is worked on.
+//! Batches of bookings, their outcomes, and their state while they are written.
 
 use std::time::Instant;
 
@@ -19,71 +19,72 @@ use crate::{
 pub struct Batch {
     /// The doctor's clinic.
     pub clinic: ClinicId,
-    /// Whose calendar.
+    /// The doctor of the calendar.
     pub doctor: DoctorId,
-    /// By which copy the bookings were decided.
+    /// The copy by which the bookings were decided.
     pub copy: CalendarCopy,
     /// The bookings.
     pub bookings: Vec<Booking>,
-    /// After this nobody waits for it any more: what has not begun by then is not done.
+    /// No caller waits after this, so work that has not begun is not done.
     pub deadline: Instant,
 }
 
-/// What became of a booking, once the transaction commits.
+/// The outcome of a booking, valid once the transaction commits.
 #[derive(Debug, Clone)]
 pub enum Written {
-    /// It has its row.
+    /// The booking has its row.
     Booked(Appointment),
-    /// It breaks these rules.
+    /// The booking breaks these rules.
     Refused(Refusal),
-    /// Its time leaves the years that are kept.
+    /// The time leaves the supported years.
     OutOfYears,
-    /// Its key was taken over by another attempt.
+    /// Another attempt took over the key.
     KeyLost,
-    /// It is not written: it must wait for another of its batch, and be decided again.
+    /// Not written: the booking conflicts with another one of its batch and must be decided again.
     Again,
-    /// It is not written: the calendar's rules have changed, and must be looked at first.
+    /// Not written: the calendar's rules have changed and must be read first.
     Outdated,
-    /// It is not written: somebody holds its patient or its key.
+    /// Not written: the patient or the key is locked.
     Held,
 }
 
-/// What became of a batch, once the transaction commits.
+/// The outcome of a batch, valid once the transaction commits.
 #[derive(Debug, Clone)]
 pub struct BatchWritten {
-    /// What became of each of its bookings, in order.
+    /// The outcomes of its bookings, in order.
     pub written: Vec<Written>,
-    /// A later copy of the calendar, where the batch was decided by one.
+    /// A later copy of the calendar, if the batch was decided by one.
     pub copy: Option<CalendarCopy>,
-    /// What the transaction made of the calendar.
+    /// The effect of the transaction on the calendar.
     pub stamp: Stamp,
 }
 
 impl BatchWritten {
-    /// Nothing was: somebody else holds the calendar.
+    /// Creates the outcome of a batch whose calendar is locked: nothing was written.
     pub fn held(batch: &Batch) -> Self {
         Self { written: vec![Written::Held; batch.bookings.len()], copy: None, stamp: Stamp::default() }
     }
 }
 
-/// A batch while it is worked on.
+/// A batch while it is being written.
 #[derive(Clone)]
 pub struct Work {
     pub(super) batch: Batch,
-    /// In which state the transaction found the calendar.
+    /// The calendar's versions when the transaction found it.
     pub(super) found: Versions,
-    /// In which it is by now.
+    /// The calendar's current versions.
     pub(super) versions: Versions,
-    /// What was changed since it was found.
+    /// The changes since it was found.
     pub(super) changes: Vec<SpanChange>,
-    /// Whether bookings were written by its rules alone: the copy does not show what else there is.
+    /// Whether bookings were written by comparing only the version of the rules, so that the copy may lack other
+    /// bookings.
     pub(super) is_behind: bool,
     pub(super) is_caught_up: bool,
     pub(super) written: Vec<Option<Written>>,
 }
 
 impl Work {
-    /// A batch that was decided by its copy.
+    /// Creates the work for a batch that was decided by its copy.
     pub fn new(batch: Batch) -> Self {
         let versions = batch.copy.versions;
         let written = vec![None; batch.bookings.len()];
@@ -91,17 +92,18 @@ impl Work {
         Self { batch, found: versions, versions, changes, is_behind: false, is_caught_up: false, written }
     }
 
-    /// Whether the outcome of each booking is known.
+    /// Returns whether the outcome of every booking is known.
     pub fn is_done(&self) -> bool {
         self.written.iter().all(Option::is_some)
     }
 
-    /// Whether bookings bring more about than their rows: a key's outcome, an alarm at the end of a hold.
+    /// Returns whether bookings have more consequences than their rows: a key's outcome, or an alarm at the end of a
+    /// hold.
     pub fn has_consequences(&self) -> bool {
         self.batch.bookings.iter().any(|b| b.request.caller.retry.is_some() || b.request.hold.is_some())
     }
 
-    /// What became of the batch; of a booking whose outcome is open, `otherwise`.
+    /// Returns the outcome of the batch. Open bookings get the outcome `otherwise`.
     pub fn finish(self, otherwise: Written) -> BatchWritten {
         let stamp = self.stamp();
         let copy = self.is_caught_up.then_some(self.batch.copy);
@@ -109,12 +111,12 @@ impl Work {
         BatchWritten { written: written.collect(), copy, stamp }
     }
 
-    /// The places of the bookings whose outcome is open.
+    /// Returns the positions of the bookings without an outcome.
     pub(super) fn open(&self) -> Vec<usize> {
         (0..self.written.len()).filter(|at| self.written[*at].is_none()).collect()
     }
 
-    /// Says of all whose outcome is open what it is.
+    /// Gives this outcome to all bookings without one.
     pub(super) fn close(&mut self, outcome: &Written) {
         self.open().into_iter().for_each(|at| self.written[at] = Some(outcome.clone()));
     }
@@ -126,7 +128,7 @@ impl Work {
         Question { clinic, doctor, patient: request.patient, bookable: request.bookable, proposal }
     }
 
-    /// The calendar with what this transaction has made of it.
+    /// Returns the calendar with the changes of this transaction.
     pub(super) fn shown(&self) -> CalendarCopy {
         let mut copy = self.batch.copy.clone();
         copy.follow(&self.stamp());
@@ -137,15 +139,15 @@ impl Work {
         Stamp { before: self.found, version: self.versions.doctor, changes: self.changes.clone() }
     }
 
-    /// Takes over what became of the calendar, which the transaction holds.
+    /// Applies the calendar's changes. The transaction has locked the calendar.
     pub(super) fn catch_up(&mut self, versions: Versions, changes: &[SpanChange]) {
         self.batch.copy.catch_up(versions, changes);
         (self.found, self.versions, self.is_behind, self.is_caught_up) = (versions, versions, false, true);
-        // The copy has them by now.
+        // The copy now includes them.
         self.changes.clear();
     }
 
-    /// The calendar has one version more.
+    /// Records that the calendar's version was increased.
     pub(super) fn advance(&mut self, version: i64) {
         if version != self.versions.doctor + 1 {
             self.found.doctor = version - 1;
@@ -154,7 +156,7 @@ impl Work {
         self.versions.doctor = version;
     }
 
-    /// Decides what is open by the copy, which is up to date. Answers the places of those that break a rule.
+    /// Decides the open bookings by the copy, which is up to date. Returns the positions of those that break a rule.
     pub(super) fn decide(&mut self, now: DateTime<Utc>) -> Vec<usize> {
         let slot = self.batch.copy.calendar.rules().slot;
         for at in self.open() {

@@ -1,5 +1,5 @@
-//! A clinic sees only itself: every operation of the contract, as another clinic's administrator, as a role
-//! without rights and as nobody.
+//! Isolation: a clinic sees only its own rows. Every operation of the contract is called as another clinic's
+//! administrator, as a role without rights, and without a login.
 
 mod operations;
 
@@ -14,7 +14,7 @@ use operations::{
     rows, table,
 };
 
-/// What a stranger can tell two answers apart by.
+/// Returns the parts of an answer by which a stranger could tell it from another one.
 fn as_told(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
     let mut headers = BTreeMap::new();
     for (name, value) in &answer.headers {
@@ -29,7 +29,7 @@ fn as_told(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
     (answer.status, headers, body)
 }
 
-/// Everything that is stored of a clinic, but for the trail of what was read or refused.
+/// Returns all stored data of a clinic, except the audit trail of reads and denials.
 async fn stored(database: &TestDatabase, clinic: i64) -> Vec<String> {
     let mut db = database.connect().await;
     let tables = [
@@ -67,12 +67,12 @@ fn every_operation_of_the_contract_has_a_row_in_the_table() {
     }
     let table = table();
     let walked: BTreeSet<_> = table.iter().map(|call| call.operation).collect();
-    assert_eq!(walked.len(), table.len(), "an operation stands twice");
+    assert_eq!(walked.len(), table.len(), "the table lists an operation twice");
     assert_eq!(walked, documented);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_clinics_administrator_is_answered_as_if_the_rows_did_not_exist() {
+async fn another_clinics_administrator_gets_404_for_every_row() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let theirs = rows(&app, &admin).await;
@@ -98,12 +98,12 @@ async fn another_clinics_administrator_is_answered_as_if_the_rows_did_not_exist(
         }
     }
     assert_eq!(stored(&app.database, admin.clinic).await, before, "a stranger changed something");
-    // The owner of all this is still served.
+    // The owner of these rows is still served.
     admin.get(&format!("/api/appointments/{}", theirs.appointment)).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_clinics_lists_are_empty_of_this_one() {
+async fn another_clinics_lists_contain_no_row_of_this_one() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let theirs = rows(&app, &admin).await;
@@ -114,7 +114,7 @@ async fn another_clinics_lists_are_empty_of_this_one() {
         assert_eq!(stranger.get(&format!("/api/{list}")).await.expect(200).body, json!([]), "{list}");
     }
     assert_eq!(stranger.get("/api/users").await.expect(200).ids(), [stranger.id]);
-    // Filters do not reach across either.
+    // Filters do not reach another clinic either.
     for query in [format!("patient={}", theirs.patient), format!("doctor={}", theirs.doctor)] {
         assert_eq!(stranger.get(&format!("/api/appointments?{query}")).await.expect(200).body, json!([]));
         assert_eq!(stranger.get(&format!("/api/mappings?{query}")).await.expect(200).body, json!([]));
@@ -122,11 +122,12 @@ async fn another_clinics_lists_are_empty_of_this_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_without_rights_is_forbidden_every_governed_operation_and_nobody_is_unauthenticated() {
+async fn every_operation_needs_a_login_and_the_right() {
     let folder = std::env::temp_dir().join(format!("clinicd-powerless-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("model.conf"), include_str!("../../../policies/model.conf")).unwrap();
-    // A role exists by standing in the file; this one may transfer patients that it owns, and it owns none.
+    // A role exists as soon as the policy file names it. This one may transfer the patients that it owns, and it owns
+    // none.
     let csv = format!("{}\np, guest, patients, transfer, own\n", include_str!("../../../policies/policy.csv"));
     std::fs::write(folder.join("policy.csv"), csv).unwrap();
     let database = TestDatabase::create().await;
@@ -157,5 +158,5 @@ async fn a_role_without_rights_is_forbidden_every_governed_operation_and_nobody_
         let call = table().into_iter().find(|call| call.operation == operation).unwrap();
         call.by(&nobody, &theirs).await.expect_problem(401, "unauthenticated");
     }
-    assert_eq!(stored(&app.database, admin.clinic).await, before, "the powerless changed something");
+    assert_eq!(stored(&app.database, admin.clinic).await, before, "a role without rights changed something");
 }

@@ -1,29 +1,29 @@
-//! Every operation of the contract, and how it is called with the ids of somebody's rows.
+//! Every operation of the contract, and how to call it with the ids of a clinic's rows.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, Session, TestApp, doctor, patient};
 
-/// How an operation is called with the ids of somebody's rows.
+/// How to call an operation with the ids of a clinic's rows.
 pub struct Call {
     pub operation: &'static str,
     pub method: Method,
     pub path: &'static str,
     pub body: fn(&Rows) -> Option<Value>,
-    /// What another clinic's administrator is answered.
+    /// The answer to another clinic's administrator.
     pub to_strangers: Strangers,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Strangers {
-    /// As for a row that exists nowhere.
+    /// The answer for an id that does not exist.
     NoSuchRow,
-    /// A body that names a row that exists nowhere.
+    /// The error of a body with an id that does not exist.
     NoSuchField,
-    /// It speaks of the caller's own clinic only.
+    /// The operation concerns only the caller's own clinic.
     OwnOnly,
-    /// Anybody may, or it is about the caller alone; no row of a clinic is in it.
+    /// The operation is open to everybody or concerns only the caller. It involves no row of a clinic.
     NotOfAClinic,
 }
 use Strangers::{NoSuchField, NoSuchRow, NotOfAClinic, OwnOnly};
@@ -43,7 +43,7 @@ pub struct Rows {
     pub entry: i64,
 }
 
-/// Ids that exist nowhere.
+/// Ids that do not exist.
 pub const NOWHERE: Rows = Rows {
     user: 900_001,
     invitation: 900_002,
@@ -76,7 +76,7 @@ fn call(
     Call { operation, method, path, body, to_strangers }
 }
 
-/// One row for each operation of the contract.
+/// Returns one row for each operation of the contract.
 pub fn table() -> Vec<Call> {
     use Method as M;
     let refresh = |_: &Rows| Some(json!({ "refresh": "unknown" }));
@@ -161,7 +161,7 @@ pub fn table() -> Vec<Call> {
     table
 }
 
-/// The rows of what appointments keep to, their steps, series, and those who wait.
+/// Returns the rows of schedules, appointment steps, series and the waitlist.
 fn scheduling_table() -> Vec<Call> {
     use Method as M;
     let moved = |_: &Rows| Some(json!({ "appointment_datetime": "2031-03-06T10:00:00Z" }));
@@ -248,7 +248,7 @@ impl Call {
     }
 }
 
-/// One of each kind of row, made by an administrator.
+/// Creates one row of each kind as an administrator, and returns their ids.
 pub async fn rows(app: &TestApp, admin: &Session) -> Rows {
     let user = app.user(admin, "sam", "staff").await.id;
     let (patient, doctor) = (admin.new_patient().await, admin.new_doctor().await);

@@ -11,35 +11,35 @@ use serde_json::json;
 use super::{login, production};
 use crate::support::{Session, TestApp, TestDatabase, settings};
 
-/// The settings of a test with that secret.
+/// Returns the settings of a test with this secret.
 fn with_secret(database: &TestDatabase, secret: Option<&str>) -> Settings {
     let mut settings = settings(database);
     settings.database.key_secret = secret.map(|secret| KeySecret::parse(secret).unwrap());
     settings
 }
 
-/// Starts with that secret, runs the check, and stops.
+/// Starts the program with this secret, checks that the session works, and stops it.
 async fn runs(database: &TestDatabase, secret: Option<&str>, session: &Session) {
     let mut app = TestApp::start_with(database.clone(), with_secret(database, secret)).await;
     session.at(app.address).get("/api/auth/me").await.expect(200);
     app.stop().await;
 }
 
-/// Why the program does not start: one line.
+/// Returns the one-line reason why the program does not start.
 async fn refused(settings: &Settings) -> String {
     let refused = App::build(settings).await.err().expect("no start").to_string();
     assert_eq!(refused.lines().count(), 1, "{refused}");
     refused
 }
 
-/// Whether each kept key says that it is encrypted; it must be as it says.
+/// Returns for each stored key whether it is marked as encrypted, and asserts that the mark is true.
 async fn kept(database: &TestDatabase) -> Vec<bool> {
     let mut db = database.connect().await;
     let keys = "SELECT pkcs8, is_wrapped FROM signing_keys";
     let keys: Vec<(Vec<u8>, bool)> = sqlx::query_as(keys).fetch_all(&mut db).await.unwrap();
     for (pkcs8, is_wrapped) in &keys {
         assert_eq!(Ed25519KeyPair::from_pkcs8(pkcs8).is_err(), *is_wrapped);
-        // Nor is the private key somewhere inside.
+        // The stored bytes do not contain the private key at any position.
         let has_private = (0..pkcs8.len()).any(|at| Ed25519KeyPair::from_pkcs8(&pkcs8[at..]).is_ok());
         assert_eq!(has_private, !is_wrapped);
     }
@@ -56,7 +56,7 @@ async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
     runs(&database, Some(&secret), &session).await;
 
     let wrong = refused(&with_secret(&database, Some(&other))).await;
-    assert!(wrong.starts_with("CLINICD_KEY_SECRET does not open signing key "), "{wrong}");
+    assert!(wrong.starts_with("CLINICD_KEY_SECRET cannot decrypt signing key "), "{wrong}");
     assert!(!wrong.contains(&other), "{wrong}");
     let migrating = app::migrate_only(&with_secret(&database, Some(&other)).database).await.unwrap_err();
     assert_eq!(migrating.to_string(), wrong, "`clinicd migrate` says it too");
@@ -85,7 +85,7 @@ async fn after_a_lost_secret_a_new_key_is_made_and_sessions_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_without_a_secret_moves_to_one_and_tokens_stay_good() {
+async fn a_database_can_adopt_a_secret_and_tokens_stay_valid() {
     let (database, secret) = (TestDatabase::create().await, "a1".repeat(32));
     let mut app = TestApp::start_on(database.clone()).await;
     let session = app.founder("ada").await;
@@ -99,7 +99,7 @@ async fn a_database_without_a_secret_moves_to_one_and_tokens_stay_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn production_needs_a_secret_and_has_its_keys_encrypted_by_who_migrates() {
+async fn production_needs_a_secret_and_migrating_encrypts_keys() {
     let database = TestDatabase::create().await;
     let mut app = TestApp::start_on(database.clone()).await;
     let session = app.founder("ada").await;

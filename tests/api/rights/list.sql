@@ -45,7 +45,7 @@ WITH roles (name, role) AS (
     FROM roles, relations r, unnest(ARRAY['SELECT', 'USAGE', 'UPDATE']) AS p
     WHERE r.relkind = 'S' AND has_sequence_privilege(role, r.oid, p)
     UNION ALL
-    -- With whose rights: its caller's, or its owner's.
+    -- A function runs with the rights of its caller or of its owner.
     SELECT roles.name, 'EXECUTE ON ' || CASE p.prokind WHEN 'p' THEN 'PROCEDURE ' ELSE 'FUNCTION ' END || p.proname
         || CASE WHEN p.prosecdef THEN ' AS ' || pg_get_userbyid(p.proowner) ELSE '' END
     FROM roles, pg_proc p

@@ -1,4 +1,4 @@
-//! Whom the program logs in as: somebody who owns nothing, whether the cluster is its own or the README's statements made it.
+//! The program's login owns nothing, on its own cluster and on a server that the README's statements prepared.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -92,7 +92,7 @@ async fn who_may_not_migrate_is_told_what_to_set() {
     assert!(refused.starts_with("CLINICD_MIGRATE_URL is not a PostgreSQL URL"), "{refused}");
 }
 
-/// Whose the program's connections are.
+/// Returns the logins of the program's connections.
 async fn logins_of_program(db: &mut PgConnection) -> Vec<String> {
     let logins = "SELECT DISTINCT usename::text FROM pg_stat_activity
                   WHERE application_name = 'clinicd' AND datname = current_database()";
@@ -118,7 +118,7 @@ async fn development_works_with_a_superuser_and_warns_once() {
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(line.starts_with("listening on "), "{line}{log}");
     assert_eq!(log.matches("the login clinicd is a superuser; in production DATABASE_URL is").count(), 1, "{log}");
-    // Its connections begin with the program's rights, and RESET ROLE leads back to those.
+    // Its connections start with the program's rights, and RESET ROLE returns to those.
     let options = Database::open(Some(&database.url), "unused".as_ref()).await.unwrap().options();
     let mut db = PgConnection::connect_with(&options).await.unwrap();
     for statement in ["SELECT 1", "RESET ROLE", "RESET ALL"] {
@@ -156,7 +156,7 @@ impl Scratch {
     }
 }
 
-/// Asserts that whoever has this login has the rights of the program, and gets no others by any way back.
+/// Asserts that a login has only the rights of the program, and that no statement gives it others.
 async fn assert_owns_nothing(url: &str, owner: &str) {
     let mut db = PgConnection::connect(url).await.unwrap();
     for way_back in ["SET ROLE clinicd_app", "RESET ROLE", "SET ROLE NONE", "RESET SESSION AUTHORIZATION"] {
@@ -182,7 +182,7 @@ async fn assert_owns_nothing(url: &str, owner: &str) {
             let ways = ["permission denied", "must be owner", "must be superuser"];
             assert!(ways.iter().any(|way| refused.contains(way)), "{way_back}; {statement}: {refused}");
         }
-        // Row-level security holds for it.
+        // Row-level security applies to it.
         let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM patients").fetch_one(&mut db).await.unwrap();
         assert_eq!(seen, 0, "{way_back}");
     }
@@ -205,7 +205,7 @@ async fn the_readmes_statements_make_a_server_ready_for_production() {
     app.founder("ada").await.new_patient().await;
     assert_eq!(logins_of_program(&mut database.connect().await).await, ["clinicd_login"]);
     assert_owns_nothing(&login, "clinicd_owner").await;
-    // No superuser is behind the procedures.
+    // No superuser owns a procedure.
     let owned = "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
                  WHERE c.relnamespace = 'public'::regnamespace AND r.rolname <> 'clinicd_owner'";
     assert_eq!(database.count(owned).await, 0);
@@ -214,9 +214,9 @@ async fn the_readmes_statements_make_a_server_ready_for_production() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_private_cluster_is_worked_with_as_a_login_that_owns_nothing() {
+async fn the_private_cluster_is_used_with_a_login_that_owns_nothing() {
     let cluster = Scratch::start("private").await;
-    // As an earlier version left it.
+    // The state that an earlier version left.
     cluster.run("DROP ROLE clinicd_login; DROP ROLE clinicd_app;").await;
     let database = TestDatabase { url: cluster.url("clinicd", "clinicd") };
     let mut settings = settings(&database);

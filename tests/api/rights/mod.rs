@@ -1,4 +1,4 @@
-//! What the program's login may do in the database, and what an injected statement could: no more than the program needs.
+//! The rights of the program's login in the database, and of an injected statement: only what the program needs.
 
 mod keys;
 mod logins;
@@ -45,7 +45,7 @@ async fn the_login_may_do_what_the_list_says_and_nothing_else() {
     }
 }
 
-/// Settings for production with that login.
+/// Returns settings for production with this login.
 fn production(database: &TestDatabase, url: &str) -> Settings {
     let mut settings = settings(database);
     settings.environment = Environment::Production;
@@ -54,7 +54,7 @@ fn production(database: &TestDatabase, url: &str) -> Settings {
     settings
 }
 
-/// A login of that database, made with those words.
+/// Creates a login of this database with these attributes.
 async fn login(database: &TestDatabase, words: &str) -> String {
     let name = format!("login_{}", Uuid::new_v4().simple());
     let create = format!("CREATE ROLE {name} LOGIN {words}");
@@ -62,19 +62,19 @@ async fn login(database: &TestDatabase, words: &str) -> String {
     database.url.replacen("//clinicd@", &format!("//{name}@"), 1)
 }
 
-/// The login of a URL.
+/// Returns the login in a URL.
 fn name_of(url: &str) -> &str {
     url.split(['/', '@']).nth(2).unwrap()
 }
 
-/// A connection with the rights of the program's, in the context of no clinic.
+/// Opens a connection with the program's rights and no clinic's context.
 async fn as_program(database: &TestDatabase) -> PgConnection {
     let mut db = database.connect().await;
     sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut db).await.unwrap();
     db
 }
 
-/// How PostgreSQL refuses what a statement asks for.
+/// Returns PostgreSQL's error for a statement.
 async fn refusal(db: &mut PgConnection, statement: &str) -> String {
     match sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).fetch_all(db).await {
         Ok(rows) => panic!("{statement}: {} rows", rows.len()),
@@ -100,7 +100,7 @@ async fn an_injected_statement_reaches_no_hash_no_token_and_no_key() {
         let refused = refusal(&mut db, &format!("SELECT {hidden}")).await;
         assert!(refused.contains("permission denied"), "{hidden}: {refused}");
     }
-    // What a statement is injected into is a statement already, and none can call a procedure, by no detour either.
+    // The target of an injection is always a statement, and no statement other than CALL can call a procedure.
     let find = "find_login('ada@example.com', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)";
     for injected in [
         format!("SELECT {find}"),
@@ -137,7 +137,7 @@ async fn an_injected_statement_reaches_no_hash_no_token_and_no_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_are_seen_by_their_own_clinic_and_changed_by_themselves_alone() {
+async fn only_its_clinics_see_an_account_and_only_it_changes_itself() {
     let app = TestApp::start().await;
     let (admin, stranger) = (app.founder("ada").await, app.founder("eve").await);
     let staff = app.user(&admin, "ann", "staff").await;
@@ -156,11 +156,11 @@ async fn accounts_are_seen_by_their_own_clinic_and_changed_by_themselves_alone()
     assert_eq!(emails(stranger.clinic.to_string(), String::new()).await, ["eve@example.com"]);
     let me = staff.get("/api/auth/me").await.expect(200).body["id"].to_string();
     assert_eq!(emails(String::new(), me).await, ["ann@example.com"]);
-    // The context is that of the one account still.
+    // The context is still that of the account.
     let renamed = "UPDATE accounts SET first_name = 'X', version = version + 1 RETURNING email";
     let renamed: Vec<String> = sqlx::query_scalar(renamed).fetch_all(&mut db).await.unwrap();
     assert_eq!(renamed, ["ann@example.com"]);
-    // The program itself goes by it.
+    // The program itself relies on it.
     let answer = staff.patch("/api/auth/me", json!({ "first_name": "Ann" })).await.expect(200);
     assert_eq!(answer.body["first_name"], "Ann");
     let login = json!({ "email": "ann@example.com", "password": PASSWORD });

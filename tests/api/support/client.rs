@@ -10,12 +10,12 @@ static CONTRACT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&contract).expect("the contract is JSON")
 });
 
-/// The contract that the program serves.
+/// Returns the contract that the program serves.
 pub fn contract() -> &'static Value {
     &CONTRACT
 }
 
-/// Somebody who calls the API: with a token, or nobody.
+/// A caller of the API, with or without a token.
 #[derive(Clone)]
 pub struct Session {
     client: reqwest::Client,
@@ -30,14 +30,14 @@ pub struct Session {
     pub clinic: i64,
 }
 
-/// An answer, read.
+/// An answer that was read in full.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// The body as JSON; null where there is none or it is not JSON.
+    /// The body as JSON, or null if it is empty or not JSON.
     pub body: Value,
-    /// The body as it came.
+    /// The body as text.
     pub text: String,
     asked: String,
 }
@@ -47,7 +47,7 @@ impl Session {
         Self { client: reqwest::Client::new(), address, access: None, refresh: String::new(), id: 0, clinic: 0 }
     }
 
-    /// The session that a register, login or refresh answered.
+    /// Creates the session from the answer to a registration, login or refresh.
     pub fn of(address: SocketAddr, tokens: &Value) -> Self {
         Self {
             access: Some(tokens["access"].as_str().expect("an access token").to_owned()),
@@ -58,7 +58,7 @@ impl Session {
         }
     }
 
-    /// The same person, at another node.
+    /// Returns the same session at another node.
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }
     }
@@ -83,13 +83,13 @@ impl Session {
         self.send(Method::DELETE, path, None, &[]).await
     }
 
-    /// Sends any request, and holds the answer to the contract.
+    /// Sends a request and checks the answer against the contract.
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
         let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
         self.send_raw(method, path, body, headers).await
     }
 
-    /// Sends any request with any body, and holds the answer to the contract.
+    /// Sends a request with any body and checks the answer against the contract.
     pub async fn send_raw(
         &self,
         method: Method,
@@ -119,14 +119,14 @@ impl Session {
 }
 
 impl Answer {
-    /// Asserts the status, and shows the whole answer where it is another.
+    /// Asserts the status, and shows the whole answer if it differs.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}: {}", self.asked, self.text);
         self
     }
 
-    /// Asserts a problem of that kind (`slot-taken`, …) and status.
+    /// Asserts a problem of this kind (`slot-taken`, …) and its status.
     #[track_caller]
     pub fn expect_problem(self, status: u16, kind: &str) -> Self {
         let answer = self.expect(status);
@@ -134,36 +134,36 @@ impl Answer {
         answer
     }
 
-    /// The id in the body.
+    /// Returns the id in the body.
     #[track_caller]
     pub fn id(&self) -> i64 {
         self.body["id"].as_i64().unwrap_or_else(|| panic!("{} answered no id: {}", self.asked, self.text))
     }
 
-    /// The ids of a list's rows, in order.
+    /// Returns the ids of a list's rows, in order.
     #[track_caller]
     pub fn ids(&self) -> Vec<i64> {
         let rows = self.body.as_array().unwrap_or_else(|| panic!("{} answered no list: {}", self.asked, self.text));
         rows.iter().map(|row| row["id"].as_i64().expect("a row's id")).collect()
     }
 
-    /// A header's text; empty where it is absent.
+    /// Returns a header's text, or an empty text if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The row's version in the answer's tag.
+    /// Returns the row's version from the `ETag`.
     pub fn version(&self) -> &str {
         self.header("etag").trim_matches('"').split('.').next().unwrap_or_default()
     }
 
-    /// The messages for a field of a problem.
+    /// Returns the messages for a field of a problem.
     pub fn errors(&self, field: &str) -> Vec<String> {
         let messages = self.body["errors"][field].as_array();
         messages.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// Every status that is answered is in the contract, and every error is a problem that names itself.
+    /// Asserts that the contract contains the status, and that every error is a problem with a type.
     fn hold_to_contract(&self, method: &Method, path: &str, status: StatusCode) {
         if let Some((template, operation)) = operation_of(method, path) {
             let documented = &operation["responses"][status.as_str()];
@@ -176,7 +176,7 @@ impl Answer {
                 assert!(self.body[field].is_string(), "{} has no {field}: {}", self.asked, self.text);
             }
         }
-        // A preflight is a browser's question about a request, not a request.
+        // A preflight is a browser's question about a request and not a request itself.
         assert!(
             *method == Method::OPTIONS || !self.header("x-request-id").is_empty(),
             "{} has no request id",
@@ -185,7 +185,7 @@ impl Answer {
     }
 }
 
-/// The operation of the contract behind a request, and the template of its path.
+/// Returns the contract's operation for a request, and the template of its path.
 fn operation_of(method: &Method, path: &str) -> Option<(&'static str, &'static Value)> {
     let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
     let segments: Vec<_> = path.split('/').collect();
@@ -195,7 +195,7 @@ fn operation_of(method: &Method, path: &str) -> Option<(&'static str, &'static V
             && parts.iter().zip(&segments).all(|(part, segment)| part.starts_with('{') || part == segment)
     };
     let paths = contract()["paths"].as_object().expect("paths");
-    // A literal path goes before one with a parameter.
+    // A literal path takes precedence over one with a parameter.
     let mut fitting: Vec<_> = paths.iter().filter(|(template, _)| fits(template)).collect();
     fitting.sort_by_key(|(template, _)| template.matches('{').count());
     let (template, operations) = fitting.first()?;

@@ -1,4 +1,4 @@
-//! A database for each test, cloned from a migrated template.
+//! One database per test, cloned from a migrated template.
 
 use std::str::FromStr;
 
@@ -7,17 +7,17 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-/// The template's name; made by the first test of a run that comes.
+/// The template's name. The first test of a run creates it.
 const TEMPLATE: &str = "clinicd_template";
 
-/// Refuses what changes a calendar without a stamp.
+/// Refuses changes of a calendar without a stamp.
 const STAMPS: &str = include_str!("stamps.sql");
 
-/// Advances all versions: what comes after it in the same transaction may change any calendar.
+/// Increases all versions, so that later statements of the same transaction may change any calendar.
 const ADVANCE: &str = "UPDATE clinic_versions SET version = version + 1;
                        UPDATE calendar_versions SET version = version + 1, rules_version = version + 1;";
 
-/// A database of one test.
+/// The database of one test.
 #[derive(Clone)]
 pub struct TestDatabase {
     /// Its URL, as the owner.
@@ -36,38 +36,38 @@ impl TestDatabase {
         Self { url: url_of(&name) }
     }
 
-    /// The URL of another database of the same server, as the superuser.
+    /// Returns the URL of another database of the same server, as the superuser.
     pub fn url_of(&self, name: &str) -> String {
         url_of(name)
     }
 
-    /// A connection as the owner, past row-level security: to look at what is really stored.
+    /// Opens a connection as the owner, without row-level security, to read what is really stored.
     pub async fn connect(&self) -> PgConnection {
         connect(&self.url).await
     }
 
-    /// A connection of somebody who knows nothing of stamps, and is let through all the same.
+    /// Opens a connection that may change calendars without stamps.
     pub async fn connect_unstamped(&self) -> PgConnection {
         let mut db = self.connect().await;
         sqlx::raw_sql("SET clinicd.unstamped = 'on'").execute(&mut db).await.expect("the setting");
         db
     }
 
-    /// Runs statements in one transaction that first advances the versions of all calendars. Appointments that they
-    /// write are to be stamped with those.
+    /// Runs statements in one transaction that first increases the versions of all calendars. The statements must stamp
+    /// the appointments that they write with those versions.
     pub async fn change_calendars(&self, statements: &str) {
         let mut db = self.connect().await;
         let statements = format!("{ADVANCE} {statements}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut db).await.expect("a stamped change");
     }
 
-    /// One number that a statement answers.
+    /// Returns one number that a statement selects.
     pub async fn count(&self, statement: &'static str) -> i64 {
         let mut db = self.connect().await;
         sqlx::query_scalar(statement).fetch_one(&mut db).await.expect("a count")
     }
 
-    /// How many pairs of active appointments overlap for a doctor or a patient: always none.
+    /// Counts the pairs of active appointments that overlap for a doctor or a patient. It must always be 0.
     pub async fn overlapping_pairs(&self) -> i64 {
         self.count(
             "SELECT count(*) FROM appointments a JOIN appointments b
@@ -79,7 +79,7 @@ impl TestDatabase {
     }
 }
 
-/// The cluster that the test run started.
+/// Returns the URL of the cluster that the test run started.
 fn server() -> String {
     std::env::var("CLINICD_TEST_SERVER").expect("run the tests with `make test`, which starts a PostgreSQL for them")
 }
@@ -93,7 +93,7 @@ async fn connect(url: &str) -> PgConnection {
     PgConnection::connect_with(&options).await.expect("the test's PostgreSQL")
 }
 
-/// Several test programs may come at once: one makes the template, the others wait.
+/// Creates the template. If several test programs run at once, one creates it and the others wait.
 async fn make_template() {
     let mut server = connect(&server()).await;
     sqlx::raw_sql("SELECT pg_advisory_lock(4711)").execute(&mut server).await.expect("the lock");

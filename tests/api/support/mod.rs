@@ -1,4 +1,4 @@
-//! The program under test, and typed helpers to talk to it.
+//! The program under test, and typed helpers to call it.
 
 mod client;
 mod database;
@@ -22,16 +22,16 @@ pub use process::Process;
 pub use proxy::{Acknowledgement, Failure, Proxy};
 pub use records::{booking, doctor, founder, moved, patient, unique, waiting};
 
-/// The password of every account that tests make.
+/// The password of every account that tests create.
 pub const PASSWORD: &str = "seven quiet lanterns";
 
-/// A running program with a database of its own. Both end with the test.
+/// A running program with its own database. Both end with the test.
 pub struct TestApp {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     /// Its database.
     pub database: TestDatabase,
-    /// What is behind its operations: to look at its memory.
+    /// The services behind its operations, to inspect its memory.
     pub services: Services,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
@@ -43,13 +43,13 @@ impl TestApp {
         Self::start_on(TestDatabase::create().await).await
     }
 
-    /// Starts the program, or one more, on that database.
+    /// Starts the program, or another one, on this database.
     pub async fn start_on(database: TestDatabase) -> Self {
         let settings = settings(&database);
         Self::start_with(database, settings).await
     }
 
-    /// Starts the program with that proxy between it and its database.
+    /// Starts the program with this proxy between it and its database.
     pub async fn start_behind(proxy: &Proxy, database: &TestDatabase) -> Self {
         let mut settings = settings(database);
         settings.database.database_url = Some(proxy.url.clone());
@@ -58,7 +58,7 @@ impl TestApp {
 
     /// Starts the program with these settings.
     pub async fn start_with(database: TestDatabase, settings: Settings) -> Self {
-        // What the program logs is part of what a test that fails shows, such as the change that has no stamp.
+        // A failing test shows the program's log, for example a change without a stamp.
         let logs = tracing_subscriber::fmt().with_env_filter(settings.log.filter.as_str()).with_test_writer();
         _ = logs.try_init();
         let app = App::build(&settings).await.expect("the program starts");
@@ -73,7 +73,7 @@ impl TestApp {
         Self { address, database, services, stop: Some(stop), served: Some(served) }
     }
 
-    /// Stops the program in order, as SIGTERM does, and waits for its end.
+    /// Stops the program as SIGTERM does, and waits for its end.
     pub async fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(served) = self.served.take() {
@@ -81,12 +81,12 @@ impl TestApp {
         }
     }
 
-    /// A client that is nobody.
+    /// Returns a client without a login.
     pub fn anonymous(&self) -> Session {
         Session::anonymous(self.address)
     }
 
-    /// Founds a clinic and answers its administrator. `name` makes the e-mail address.
+    /// Creates a clinic and returns its administrator. `name` is used for the e-mail address.
     pub async fn founder(&self, name: &str) -> Session {
         founder(self.address, name).await
     }
@@ -98,7 +98,7 @@ impl TestApp {
         Session::of(self.address, &answer.body)
     }
 
-    /// Makes a user of the administrator's clinic with that role, and logs in as them.
+    /// Creates a user of the administrator's clinic with this role, and logs in as the user.
     pub async fn user(&self, admin: &Session, name: &str, role: &str) -> Session {
         let email = format!("{name}@example.com");
         let body = json!({ "email": email, "password": PASSWORD, "role": role });
@@ -107,7 +107,7 @@ impl TestApp {
     }
 }
 
-/// The settings of a test: any free port, that database, no demo.
+/// Returns the settings of a test: any free port, this database, no demo.
 pub fn settings(database: &TestDatabase) -> Settings {
     Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -1,4 +1,4 @@
-//! The real program as a process of its own.
+//! The real program as a separate process.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -13,16 +13,16 @@ use nix::{
     unistd::Pid,
 };
 
-/// The program, killed when it is dropped.
+/// The program. It is killed when this is dropped.
 pub struct Process {
     child: Child,
     log: Option<JoinHandle<String>>,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
 }
 
 impl Process {
-    /// Starts it on the database at that URL.
+    /// Starts the program on the database with this URL.
     pub fn start(url: &str) -> Self {
         let mut process = Self::launch(url);
         let mut line = String::new();
@@ -33,7 +33,7 @@ impl Process {
         process
     }
 
-    /// The same, but it may not be ready, and nobody knows where it listens.
+    /// Starts the program without waiting until it is ready, so its address is unknown.
     pub fn launch(url: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_clinicd"))
             .args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--log", "warn"])
@@ -52,22 +52,22 @@ impl Process {
         Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), child, log: Some(log) }
     }
 
-    /// Stops its time (SIGSTOP) until it is resumed.
+    /// Suspends the program (SIGSTOP) until it is resumed.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Waits so long for its end. Answers its exit status and what it wrote to standard error.
+    /// Waits for the end of the program, at most for `limit`. Returns its exit status and its standard error.
     pub async fn ended(mut self, limit: Duration) -> (Option<i32>, String) {
         let begun = clinicd::clock::instant();
         loop {
@@ -85,7 +85,7 @@ impl Process {
         kill(Pid::from_raw(id), signal).expect("the program takes signals");
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("the program can be killed");
     }

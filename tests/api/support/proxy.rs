@@ -1,4 +1,4 @@
-//! A proxy in front of PostgreSQL that loses acknowledgements, holds requests back, and goes silent.
+//! A proxy in front of PostgreSQL that loses acknowledgements, delays requests, and stops forwarding.
 
 use std::sync::{
     Arc, Mutex,
@@ -14,31 +14,31 @@ use tokio::{
 
 use super::TestDatabase;
 
-/// What becomes of the acknowledgement of the next commit.
+/// What happens to the acknowledgement of the next commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acknowledgement {
     /// It arrives.
     Arrives = 0,
-    /// It is kept back, and so is all that follows on that connection.
+    /// It is held back, and so is everything after it on that connection.
     IsKeptBack = 1,
     /// The connection is cut instead.
     IsCut = 2,
-    /// All connections are cut, and none is let in until the proxy is told so.
+    /// All connections are cut, and new ones are refused until the proxy is opened again.
     IsTheLast = 3,
-    /// It arrives once it is released.
+    /// It arrives when it is released.
     Waits = 4,
 }
 
-/// What befalls the connections that are open by now.
+/// A failure of the connections that are currently open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// Of those that listen (`LISTEN`) both ends stay open, and nothing arrives at either.
+    /// Both ends of listening connections (`LISTEN`) stay open, but nothing is forwarded.
     ListenersSilent,
-    /// Of those that listen the server's end is closed; the program's stays open, and nothing arrives there.
+    /// The server's end of listening connections is closed. The program's end stays open, but receives nothing.
     ListenersHalfOpen,
-    /// Of those that listen both ends are closed.
+    /// Both ends of listening connections are closed.
     ListenersCut,
-    /// Of all both ends stay open, and nothing arrives at either.
+    /// Both ends of all connections stay open, but nothing is forwarded.
     AllSilent,
 }
 
@@ -46,18 +46,18 @@ pub enum Failure {
 enum Hold {
     /// A commit.
     Commit,
-    /// One that contains the text, after so many of them.
+    /// A request that contains the text, after this number of others that do.
     Text(String, usize),
 }
 
-/// A proxy in front of a test's database; it ends with the test.
+/// A proxy in front of a test's database. It ends with the test.
 pub struct Proxy {
     /// The database's URL through the proxy.
     pub url: String,
     way: Arc<Way>,
 }
 
-/// What all connections of a proxy share.
+/// The state shared by all connections of a proxy.
 struct Way {
     next: AtomicU8,
     lost: Notify,
@@ -65,11 +65,11 @@ struct Way {
     is_frozen: AtomicBool,
     knocks: AtomicU32,
     failure: watch::Sender<Failure>,
-    /// Only the commits of transactions that spoke of this count.
+    /// Only the commits of transactions that contained this text count.
     mark: Mutex<String>,
     to_hold: Mutex<Option<Hold>>,
     held: Notify,
-    /// Told when what is held goes on (true) or its connection is cut (false).
+    /// Sends true when held requests continue, and false when their connections are cut.
     release: watch::Sender<bool>,
 }
 
@@ -114,32 +114,32 @@ impl Proxy {
         proxy
     }
 
-    /// From now on only the commits count whose transaction spoke of this text: not those of other work.
+    /// Counts only the commits of transactions that contained this text, and ignores other work.
     pub fn mark(&self, text: &str) {
         text.clone_into(&mut self.way.mark.lock().unwrap());
     }
 
-    /// Decides about the next commit; the one after it is acknowledged again.
+    /// Decides about the next commit. The one after it is acknowledged normally.
     pub fn next(&self, acknowledgement: Acknowledgement) {
         self.way.next.store(acknowledgement as u8, Ordering::SeqCst);
     }
 
-    /// Cuts all connections, and closes each that comes.
+    /// Cuts all connections, and closes every new one.
     pub fn shut(&self) {
         self.way.is_shut.send_replace(true);
     }
 
-    /// How often somebody connected.
+    /// Returns how many connections were attempted.
     pub fn knocks(&self) -> u32 {
         self.way.knocks.load(Ordering::SeqCst)
     }
 
-    /// Lets connections in again.
+    /// Admits connections again.
     pub fn open(&self) {
         self.way.is_shut.send_replace(false);
     }
 
-    /// Waits until a commit is done whose acknowledgement was lost.
+    /// Waits until a commit was made whose acknowledgement was lost.
     pub async fn lost(&self) {
         self.way.lost.notified().await;
     }
@@ -149,7 +149,7 @@ impl Proxy {
         self.hold(Hold::Commit);
     }
 
-    /// Holds back, before the server gets it, the `nth` request from now on that contains this text.
+    /// Holds back the `nth` request from now on that contains this text, before the server gets it.
     pub fn hold_request(&self, text: &str, nth: usize) {
         self.hold(Hold::Text(text.to_owned(), nth));
     }
@@ -159,29 +159,29 @@ impl Proxy {
         *self.way.to_hold.lock().unwrap() = Some(what);
     }
 
-    /// Waits until that request has come, or one that is met by silence.
+    /// Waits until the request to be held has arrived, or until a request arrives on a silent connection.
     pub async fn held(&self) {
         self.way.held.notified().await;
     }
 
-    /// Lets what is held go on, also where the program has gone meanwhile; nothing else is held.
+    /// Forwards the held request, even if the program is gone. Holds no further request.
     pub fn release(&self) {
         *self.way.to_hold.lock().unwrap() = None;
         self.way.release.send_replace(true);
     }
 
-    /// Cuts the connection of what is held: the server never gets it; nothing else is held.
+    /// Cuts the connection of the held request, so that the server never gets it. Holds no further request.
     pub fn cut(&self) {
         *self.way.to_hold.lock().unwrap() = None;
         self.way.release.send_replace(false);
     }
 
-    /// Lets that befall the connections that are open by now; those that come later are not touched.
+    /// Applies a failure to the currently open connections. Later connections are not affected.
     pub fn fail(&self, failure: Failure) {
         self.way.failure.send_replace(failure);
     }
 
-    /// From now on nothing arrives anywhere, also on connections that come later.
+    /// Stops forwarding on all connections, including later ones.
     pub fn freeze(&self) {
         self.way.is_frozen.store(true, Ordering::SeqCst);
         self.fail(Failure::AllSilent);
@@ -210,7 +210,8 @@ fn contains(bytes: &[u8], text: &str) -> bool {
     text.is_empty() || bytes.windows(text.len()).any(|word| word == text.as_bytes())
 }
 
-/// The name under which a request prepares the statement that books, which is a transaction by itself outside of others.
+/// Returns the name under which a request prepares the statement that books. Outside a transaction this statement is
+/// one by itself.
 fn booking_statement(asked: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(asked);
     let before = &text[..text.find("FROM book(")?];
@@ -223,7 +224,7 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
     let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
     let mut losing = Acknowledgement::Arrives as u8;
     let (mut is_listening, mut is_marked) = (false, false);
-    // Who claims a key says that the commit need not be durable: it is not the commit of the work.
+    // A claim of a key disables durability for its commit. It is not the commit of the work.
     let mut is_claim = false;
     let (mut is_in_transaction, mut books) = (false, None);
     loop {
@@ -238,7 +239,7 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
                     Failure::ListenersHalfOpen => drop(server.shutdown().await),
                     Failure::ListenersSilent => {}
                 }
-                // The server's end lasts longer than the program's: nobody tells it.
+                // The server's end outlives the program's, because the proxy does not close it.
                 tokio::spawn(async move { while let Ok(1..) = server.read(&mut answered).await {} });
                 while let Ok(1..) = client.read(&mut asked).await { way.held.notify_one() }
                 return;
@@ -249,7 +250,7 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
                 is_listening |= asks("LISTEN ");
                 is_marked = (is_marked && !asks("BEGIN")) || asks(&way.mark.lock().unwrap());
                 is_claim |= asks("synchronous_commit");
-                // As the program sends them: simple queries of one word.
+                // The program sends them as simple queries of one word.
                 is_in_transaction = (is_in_transaction || asks("BEGIN")) && !asks("COMMIT") && !asks("ROLLBACK");
                 let books_at_once = !is_in_transaction && books.as_deref().is_some_and(asks);
                 let commits = is_marked && (books_at_once || asks("COMMIT") && !std::mem::take(&mut is_claim));
@@ -269,7 +270,7 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
             read = server.read(&mut answered) => {
                 let Ok(count @ 1..) = read else { return };
                 if losing != Acknowledgement::Arrives as u8 {
-                    // The commit is done: the server has said so.
+                    // The server has acknowledged the commit, so it is done.
                     if losing == Acknowledgement::IsTheLast as u8 {
                         way.is_shut.send_replace(true);
                     }

@@ -1,10 +1,10 @@
 -- Makes a test's database refuse a transaction that changes a calendar without a stamp, so that every test also proves
--- that promise (docs/ARCHITECTURE.md, "Versioned calendars"). A superuser runs it after the migrations, in the template
--- of the tests' databases only, and in a schema of its own. Who sets `clinicd.unstamped` to `on` is let through.
+-- that rule (docs/ARCHITECTURE.md, "Versioned calendars"). A superuser runs it after the migrations, only in the
+-- template of the tests' databases, in its own schema. A session with `clinicd.unstamped` set to `on` is not checked.
 
 CREATE SCHEMA stamps;
 
--- What each transaction made of a version. The doctor 0 stands for the clinic.
+-- The changes of a version by each transaction. The doctor 0 stands for the clinic.
 CREATE UNLOGGED TABLE stamps.advances (
     transaction    xid8   NOT NULL,
     clinic_id      bigint NOT NULL,
@@ -28,7 +28,7 @@ BEGIN
 END
 $$;
 
--- A version that is there for the first time counts as advanced.
+-- The first version of a new row counts as an increase.
 CREATE FUNCTION stamps.note_calendar() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = stamps, pg_catalog AS $$
 BEGIN
@@ -49,7 +49,7 @@ $$;
 CREATE TRIGGER stamps_noted AFTER INSERT OR UPDATE ON public.clinic_versions
     FOR EACH ROW EXECUTE FUNCTION stamps.note_clinic();
 
--- Refuses unless this transaction advanced the version of a doctor's rules, or with doctor 0 the clinic's.
+-- Refuses unless this transaction increased the version of a doctor's rules, or with doctor 0 the clinic's.
 CREATE FUNCTION stamps.require_rules(clinic bigint, doctor bigint, because text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = stamps, pg_catalog AS $$
 BEGIN
@@ -64,13 +64,13 @@ BEGIN
 END
 $$;
 
--- Whether a calendar shows an appointment. It does not show a hold that has ended: copies judge that by themselves.
+-- Returns whether a calendar shows an appointment. It does not show an expired hold: copies know when it ends.
 CREATE FUNCTION stamps.is_shown(status text, held_until timestamptz) RETURNS boolean LANGUAGE sql STABLE
     RETURN status IN ('SCHEDULED', 'CONFIRMED', 'CHECKED_IN', 'COMPLETED')
         AND (held_until IS NULL OR held_until > now());
 
--- A copy finds what was changed by its stamp, which is above the version that the transaction found. What is not there
--- any more, or is another doctor's, it cannot find: then it must be read whole.
+-- A copy finds a change by its stamp, which is above the version that the transaction found. It cannot find a deleted
+-- row or one of another doctor. Then the calendar must be read in full.
 CREATE FUNCTION stamps.check_appointment() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = stamps, pg_catalog AS $$
 DECLARE
@@ -109,7 +109,8 @@ CREATE CONSTRAINT TRIGGER stamps_of_changed AFTER UPDATE ON public.appointments 
 CREATE CONSTRAINT TRIGGER stamps_of_deleted AFTER DELETE ON public.appointments DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (stamps.is_shown(OLD.status, OLD.held_until)) EXECUTE FUNCTION stamps.check_appointment();
 
--- What binds a doctor, or all of a clinic. The argument names the doctor's column; a table of the clinic has none.
+-- Rows that contain rules of a doctor or of a whole clinic. The argument names the doctor's column; a table of the
+-- clinic has none.
 CREATE FUNCTION stamps.check_rules() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = stamps, pg_catalog AS $$
 DECLARE
@@ -133,7 +134,7 @@ CREATE CONSTRAINT TRIGGER stamps_of_closures AFTER INSERT OR UPDATE OR DELETE ON
 CREATE CONSTRAINT TRIGGER stamps_of_zone AFTER UPDATE ON public.clinics DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.time_zone <> NEW.time_zone) EXECUTE FUNCTION stamps.check_rules('none');
 
--- Every column of a doctor is a rule, but for those that are known to be none.
+-- Every column of a doctor is a rule, except the columns listed here.
 CREATE FUNCTION stamps.rules_of(doctor public.doctors) RETURNS jsonb LANGUAGE sql STABLE
     RETURN to_jsonb(doctor) - ARRAY[
         'account_id', 'first_name', 'last_name', 'specialization', 'license_number', 'email', 'phone_number', 'gender',

@@ -1,4 +1,4 @@
-//! What the database does with the effects of the core, by a list.
+//! A model of the database: executes the core's effects on a list.
 
 use super::{
     super::{
@@ -24,14 +24,14 @@ use crate::{
     },
 };
 
-/// What was done, and whose outcome is under way.
+/// A write that the core has requested.
 pub(super) enum Pending {
     Book(Vec<Booking>, Batch),
     Change(Box<Change>),
 }
 
 impl World {
-    /// The database commits a change of the calendar.
+    /// Commits a change of the calendar.
     pub(super) fn commit(&mut self, state: State, changed: &[AppointmentId]) -> Stamp {
         let before = self.versions;
         self.versions.doctor += 1;
@@ -53,7 +53,7 @@ impl World {
     }
 
     pub(super) fn insert(&mut self, state: &mut State, patient: PatientId, during: Interval) -> Appointment {
-        assert_eq!(state.violations(&during, None), [], "written against the rules: {during:?} in {state:?}");
+        assert_eq!(state.violations(&during, None), [], "written in breach of the rules: {during:?} in {state:?}");
         let at = start_of_day();
         let row = Appointment {
             id: AppointmentId(self.rows.len() as i64),
@@ -73,7 +73,7 @@ impl World {
         row
     }
 
-    /// What `repository::batches` does, by a list.
+    /// Models `repository::batches` on a list.
     pub(super) fn write_batch(&mut self, batch: &Batch) -> BatchWritten {
         let is_known = batch.copy.versions == self.versions;
         if !is_known && self.rules_version > batch.copy.versions.doctor {
@@ -83,7 +83,7 @@ impl World {
         let by_rules = batch.copy.calendar.rules().allow_all_but_overlaps();
         let (mut state, mut changed) = (self.state().clone(), Vec::new());
         let mut written = vec![None; batch.bookings.len()];
-        // As they were decided: in the state that is known, or where only an overlap can stand against them.
+        // As decided, if the state is the copy's or if only an overlap can prevent the bookings.
         if is_known || by_rules {
             for (booking, written) in batch.bookings.iter().zip(&mut written) {
                 let patient = booking.request.patient;
@@ -99,7 +99,7 @@ impl World {
         if written.iter().all(Option::is_some) {
             return BatchWritten { written: written.into_iter().flatten().collect(), copy: None, stamp };
         }
-        // The rest by what is, which the transaction holds.
+        // The other bookings are decided by the current state, which the transaction locks.
         let mut copy = self.copy();
         let open = || batch.bookings.iter().zip(&written).filter(|(_, written)| written.is_none());
         let wanted: Vec<_> = open().map(|(booking, _)| booking.during).collect();
@@ -123,7 +123,7 @@ impl World {
         BatchWritten { written: written.into_iter().flatten().collect(), copy, stamp }
     }
 
-    /// What `repository::appointments::amend` does, by a list.
+    /// Models `repository::appointments::amend` on a list.
     pub(super) fn amend(&mut self, amendment: &Amendment) -> Result<Outcome<Appointment>, Error> {
         let id = amendment.current.id;
         if self.rows[id.0 as usize].version != amendment.current.version {
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// What is found of a write whose outcome was lost: what was booked, and no more.
+    /// Returns what a lookup finds for a write whose outcome was lost: the bookings, and nothing else.
     pub(super) fn settled(wrote: Wrote) -> Wrote {
         match wrote {
             Wrote::Bookings(requests, Ok(BatchWritten { written, .. })) => {

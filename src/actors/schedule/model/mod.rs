@@ -1,7 +1,8 @@
-//! The core against a model: a plain list of appointments, and every order in which outcomes may come.
+//! Tests of the core against a model: a plain list of appointments, and every order in which outcomes may arrive.
 //!
-//! The world does with effects what the database does, when the test says so: late, in any order, lost, held by others,
-//! with changes of other nodes at any point, and with restarts. It keeps every state that the calendar ever had.
+//! The world executes effects as the database does, when the test says so: late, in any order, with lost outcomes, with
+//! locks of others, with changes of other nodes at any point, and with restarts. It keeps every state that the calendar
+//! ever had.
 
 mod database;
 mod state;
@@ -15,50 +16,50 @@ use world::World;
 
 const CLINIC: ClinicId = ClinicId(1);
 const DOCTOR: DoctorId = DoctorId(1);
-/// Of eight patients: one that nobody knows, and one that is busy all day.
+/// Of the eight patients one is unknown and one is busy all day.
 const UNKNOWN: i64 = 6;
 const BUSY: i64 = 7;
-/// What is answered in the end is answered after so many steps at most, for each request.
+/// The maximum number of rounds until every request is answered, for each request.
 const ROUNDS: usize = 8;
 
 fn start_of_day() -> DateTime<Utc> {
     "2031-03-05T00:00:00Z".parse().unwrap()
 }
 
-/// A time of a day with twelve half hours; some are an hour long.
+/// A time of a day with twelve half hours; some are one hour long.
 fn time(n: u8) -> Interval {
     let start = start_of_day() + TimeDelta::minutes(30 * i64::from(n % 12));
     Interval::starting(start, TimeDelta::minutes(if n >= 12 { 60 } else { 30 })).unwrap()
 }
 
-/// What is done next.
+/// One step of the test.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     /// A client books for a patient.
     Book(i64, u8),
-    /// A client moves the nth appointment that there is.
+    /// A client moves the nth existing appointment.
     Move(usize, u8),
-    /// A client cancels it.
+    /// A client cancels the nth existing appointment.
     Cancel(usize),
-    /// A client looks.
+    /// A client reads the calendar.
     View,
-    /// Another node books, if it can.
+    /// Another node books, if the time can be booked.
     OtherBooks(u8),
     /// Another node cancels.
     OtherCancels(usize),
     /// Another node changes the limits.
     OtherLimits(Option<usize>, bool),
-    /// The database does a write, and its outcome is under way.
+    /// The database executes a write; its outcome is still pending.
     Write,
     /// The outcome of a write arrives.
     Wrote,
-    /// The database does a write, and its outcome is lost: it is found by its reference.
+    /// The database executes a write and its outcome is lost. A lookup by reference finds it.
     Lose,
-    /// A write is lost before the database sees it, and nobody can say so.
+    /// A write is lost before the database sees it, and its outcome stays unknown.
     Unknown,
-    /// A write meets somebody who holds the calendar.
+    /// A write finds the calendar locked.
     Held,
-    /// The database does a look.
+    /// The database executes a look.
     Look,
     /// The result of a look arrives.
     Looked,
@@ -66,7 +67,7 @@ pub(super) enum Step {
     LookFails,
     /// Time passes.
     Wake,
-    /// The program ends, and starts again.
+    /// The program stops and starts again.
     Restart,
 }
 
@@ -114,12 +115,12 @@ fn a_booking_that_fails_for_its_patient_refuses_nobody_else() {
             world.step(Step::Book(patient, 3));
         }
         world.come_to_rest();
-        assert_eq!(world.state().taken.len(), 1, "exactly one of those who can has it");
+        assert_eq!(world.state().taken.len(), 1, "exactly one of the bookings that are possible succeeds");
     }
 }
 
 #[test]
-fn what_is_refused_waits_for_no_write() {
+fn a_refusal_waits_for_no_write() {
     let mut world = World::new();
     world.step(Step::OtherBooks(3));
     world.step(Step::Restart);
@@ -127,5 +128,5 @@ fn what_is_refused_waits_for_no_write() {
     world.step(Step::Book(1, 3));
     world.step(Step::Look);
     world.step(Step::Looked);
-    assert_eq!((world.clients.len(), world.writes.len()), (1, 1), "the write is still under way");
+    assert_eq!((world.clients.len(), world.writes.len()), (1, 1), "the write is still pending");
 }

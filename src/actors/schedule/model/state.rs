@@ -1,4 +1,4 @@
-//! A state of a calendar, and its rules, as plain as can be.
+//! A state of a calendar and its rules, in the simplest form.
 
 use chrono::TimeDelta;
 
@@ -9,7 +9,7 @@ use crate::domain::{
     proposal::PatientSide,
 };
 
-/// A state of the calendar, as plain as can be.
+/// A state of the calendar, in the simplest form.
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) most: Option<usize>,
@@ -18,7 +18,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Which rules a time breaks, by looking at each appointment.
+    /// Returns the rules that a time breaks, by checking each appointment.
     pub(super) fn violations(&self, during: &Interval, ignored: Option<AppointmentId>) -> Vec<Violation> {
         let others: Vec<_> = self.taken.iter().filter(|(id, _)| Some(*id) != ignored).map(|(_, taken)| taken).collect();
         let is_near = |taken: &&Interval| !taken.overlaps(during) && taken.overlaps(&during.widened(self.gap));
@@ -41,7 +41,7 @@ impl State {
     }
 }
 
-/// What a patient stands against any time of the day.
+/// Returns the patient's side for any time of the day.
 pub(super) fn side(patient: PatientId) -> PatientSide {
     let day = Interval::starting(start_of_day(), TimeDelta::hours(24)).unwrap();
     PatientSide { is_known: patient.0 != UNKNOWN, busy: if patient.0 == BUSY { vec![day] } else { Vec::new() } }

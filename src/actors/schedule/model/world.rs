@@ -1,4 +1,4 @@
-//! A core in its world: clients that ask, effects that are under way, and every state that the calendar ever had.
+//! A core in its world: clients that ask, pending effects, and every state that the calendar ever had.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -27,11 +27,11 @@ use crate::{
     },
 };
 
-/// A client that waits.
+/// A client that waits for an answer.
 pub(super) struct Client {
     wanted: Option<(PatientId, Interval)>,
     amends: Option<(AppointmentId, Interval)>,
-    /// How many states there had been when it asked.
+    /// The number of states when it asked.
     since: usize,
     answer: oneshot::Receiver<Answer>,
 }
@@ -224,7 +224,7 @@ impl World {
                 self.happens(Happening::Woke);
             }
             Step::Restart => {
-                // What was done stays; who waited learns nothing.
+                // Committed writes remain. Waiting clients get no answer.
                 self.core = Core::new(CLINIC, DOCTOR, self.copy());
                 self.writes.clear();
                 self.wrote.clear();
@@ -237,7 +237,7 @@ impl World {
         }
     }
 
-    /// Each answer that has come is right, by some state between the request and now.
+    /// Checks that each answer is right by some state between its request and now.
     pub(super) fn check_answers(&mut self) {
         let mut clients = std::mem::take(&mut self.clients);
         clients.retain_mut(|client| match client.answer.try_recv() {
@@ -253,11 +253,11 @@ impl World {
         views.retain_mut(|(since, answer)| match answer.try_recv() {
             Ok(Ok(copy)) => {
                 let shown = |state: &State| Calendar::new(state.rules(), state.taken.clone()) == *copy.calendar;
-                assert!(self.states[*since..].iter().any(shown), "a view of no state since it was asked");
+                assert!(self.states[*since..].iter().any(shown), "the view shows no state since the request");
                 false
             }
             Ok(Err(ScheduleError::Repository(Error::Unavailable))) | Err(TryRecvError::Closed) => false,
-            Ok(Err(error)) => panic!("a view is told {error}"),
+            Ok(Err(error)) => panic!("a view failed: {error}"),
             Err(TryRecvError::Empty) => true,
         });
         self.views = views;
@@ -276,11 +276,11 @@ impl World {
                 assert!(client.wanted.is_none_or(|(patient, _)| patient.0 < UNKNOWN), "booked for {:?}", row.patient);
                 assert!(
                     states.iter().any(|state| state.taken.contains(&(row.id, during))) || !row.status.is_active(),
-                    "acknowledged and never there"
+                    "acknowledged but never stored"
                 );
             }
             Err(ScheduleError::Refused(refusal)) => {
-                assert!(!refusal.violations.is_empty(), "refused for nothing: {:?}", client.wanted);
+                assert!(!refusal.violations.is_empty(), "refused without a reason: {:?}", client.wanted);
                 let of_patient =
                     |violation: &Violation| matches!(violation, Violation::PatientBusy | Violation::NoSuchPatient);
                 let (patients, told): (Vec<_>, Vec<_>) = refusal.violations.iter().copied().partition(of_patient);
@@ -292,11 +292,11 @@ impl World {
                 };
                 assert_eq!(patients, of_side, "the patient's side of {:?}", client.wanted);
                 let is_justified = |state: &State| state.violations(&during, ignored) == told;
-                assert!(states.iter().any(is_justified), "{told:?} was never so for {during:?} in {states:?}");
+                assert!(states.iter().any(is_justified), "{told:?} never applied to {during:?} in {states:?}");
                 for conflict in &refusal.conflicts {
                     let is_there = |state: &State| state.taken.iter().any(|(_, taken)| taken == conflict);
                     let is_patients = side == Some(BUSY) && conflict.length() == TimeDelta::hours(24);
-                    assert!(is_patients || states.iter().any(is_there), "{conflict:?} was never in the way");
+                    assert!(is_patients || states.iter().any(is_there), "{conflict:?} was never a conflict");
                 }
             }
             Err(ScheduleError::Repository(Error::OutcomeUnknown | Error::Unavailable | Error::Stale)) => {}
@@ -304,7 +304,7 @@ impl World {
         }
     }
 
-    /// Everything under way comes to its end, without disturbance; then everybody has an answer.
+    /// Finishes all pending work without disturbance, and checks that every client has an answer.
     pub(super) fn come_to_rest(&mut self) {
         let most = ROUNDS * (self.clients.len() + self.views.len() + 4);
         for _ in 0..most {
@@ -317,8 +317,8 @@ impl World {
         }
         assert!(self.core.is_at_rest(), "not at rest after {most} rounds");
         self.check_answers();
-        assert!(self.clients.is_empty() && self.views.is_empty(), "somebody was not answered");
-        // What the core believes is what there is.
+        assert!(self.clients.is_empty() && self.views.is_empty(), "a client was not answered");
+        // The copy equals the database.
         self.step(Step::View);
         self.step(Step::Look);
         self.step(Step::Looked);
