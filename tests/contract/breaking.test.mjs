@@ -53,6 +53,17 @@ test("additions break nobody", () => {
   assert.deepEqual(found, []);
 });
 
+test("other texts and examples break nobody", () => {
+  const found = changed((copy) => {
+    post(copy).summary = post(copy).description = "Books.";
+    post(copy).parameters[0].description = "A key.";
+    post(copy).responses["201"].description = "Booked.";
+    post(copy).requestBody.content["application/json"].example = {};
+    Object.assign(copy.components.schemas.Appointment.properties.reason, { description: "Why.", example: "Cough" });
+  });
+  assert.deepEqual(found, []);
+});
+
 test("only a new major version may break clients", () => {
   const at = (version) => ({ info: { version } });
   assert.ok(!majorMoved(at("1.2.0"), at("1.3.0")));
