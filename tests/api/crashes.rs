@@ -18,7 +18,7 @@ async fn a_crash_between_commit_and_answer_replays_the_stored_answer() {
     let admin = Session::of(other.address, &registered.body);
     let wish = booking(admin.new_doctor().await, admin.new_patient().await, "10:00");
 
-    proxy.next(Acknowledgement::IsKeptBack);
+    proxy.next(Acknowledgement::Withhold);
     let request = reqwest::Client::new().post(format!("http://{}/api/appointments", doomed.address)).json(&wish);
     let request = request.bearer_auth(admin.access.as_ref().unwrap()).header("idempotency-key", "k");
     let asking = tokio::spawn(request.send());
@@ -55,7 +55,7 @@ async fn a_booking_with_an_unacknowledged_commit_is_found() {
     let admin = app.founder("ada").await;
     let (doctor, patient) = (admin.new_doctor().await, admin.new_patient().await);
     for (n, time) in ["10:00", "11:00", "12:00"].into_iter().enumerate() {
-        proxy.next(Acknowledgement::IsCut);
+        proxy.next(Acknowledgement::CutConnection);
         let booked = admin.post("/api/appointments", booking(doctor, patient, time)).await.expect(201);
         proxy.lost().await;
         assert_eq!(app.database.count("SELECT count(*) FROM appointments").await, 1 + n as i64);
@@ -97,7 +97,7 @@ async fn an_unacknowledged_change_is_reported_and_done_once_per_key() {
     let admin = app.founder("ada").await;
     let body = patient();
     let create = || admin.send(Method::POST, "/api/patients", Some(body.clone()), &[("idempotency-key", "k")]);
-    proxy.next(Acknowledgement::IsCut);
+    proxy.next(Acknowledgement::CutConnection);
     let first = create().await;
     // It was done: either the lookup finds it at once, or the client is told to read the data.
     if first.status != 201 {
@@ -122,7 +122,7 @@ async fn a_change_before_an_outage_is_never_reported_as_not_made() {
         (Method::POST, "/api/appointment-series", series, &key[..0]),
         (Method::POST, "/api/patients", patient(), &key[..]),
     ] {
-        proxy.next(Acknowledgement::IsTheLast);
+        proxy.next(Acknowledgement::CutAll);
         let told = admin.send(method, path, Some(body), key).await;
         proxy.open();
         told.expect_problem(503, "outcome-unknown");
@@ -141,7 +141,7 @@ async fn time_freed_by_an_unacknowledged_change_can_be_booked() {
     let admin = app.founder("ada").await;
     let (doctor, gone, next) = (admin.new_doctor().await, admin.new_patient().await, admin.new_patient().await);
     admin.new_appointment(doctor, gone, "10:00").await;
-    proxy.next(Acknowledgement::IsCut);
+    proxy.next(Acknowledgement::CutConnection);
     let deleted = admin.delete(&format!("/api/patients/{gone}?cancel_appointments=true")).await;
     deleted.expect_problem(503, "outcome-unknown");
     admin.get(&format!("/api/patients/{gone}")).await.expect(404);

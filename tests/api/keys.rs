@@ -132,7 +132,7 @@ async fn an_attempt_given_up_and_sent_again_is_not_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_with_a_lost_answer_is_found() {
     let (proxy, app, _apps, sessions, body) = nodes(1).await;
-    proxy.next(Acknowledgement::IsKeptBack);
+    proxy.next(Acknowledgement::Withhold);
     let first = keyed(&sessions[0], &body);
     proxy.lost().await;
     first.abort();

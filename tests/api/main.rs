@@ -1,11 +1,10 @@
 //! End-to-end tests: the real program on its own port, its own real database, and a client.
 
-mod support;
-
 mod appointments;
 mod audit;
 mod auth;
 mod bad_input;
+mod booking_groups;
 mod booking_races;
 mod clinic;
 mod contract;
@@ -16,7 +15,7 @@ mod demo;
 mod doctors;
 mod full_disk;
 mod grouped_contexts;
-mod groups;
+mod grouped_reads;
 mod housekeeping;
 mod invitations;
 mod isolation;
@@ -29,6 +28,7 @@ mod migrations;
 mod nodes;
 mod offers;
 mod outcomes;
+mod patient_pages;
 mod patients;
 mod plans;
 mod readme;
@@ -44,6 +44,7 @@ mod slots;
 mod stamps;
 mod steps;
 mod stopping;
+mod support;
 mod two_nodes;
 mod users;
 mod waitlist;

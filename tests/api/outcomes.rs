@@ -54,7 +54,7 @@ async fn a_cancel_that_overtakes_its_booking_frees_the_time() {
     proxy.mark(MARK);
     // The booking is committed, but its node does not know that yet. Another client finds the appointment and cancels
     // it.
-    proxy.next(Acknowledgement::Waits);
+    proxy.next(Acknowledgement::ForwardOnRelease);
     let (booker, mut body) = (admin.clone(), booking(doctor, patient, "10:00"));
     body["reason"] = MARK.into();
     let booking_it = tokio::spawn(async move { booker.post("/api/appointments", body).await });
@@ -94,7 +94,7 @@ async fn memory_equals_the_database_under_lists_and_cancels() {
             booking.await.unwrap();
         }
         delaying.abort();
-        proxy.next(Acknowledgement::Arrives);
+        proxy.next(Acknowledgement::Forward);
         proxy.release();
         finish.send_replace(true);
         for cancelling in cancelling {
@@ -121,7 +121,7 @@ async fn book_part_of_a_day(admin: Session, doctor: i64, patient: i64, part: usi
 /// Delays the outcomes of some bookings, so that lists contain appointments that their node does not know yet.
 async fn delay_outcomes(proxy: Arc<Proxy>) {
     loop {
-        proxy.next(Acknowledgement::Waits);
+        proxy.next(Acknowledgement::ForwardOnRelease);
         proxy.lost().await;
         sleep(Duration::from_millis(50)).await;
         proxy.release();

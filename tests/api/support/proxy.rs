@@ -14,19 +14,19 @@ use tokio::{
 
 use super::TestDatabase;
 
-/// What happens to the acknowledgement of the next commit.
+/// What the proxy does with the acknowledgement of the next commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acknowledgement {
-    /// It arrives.
-    Arrives = 0,
-    /// It is held back, and so is everything after it on that connection.
-    IsKeptBack = 1,
-    /// The connection is cut instead.
-    IsCut = 2,
-    /// All connections are cut, and new ones are refused until the proxy is opened again.
-    IsTheLast = 3,
-    /// It arrives when it is released.
-    Waits = 4,
+    /// Forwards it.
+    Forward = 0,
+    /// Withholds it, and everything after it on that connection.
+    Withhold = 1,
+    /// Cuts the connection instead.
+    CutConnection = 2,
+    /// Cuts all connections, and refuses new ones until the proxy is opened again.
+    CutAll = 3,
+    /// Forwards it when it is released.
+    ForwardOnRelease = 4,
 }
 
 /// A failure of the connections that are currently open.
@@ -222,7 +222,7 @@ fn booking_statement(asked: &[u8]) -> Option<String> {
 async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
     let (mut is_shut, mut failure) = (way.is_shut.subscribe(), way.failure.subscribe());
     let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
-    let mut losing = Acknowledgement::Arrives as u8;
+    let mut losing = Acknowledgement::Forward as u8;
     let (mut is_listening, mut is_marked) = (false, false);
     // A claim of a key disables durability for its commit. It is not the commit of the work.
     let mut is_claim = false;
@@ -263,23 +263,23 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, way: Arc<Way>) {
                 }
                 if commits {
                     is_marked = false;
-                    losing = way.next.swap(Acknowledgement::Arrives as u8, Ordering::SeqCst);
+                    losing = way.next.swap(Acknowledgement::Forward as u8, Ordering::SeqCst);
                 }
                 if server.write_all(&asked[..count]).await.is_err() { return }
             }
             read = server.read(&mut answered) => {
                 let Ok(count @ 1..) = read else { return };
-                if losing != Acknowledgement::Arrives as u8 {
+                if losing != Acknowledgement::Forward as u8 {
                     // The server has acknowledged the commit, so it is done.
-                    if losing == Acknowledgement::IsTheLast as u8 {
+                    if losing == Acknowledgement::CutAll as u8 {
                         way.is_shut.send_replace(true);
                     }
                     let mut release = way.release.subscribe();
                     way.lost.notify_one();
-                    if losing == Acknowledgement::IsKeptBack as u8 { continue }
-                    if losing != Acknowledgement::Waits as u8 { return }
+                    if losing == Acknowledgement::Withhold as u8 { continue }
+                    if losing != Acknowledgement::ForwardOnRelease as u8 { return }
                     let _ = release.changed().await;
-                    losing = Acknowledgement::Arrives as u8;
+                    losing = Acknowledgement::Forward as u8;
                 }
                 if client.write_all(&answered[..count]).await.is_err() { return }
             }
