@@ -18,7 +18,7 @@ use crate::domain::{
 };
 
 /// Bookings of one calendar to write, and the state by which they were decided.
-pub struct Asked<'a> {
+pub struct CalendarBookings<'a> {
     /// The doctor's clinic.
     pub clinic: ClinicId,
     /// The doctor of the calendar.
@@ -104,7 +104,7 @@ impl<'a> Columns<'a> {
 /// Returns the version of each calendar and the outcomes of its bookings, in order. It takes one round trip (the
 /// function `book` of the migrations). The transaction locks every calendar that is not locked yet, and increases the
 /// version of each calendar for which it wrote bookings. A calendar whose clinic is being changed counts as locked.
-pub async fn insert(db: &mut GroupedDb<'_>, asked: &[Asked<'_>]) -> Result<Vec<(i64, Vec<Inserted>)>> {
+pub async fn insert(db: &mut GroupedDb<'_>, asked: &[CalendarBookings<'_>]) -> Result<Vec<(i64, Vec<Inserted>)>> {
     let numbered = (1..).zip(asked).flat_map(|(n, asked)| asked.bookings.iter().map(move |booking| (n, *booking)));
     let numbered: Vec<(i32, &Booking)> = numbered.collect();
     let columns = Columns::of(&numbered);

@@ -43,7 +43,7 @@ macro_rules! patient {
 
 /// A patient that somebody asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct PatientRead {
     /// In which clinic.
     pub clinic: ClinicId,
     /// Which.
@@ -54,7 +54,7 @@ pub struct Wanted {
 
 /// Those of the patients whom their callers may see, in the order of the requests. One round trip for all
 /// (the function `find_patients` of the migrations).
-pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[Wanted]) -> Result<Vec<Option<Patient>>> {
+pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[PatientRead]) -> Result<Vec<Option<Patient>>> {
     let rows = sqlx::query!(
         r#"SELECT request AS "request!", id AS "id!", first_name AS "first_name!", last_name AS "last_name!",
              date_of_birth, date_of_birth_estimated AS "date_of_birth_estimated!", gender AS "gender!", phone_number,

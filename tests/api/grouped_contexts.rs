@@ -6,7 +6,7 @@ use clinicd::{
         Error,
         audit::{self, Event, Outcome},
         context::{Context, Unbound},
-        patient_groups::{self, Wanted},
+        patient_groups::{self, PatientRead},
     },
 };
 use sqlx::{AssertSqlSafe, Connection};
@@ -181,7 +181,7 @@ async fn a_connection_that_is_bound_to_a_clinic_serves_no_other() {
     unbound.enter(Context::Clinic(own)).await.unwrap();
     assert!(unbound.bound(other).is_err(), "it has another context");
     let mut db = unbound.bound(own).unwrap();
-    let wanted = |clinic, id| Wanted { clinic, id: PatientId(id), seen: Visibility::WHOLE_CLINIC };
+    let wanted = |clinic, id| PatientRead { clinic, id: PatientId(id), seen: Visibility::WHOLE_CLINIC };
     let found = patient_groups::find_all(&mut db.grouped(), &[wanted(own, patient)]).await.unwrap();
     assert_eq!(found[0].as_ref().map(|found| found.id), Some(PatientId(patient)));
     let refused = patient_groups::find_all(&mut db.grouped(), &[wanted(own, patient), wanted(other, hers)]).await;

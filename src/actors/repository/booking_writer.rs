@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 use super::{
     Error, Result,
     connection::Connection,
-    grouping::{Answering, Kind, Pending},
+    grouping::{Answering, GroupedWork, Pending},
 };
 use crate::{
     clock,
@@ -27,7 +27,7 @@ const SETTLING: Duration = Duration::from_secs(8);
 /// Batches of bookings, written in groups. The batches of one doctor always go to the same writer.
 pub(super) struct Bookings;
 
-impl Kind for Bookings {
+impl GroupedWork for Bookings {
     const NAME: &'static str = "bookings";
     const LARGEST: usize = 64;
     type Item = Batch;

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use super::{
     Error, Result,
     connection::{Connection, tell},
-    grouping::{Kind, Pending},
+    grouping::{GroupedWork, Pending},
 };
 use crate::{
     domain::{
@@ -23,7 +23,7 @@ pub(super) struct Calendars;
 
 /// The question of a schedule: the changes of its calendar, and the patients' appointments that matter for proposals.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct CalendarQuestion {
     /// The state of the calendar that the schedule knows.
     pub(crate) known: Known,
     /// The questions about patients.
@@ -50,10 +50,10 @@ pub(crate) struct Read {
     pub(crate) patients: Vec<PatientSide>,
 }
 
-impl Kind for Calendars {
+impl GroupedWork for Calendars {
     const NAME: &'static str = "calendars";
     const LARGEST: usize = 64;
-    type Item = Asked;
+    type Item = CalendarQuestion;
     type Answer = Read;
     type Memory = ();
 

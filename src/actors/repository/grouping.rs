@@ -31,12 +31,12 @@ const LONG: Duration = Duration::from_secs(2);
 const MOST_ASIDE: usize = 2;
 
 /// A queued item and the channel to its caller.
-pub(super) type Pending<K> = (<K as Kind>::Item, Answering<K>);
+pub(super) type Pending<K> = (<K as GroupedWork>::Item, Answering<K>);
 /// The channel to a caller that waits for an answer.
-pub(super) type Answering<K> = oneshot::Sender<Result<<K as Kind>::Answer>>;
+pub(super) type Answering<K> = oneshot::Sender<Result<<K as GroupedWork>::Answer>>;
 
 /// A kind of work that is done in groups.
-pub(super) trait Kind: Send + Sync + Sized + 'static {
+pub(super) trait GroupedWork: Send + Sync + Sized + 'static {
     /// Its name in the metrics.
     const NAME: &'static str;
     /// The maximum size of a group.
@@ -63,15 +63,15 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
 }
 
 /// Actors that each own a connection and work in groups. Cheap to clone.
-pub(super) struct Grouping<K: Kind>(Arc<[ActorRef<Message<K>>]>, Arc<AtomicUsize>);
+pub(super) struct Grouping<K: GroupedWork>(Arc<[ActorRef<Message<K>>]>, Arc<AtomicUsize>);
 
-impl<K: Kind> Clone for Grouping<K> {
+impl<K: GroupedWork> Clone for Grouping<K> {
     fn clone(&self) -> Self {
         Self(self.0.clone(), self.1.clone())
     }
 }
 
-impl<K: Kind> Grouping<K> {
+impl<K: GroupedWork> Grouping<K> {
     pub(super) async fn start(target: Arc<Target>, count: usize) -> Result<Self, ractor::SpawnErr> {
         let mut actors = Vec::with_capacity(count);
         for _ in 0..count.max(1) {
@@ -111,7 +111,7 @@ impl<K: Kind> Grouping<K> {
 }
 
 /// The messages of an actor.
-enum Message<K: Kind> {
+enum Message<K: GroupedWork> {
     /// Work on this item, which has waited since the given time.
     Ask(Box<Pending<K>>, Instant),
     /// A group is done or set aside; this connection is free.
@@ -123,7 +123,7 @@ enum Message<K: Kind> {
 }
 
 /// The state of an actor.
-struct State<K: Kind> {
+struct State<K: GroupedWork> {
     connection: Connection,
     memory: K::Memory,
     queue: Vec<(Pending<K>, Instant)>,
@@ -135,7 +135,7 @@ struct State<K: Kind> {
 
 struct GroupActor<K>(PhantomData<K>);
 
-impl<K: Kind> Actor for GroupActor<K> {
+impl<K: GroupedWork> Actor for GroupActor<K> {
     type Msg = Message<K>;
     type State = State<K>;
     type Arguments = Connection;
@@ -171,7 +171,7 @@ impl<K: Kind> Actor for GroupActor<K> {
 }
 
 /// Starts work on the queued items in a task of its own, so that the actor can queue more.
-fn begin<K: Kind>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
+fn begin<K: GroupedWork>(myself: &ActorRef<Message<K>>, state: &mut State<K>) {
     let size = state.queue.len().min(K::LARGEST);
     let mut group = Vec::with_capacity(size);
     let longest = state.queue.first().map(|(_, since)| since.elapsed()).unwrap_or_default();

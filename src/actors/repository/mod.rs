@@ -57,13 +57,13 @@ use crate::{
         context::{self, ClinicDb, Db, Global, Scope},
         housekeeping,
         mappings::MappingList,
-        patient_groups::Wanted,
+        patient_groups::PatientRead,
     },
 };
 pub use accounts::Joining;
 use booking_writer::Bookings;
 use calendar_reader::Calendars;
-pub(crate) use calendar_reader::{Asked, Fresh, Read};
+pub(crate) use calendar_reader::{CalendarQuestion, Fresh, Read};
 use connection::{Connection, Target};
 use grouping::Grouping;
 use patient_pages::PatientPages;
@@ -93,7 +93,7 @@ pub struct Repository {
     workers: Workers,
     bookings: Grouping<Bookings>,
     calendars: Grouping<Calendars>,
-    patients: Grouping<Reader<Wanted>>,
+    patients: Grouping<Reader<PatientRead>>,
     appointment_lists: Grouping<Reader<AppointmentList>>,
     mapping_lists: Grouping<Reader<MappingList>>,
     patient_pages: Grouping<PatientPages>,

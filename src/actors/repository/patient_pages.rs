@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use super::{
     Error, Result, Shared,
     connection::{Connection, tell},
-    grouping::{Kind, Pending},
+    grouping::{GroupedWork, Pending},
 };
 use crate::{
     domain::patients::Patient,
@@ -69,7 +69,7 @@ fn is_short(rows: &[Patient]) -> bool {
     rows.iter().map(length).sum::<usize>() <= LONGEST
 }
 
-impl Kind for PatientPages {
+impl GroupedWork for PatientPages {
     const NAME: &'static str = "patient_pages";
     const LARGEST: usize = 64;
     type Item = PatientPage;

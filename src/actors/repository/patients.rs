@@ -13,7 +13,7 @@ use crate::{
         patients::{Patient, PatientDetails, PatientFilter},
     },
     repository::{
-        patient_groups::{PatientPage, Wanted},
+        patient_groups::{PatientPage, PatientRead},
         patients,
     },
 };
@@ -50,7 +50,7 @@ impl Repository {
     /// The patient, if the caller may see them.
     pub async fn find_patient(&self, caller: &Caller, id: PatientId, seen: Visibility) -> Result<Patient> {
         let _permit = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
-        self.patients.ask(id.0, Wanted { clinic: caller.clinic, id, seen }).await
+        self.patients.ask(id.0, PatientRead { clinic: caller.clinic, id, seen }).await
     }
 
     /// Changes a patient by `change`, if it has the expected version.

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::{
     Error, Result,
     connection::{Connection, tell},
-    grouping::{Kind, Pending},
+    grouping::{GroupedWork, Pending},
 };
 use crate::{
     domain::{ClinicId, appointments::Appointment, mappings::Mapping, patients::Patient},
@@ -15,12 +15,12 @@ use crate::{
         appointment_lists::{self, AppointmentList},
         context::{Grouped, GroupedDb},
         mappings::{self, MappingList},
-        patient_groups::{self, Wanted},
+        patient_groups::{self, PatientRead},
     },
 };
 
 /// What is read in groups. It costs little each, so that nobody waits long for the others of a group.
-pub(super) trait Asked: Clone + Send + Sync + 'static {
+pub(super) trait GroupedRead: Clone + Send + Sync + 'static {
     /// What the metrics call it.
     const NAME: &'static str;
     /// What is answered.
@@ -33,7 +33,7 @@ pub(super) trait Asked: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Option<Self::Answer>>>> + Send;
 }
 
-impl Asked for Wanted {
+impl GroupedRead for PatientRead {
     const NAME: &'static str = "patients";
     type Answer = Patient;
 
@@ -44,7 +44,7 @@ impl Asked for Wanted {
     }
 }
 
-impl Asked for AppointmentList {
+impl GroupedRead for AppointmentList {
     const NAME: &'static str = "appointment_lists";
     type Answer = Vec<Appointment>;
 
@@ -56,7 +56,7 @@ impl Asked for AppointmentList {
     }
 }
 
-impl Asked for MappingList {
+impl GroupedRead for MappingList {
     const NAME: &'static str = "mapping_lists";
     type Answer = Vec<Mapping>;
 
@@ -88,7 +88,7 @@ where
 /// Reads what is asked for in groups.
 pub(super) struct Reader<A>(PhantomData<A>);
 
-impl<A: Asked> Kind for Reader<A> {
+impl<A: GroupedRead> GroupedWork for Reader<A> {
     const NAME: &'static str = A::NAME;
     const LARGEST: usize = 64;
     type Item = A;

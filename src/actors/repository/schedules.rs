@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Deleted, Error, Page, Repository, Result,
-    calendar_reader::{Asked, Read},
+    calendar_reader::{CalendarQuestion, Read},
 };
 use crate::{
     clock,
@@ -40,7 +40,7 @@ impl<T> Identified for OfDoctor<T> {
 impl Repository {
     /// Returns the changes of a calendar and the patients' sides of proposals, all from one snapshot that is later than
     /// the call.
-    pub(crate) async fn read_calendar(&self, asked: Asked) -> Result<Read> {
+    pub(crate) async fn read_calendar(&self, asked: CalendarQuestion) -> Result<Read> {
         self.calendars.ask(asked.known.doctor.0, asked).await
     }
 

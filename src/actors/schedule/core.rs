@@ -21,7 +21,7 @@ use super::{
     request::{Booking, Change, Reply, Request, ScheduleError, Ticket, To, Wish},
 };
 use crate::{
-    actors::repository::{Asked, Error, Read, Result},
+    actors::repository::{CalendarQuestion, Error, Read, Result},
     domain::{
         ClinicId, DoctorId, Interval,
         appointments::{self, Amendment, Appointment, BookingRequest},
@@ -75,7 +75,7 @@ pub(super) enum Wrote {
 /// An action that the core requests.
 pub(super) enum Effect {
     /// Read the calendar.
-    Look(Asked),
+    Look(CalendarQuestion),
     /// Write a batch: together with batches of other doctors or, if `apart` is set, alone, because a row that it needs
     /// was locked.
     Book { requests: Vec<Booking>, batch: Batch, apart: Option<Apart> },

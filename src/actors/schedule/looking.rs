@@ -5,7 +5,7 @@ use super::{
     request::{Booking, Reply, Request, ScheduleError},
 };
 use crate::{
-    actors::repository::{Asked, Fresh, Read, Result},
+    actors::repository::{CalendarQuestion, Fresh, Read, Result},
     domain::{
         Interval,
         appointments::BookingRequest,
@@ -58,7 +58,7 @@ impl Core {
             }
         }
         let known = Known { clinic: self.clinic, doctor: self.doctor, versions: self.copy.versions };
-        effects.push(Effect::Look(Asked { known, questions }));
+        effects.push(Effect::Look(CalendarQuestion { known, questions }));
         self.looking = Some(looks);
     }
 

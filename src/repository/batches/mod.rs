@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 pub use self::work::{Batch, BatchWritten, Work, Written};
 use super::{
     Error, Result, alarms,
-    bookings::{self, Asked, Inserted},
+    bookings::{self, CalendarBookings, Inserted},
     calendars::{self, Known, Question, Since},
     context::{ClinicDb, GroupedDb},
     retries,
@@ -90,7 +90,7 @@ async fn insert(db: &mut GroupedDb<'_>, works: &mut [Work]) -> Result<Left> {
     let open: Vec<_> = (0..works.len()).map(|n| (n, works[n].open())).filter(|(_, open)| !open.is_empty()).collect();
     let asked = open.iter().map(|(n, open)| {
         let Work { batch, versions, .. } = &works[*n];
-        Asked {
+        CalendarBookings {
             clinic: batch.clinic,
             doctor: batch.doctor,
             versions: *versions,

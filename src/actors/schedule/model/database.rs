@@ -10,7 +10,7 @@ use super::{
     world::World,
 };
 use crate::{
-    actors::repository::{Asked, Error, Fresh, Read},
+    actors::repository::{CalendarQuestion, Error, Fresh, Read},
     domain::{
         AccountId, AppointmentId, Interval, PatientId,
         appointments::{Amendment, Appointment},
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    pub(super) fn do_look(&mut self, asked: &Asked) -> Read {
+    pub(super) fn do_look(&mut self, asked: &CalendarQuestion) -> Read {
         let known = asked.known.versions.doctor;
         let fresh = if self.rules_version > known {
             Fresh::Whole(self.copy())

@@ -18,7 +18,7 @@ use super::{
     time,
 };
 use crate::{
-    actors::repository::{Asked, Error, Read},
+    actors::repository::{CalendarQuestion, Error, Read},
     domain::{
         AccountId, AppointmentId, Caller, Interval, PatientId, Visibility,
         appointments::{Amendment, Appointment, BookingRequest},
@@ -48,7 +48,7 @@ pub(super) struct World {
     pub(super) views: Vec<(usize, oneshot::Receiver<Result<CalendarCopy, ScheduleError>>)>,
     pub(super) writes: VecDeque<Pending>,
     pub(super) wrote: VecDeque<Wrote>,
-    pub(super) looks: VecDeque<Asked>,
+    pub(super) looks: VecDeque<CalendarQuestion>,
     pub(super) looked: VecDeque<Read>,
 }
 
