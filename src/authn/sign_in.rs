@@ -10,6 +10,7 @@ use crate::{
     domain::{
         Caller, ClinicId,
         clinics::ClinicDetails,
+        fields::filled,
         users::{Account, Membership, NewAccount},
     },
 };
@@ -156,13 +157,9 @@ impl Authn {
                 self.repository.accept_invitation(known.account.clone(), *clinic, token_hash.clone(), request).await?;
             return self.begin(known.account, joined).await;
         }
-        let new = NewAccount {
+        let new = filled!(NewAccount {
             password_hash: self.passwords.hash(registration.password).await?,
-            email: registration.email,
-            username: registration.username,
-            first_name: registration.first_name,
-            last_name: registration.last_name,
-        };
+        } from registration { email, username, first_name, last_name });
         let entry = match invitation {
             Some((clinic, token_hash)) => Joining::Invited { clinic, token_hash },
             None => Joining::Found { details: registration.clinic, role: self.founder_role.to_string() },

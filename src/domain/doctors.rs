@@ -10,7 +10,7 @@ use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender, search
 pub const DEFAULT_SLOT_MINUTES: i32 = 30;
 
 /// The values of a doctor that a caller may set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DoctorDetails {
     /// Given name.
     pub first_name: String,

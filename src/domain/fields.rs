@@ -33,6 +33,14 @@ impl FieldErrors {
     }
 }
 
+/// Builds a struct. The fields in braces after `from` are taken from there by the same names.
+macro_rules! filled {
+    ($to:ident { $($fields:tt)* } $(from $from:ident { $($same:ident),* $(,)? }),+ $(,)?) => {
+        $to { $($($same: $from.$same,)*)+ $($fields)* }
+    };
+}
+pub(crate) use filled;
+
 /// Returns the text without surrounding white space.
 pub fn tidy(text: &str) -> String {
     text.trim().to_owned()

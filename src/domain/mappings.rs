@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{AccountId, DoctorId, Identified, MappingId, PatientId};
 
 /// The values of a mapping that a caller may change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MappingDetails {
     /// Why the patient sees the doctor.
     pub reason_for_visit: Option<String>,

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::domain::{
     AccountId, ClinicId, DoctorId,
+    fields::filled,
     users::{Account, Credentials, Membership, NewAccount, Standing},
 };
 
@@ -26,16 +27,9 @@ struct AccountRow {
 
 impl From<AccountRow> for Account {
     fn from(row: AccountRow) -> Self {
-        Self {
+        filled!(Self {
             id: AccountId(row.id),
-            email: row.email,
-            username: row.username,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            version: row.version,
-        }
+        } from row { email, username, first_name, last_name, created_at, updated_at, version })
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     ClinicId, DoctorId, Visibility,
     appointments::{Appointment, AppointmentFilter},
+    fields::filled,
     interval::YEARS,
     lifecycle::Status,
 };
@@ -181,27 +182,11 @@ async fn read_by(
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
                 let (list, found) = list.ok_or_else(|| Error::Corrupt("an appointment of a list that was not requested".into()))?;
                 context::same(list.clinic, row.clinic_id)?;
-                let row = AppointmentRow {
-                    clinic_id: row.clinic_id,
-                    id: row.id,
-                    reference: row.reference,
-                    doctor_id: row.doctor_id,
-                    patient_id: row.patient_id,
-                    during: row.during,
-                    status: row.status,
-                    reason: row.reason,
-                    created_by: row.created_by,
-                    created_at: row.created_at,
-                    updated_at: row.updated_at,
-                    version: row.version,
-                    series_id: row.series_id,
-                    waitlist_entry_id: row.waitlist_entry_id,
-                    held_until: row.held_until,
-                    calendar_version: row.calendar_version,
-                    starts_at: row.starts_at,
-                    ends_at: row.ends_at,
-                    patient_owner: row.patient_owner,
-                };
+                let row = filled!(AppointmentRow {} from row {
+                    clinic_id, id, reference, doctor_id, patient_id, during, status, reason, created_by, created_at,
+                    updated_at, version, series_id, waitlist_entry_id, held_until, calendar_version, starts_at, ends_at,
+                    patient_owner,
+                });
                 found.push(row.checked()?);
             }
         }};

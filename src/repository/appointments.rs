@@ -17,6 +17,7 @@ use crate::domain::{
     AccountId, AppointmentId, DoctorId, PatientId, SeriesId, Visibility,
     appointments::{Amendment, Appointment},
     calendar::{CalendarCopy, SpanChange, Stamp},
+    fields::filled,
     lifecycle::Status,
     proposal::{Proposal, Refusal},
 };
@@ -51,19 +52,15 @@ pub(super) struct AppointmentRow {
 impl AppointmentRow {
     pub(super) fn checked(self) -> Result<Appointment> {
         let status = Status::named(&self.status);
-        Ok(Appointment {
+        Ok(filled!(Appointment {
             id: AppointmentId(self.id),
             doctor: DoctorId(self.doctor_id),
             patient: PatientId(self.patient_id),
             during: interval(&self.during)?,
             status: status.ok_or_else(|| Error::Corrupt("unknown status of an appointment".into()))?,
-            reason: self.reason,
             series: self.series_id.map(SeriesId),
             created_by: AccountId(self.created_by),
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            version: self.version,
-        })
+        } from self { reason, created_at, updated_at, version }))
     }
 }
 

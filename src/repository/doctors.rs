@@ -1,121 +1,85 @@
 //! SQL of doctors.
 
-use chrono::{DateTime, Utc};
-
-use super::{Conflict, Error, Page, Result, calendars, cancellations, context::ClinicDb, expect_version, stored_zone};
+use super::{
+    Conflict, Error, Page, Result, calendars, cancellations, context::ClinicDb, expect_version, stored_gender,
+    stored_zone,
+};
 use crate::domain::{
     AccountId, Caller, DoctorId, Visibility,
     doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
-    fields::FieldErrors,
-    patients::Gender,
+    fields::{FieldErrors, filled},
     search::Words,
 };
 
-/// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id and deleted_at are conditions")]
-struct DoctorRow {
-    clinic_id: i64,
-    id: i64,
-    account_id: Option<i64>,
-    first_name: String,
-    last_name: String,
-    specialization: String,
-    license_number: String,
-    email: String,
-    phone_number: Option<String>,
-    gender: String,
-    years_of_experience: Option<i32>,
-    office_address: Option<String>,
-    max_appointments_per_day: Option<i32>,
-    slot_minutes: i32,
-    time_zone: Option<String>,
-    is_active: bool,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-    deleted_at: Option<DateTime<Utc>>,
-    buffer_before_minutes: i32,
-    buffer_after_minutes: i32,
-    min_notice_minutes: i32,
-    max_horizon_days: Option<i32>,
+/// Reads a doctor from a row that has the columns of the table.
+macro_rules! doctor {
+    ($row:ident) => {
+        Ok(filled!(Doctor {
+            id: DoctorId($row.id),
+            details: filled!(DoctorDetails {
+                gender: stored_gender(&$row.gender)?,
+                scheduling: filled!(Scheduling {
+                    time_zone: $row.time_zone.as_deref().map(stored_zone).transpose()?,
+                } from $row {
+                    slot_minutes, buffer_before_minutes, buffer_after_minutes, max_appointments_per_day,
+                    min_notice_minutes, max_horizon_days,
+                }),
+                user: $row.account_id.map(AccountId),
+            } from $row {
+                first_name, last_name, specialization, license_number, email, phone_number, years_of_experience,
+                office_address, is_active,
+            }),
+        } from $row { created_at, updated_at, version }))
+    };
 }
 
-impl DoctorRow {
-    fn checked(self) -> Result<Doctor> {
-        let gender = Gender::lettered(&self.gender);
-        Ok(Doctor {
-            id: DoctorId(self.id),
-            details: DoctorDetails {
-                first_name: self.first_name,
-                last_name: self.last_name,
-                specialization: self.specialization,
-                license_number: self.license_number,
-                email: self.email,
-                phone_number: self.phone_number,
-                gender: gender.ok_or_else(|| Error::Corrupt("unknown gender of a doctor".into()))?,
-                years_of_experience: self.years_of_experience,
-                office_address: self.office_address,
-                scheduling: Scheduling {
-                    time_zone: self.time_zone.as_deref().map(stored_zone).transpose()?,
-                    slot_minutes: self.slot_minutes,
-                    buffer_before_minutes: self.buffer_before_minutes,
-                    buffer_after_minutes: self.buffer_after_minutes,
-                    max_appointments_per_day: self.max_appointments_per_day,
-                    min_notice_minutes: self.min_notice_minutes,
-                    max_horizon_days: self.max_horizon_days,
-                },
-                is_active: self.is_active,
-                user: self.account_id.map(AccountId),
-            },
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            version: self.version,
-        })
-    }
+/// Writes the details of a doctor by a statement whose first parameter is the clinic, and whose last are `$last`.
+macro_rules! written {
+    ($db:ident, $details:ident, $begin:tt, $between:tt, $end:tt $(, $last:expr)?) => {
+        sqlx::query!(
+            $begin
+                + "account_id, first_name, last_name, specialization, license_number, email, phone_number, gender,
+                   years_of_experience, office_address, max_appointments_per_day, slot_minutes, time_zone, is_active,
+                   buffer_before_minutes, buffer_after_minutes, min_notice_minutes, max_horizon_days"
+                + $between
+                + "$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19"
+                + $end,
+            $db.clinic().0,
+            $details.user.map(|id| id.0),
+            $details.first_name,
+            $details.last_name,
+            $details.specialization,
+            $details.license_number,
+            $details.email,
+            $details.phone_number,
+            $details.gender.letter(),
+            $details.years_of_experience,
+            $details.office_address,
+            $details.scheduling.max_appointments_per_day,
+            $details.scheduling.slot_minutes,
+            $details.scheduling.time_zone.map(|zone| zone.name()),
+            $details.is_active,
+            $details.scheduling.buffer_before_minutes,
+            $details.scheduling.buffer_after_minutes,
+            $details.scheduling.min_notice_minutes,
+            $details.scheduling.max_horizon_days,
+            $($last,)?
+        )
+    };
 }
 
 /// Creates a doctor.
 pub async fn insert(db: &mut ClinicDb<'_>, details: &DoctorDetails) -> Result<Doctor> {
-    sqlx::query_as!(
-        DoctorRow,
-        "INSERT INTO doctors (
-             clinic_id, account_id, first_name, last_name, specialization, license_number, email, phone_number,
-             gender, years_of_experience, office_address, max_appointments_per_day, slot_minutes, time_zone,
-             is_active, buffer_before_minutes, buffer_after_minutes, min_notice_minutes, max_horizon_days
-         )
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-         RETURNING *",
-        db.clinic().0,
-        details.user.map(|id| id.0),
-        details.first_name,
-        details.last_name,
-        details.specialization,
-        details.license_number,
-        details.email,
-        details.phone_number,
-        details.gender.letter(),
-        details.years_of_experience,
-        details.office_address,
-        details.scheduling.max_appointments_per_day,
-        details.scheduling.slot_minutes,
-        details.scheduling.time_zone.map(|zone| zone.name()),
-        details.is_active,
-        details.scheduling.buffer_before_minutes,
-        details.scheduling.buffer_after_minutes,
-        details.scheduling.min_notice_minutes,
-        details.scheduling.max_horizon_days,
-    )
-    .fetch_one(db)
-    .await?
-    .checked()
+    let row = written!(db, details, "INSERT INTO doctors (clinic_id, ", ") VALUES ($1, ", ") RETURNING *");
+    let row = row.fetch_one(db).await?;
+    doctor!(row)
 }
 
 /// Returns the matching doctors that the caller may see, newest first.
 ///
 /// A doctor is `own` for the accounts whose patients they treat, and `assigned` for their own login.
 pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &DoctorFilter, page: Page) -> Result<Vec<Doctor>> {
-    sqlx::query_as!(
-        DoctorRow,
+    sqlx::query!(
         "SELECT *
          FROM doctors
          WHERE clinic_id = $1
@@ -150,14 +114,13 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &DoctorFilter
     .fetch_all(db)
     .await?
     .into_iter()
-    .map(DoctorRow::checked)
+    .map(|row| doctor!(row))
     .collect()
 }
 
 /// Returns the doctor, if the caller may see them.
 pub async fn find(db: &mut ClinicDb<'_>, id: DoctorId, seen: Visibility) -> Result<Doctor> {
-    sqlx::query_as!(
-        DoctorRow,
+    let row = sqlx::query!(
         "SELECT *
          FROM doctors
          WHERE clinic_id = $1
@@ -174,8 +137,8 @@ pub async fn find(db: &mut ClinicDb<'_>, id: DoctorId, seen: Visibility) -> Resu
         seen.doctor_id(),
     )
     .fetch_one(db)
-    .await?
-    .checked()
+    .await?;
+    doctor!(row)
 }
 
 /// Locks the row until the transaction ends.
@@ -205,40 +168,16 @@ pub async fn update(
     expect_version(expected, stored.version)?;
     calendars::advance_rules(&mut *db, id).await?;
     let details = change(stored.details)?;
-    sqlx::query_as!(
-        DoctorRow,
-        "UPDATE doctors
-         SET account_id = $3, first_name = $4, last_name = $5, specialization = $6, license_number = $7,
-             email = $8, phone_number = $9, gender = $10, years_of_experience = $11, office_address = $12,
-             max_appointments_per_day = $13, slot_minutes = $14, time_zone = $15, is_active = $16,
-             buffer_before_minutes = $17, buffer_after_minutes = $18, min_notice_minutes = $19,
-             max_horizon_days = $20, updated_at = now(), version = version + 1
-         WHERE clinic_id = $1 AND id = $2
-         RETURNING *",
-        db.clinic().0,
-        id.0,
-        details.user.map(|id| id.0),
-        details.first_name,
-        details.last_name,
-        details.specialization,
-        details.license_number,
-        details.email,
-        details.phone_number,
-        details.gender.letter(),
-        details.years_of_experience,
-        details.office_address,
-        details.scheduling.max_appointments_per_day,
-        details.scheduling.slot_minutes,
-        details.scheduling.time_zone.map(|zone| zone.name()),
-        details.is_active,
-        details.scheduling.buffer_before_minutes,
-        details.scheduling.buffer_after_minutes,
-        details.scheduling.min_notice_minutes,
-        details.scheduling.max_horizon_days,
-    )
-    .fetch_one(db)
-    .await?
-    .checked()
+    let row = written!(
+        db,
+        details,
+        "UPDATE doctors SET updated_at = now(), version = version + 1, (",
+        ") = (",
+        ") WHERE clinic_id = $1 AND id = $20 RETURNING *",
+        id.0
+    );
+    let row = row.fetch_one(db).await?;
+    doctor!(row)
 }
 
 /// Deletes a doctor softly: history is kept, but reads no longer find the row. Upcoming active appointments are

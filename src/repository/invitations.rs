@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Conflict, Error, Page, Result, context::ClinicDb};
 use crate::domain::{
     AccountId, Caller, InvitationId,
+    fields::filled,
     users::{Invitation, NewInvitation},
 };
 
@@ -25,15 +26,10 @@ struct InvitationRow {
 
 impl From<InvitationRow> for Invitation {
     fn from(row: InvitationRow) -> Self {
-        Self {
+        filled!(Self {
             id: InvitationId(row.id),
-            email: row.email,
-            role: row.role,
             created_by: AccountId(row.created_by),
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            accepted_at: row.accepted_at,
-        }
+        } from row { email, role, created_at, expires_at, accepted_at })
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::cmp::Reverse;
 
-use chrono::{DateTime, Utc};
-
 use super::{
     Conflict, Error, Page, Result,
     context::{self, ClinicDb, GroupedDb},
@@ -11,54 +9,30 @@ use super::{
 };
 use crate::domain::{
     AccountId, Caller, ClinicId, DoctorId, MappingId, PatientId, Visibility,
-    fields::{FieldErrors, NON_FIELD},
+    fields::{FieldErrors, NON_FIELD, filled},
     mappings::{MappedDoctor, MappedPatient, Mapping, MappingDetails, MappingFilter, NewMapping},
 };
 
-struct MappingRow {
-    id: i64,
-    patient_id: i64,
-    patient_first_name: String,
-    patient_last_name: String,
-    doctor_id: i64,
-    doctor_first_name: String,
-    doctor_last_name: String,
-    specialization: String,
-    reason_for_visit: Option<String>,
-    notes: Option<String>,
-    is_active: bool,
-    assigned_by: i64,
-    assigned_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    version: i64,
-}
-
-impl From<MappingRow> for Mapping {
-    fn from(row: MappingRow) -> Self {
-        Self {
-            id: MappingId(row.id),
+/// Reads a mapping from a row that has its columns and the names of its patient and doctor.
+macro_rules! mapping {
+    ($row:ident) => {
+        filled!(Mapping {
+            id: MappingId($row.id),
             patient: MappedPatient {
-                id: PatientId(row.patient_id),
-                first_name: row.patient_first_name,
-                last_name: row.patient_last_name,
+                id: PatientId($row.patient_id),
+                first_name: $row.patient_first_name,
+                last_name: $row.patient_last_name,
             },
             doctor: MappedDoctor {
-                id: DoctorId(row.doctor_id),
-                first_name: row.doctor_first_name,
-                last_name: row.doctor_last_name,
-                specialization: row.specialization,
+                id: DoctorId($row.doctor_id),
+                first_name: $row.doctor_first_name,
+                last_name: $row.doctor_last_name,
+                specialization: $row.specialization,
             },
-            details: MappingDetails {
-                reason_for_visit: row.reason_for_visit,
-                notes: row.notes,
-                is_active: row.is_active,
-            },
-            assigned_by: AccountId(row.assigned_by),
-            assigned_at: row.assigned_at,
-            updated_at: row.updated_at,
-            version: row.version,
-        }
-    }
+            details: filled!(MappingDetails {} from $row { reason_for_visit, notes, is_active }),
+            assigned_by: AccountId($row.assigned_by),
+        } from $row { assigned_at, updated_at, version })
+    };
 }
 
 /// Assigns a doctor to a patient that the caller may map.
@@ -180,8 +154,7 @@ impl MappingList {
 
 /// Returns the mapping, if the caller may see it.
 pub async fn find(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility) -> Result<Mapping> {
-    let found = sqlx::query_as!(
-        MappingRow,
+    let row = sqlx::query!(
         "SELECT m.id, m.patient_id, p.first_name AS patient_first_name, p.last_name AS patient_last_name,
              m.doctor_id, d.first_name AS doctor_first_name, d.last_name AS doctor_last_name, d.specialization,
              m.reason_for_visit, m.notes, m.is_active, m.assigned_by, m.assigned_at, m.updated_at, m.version
@@ -194,8 +167,10 @@ pub async fn find(db: &mut ClinicDb<'_>, id: MappingId, seen: Visibility) -> Res
         seen.whole_clinic,
         seen.owner_id(),
         seen.doctor_id(),
-    );
-    Ok(found.fetch_one(db).await?.into())
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(mapping!(row))
 }
 
 /// Returns the matching mappings that the callers may see, newest first, in the order of the lists. Each [`Way`] has
@@ -287,24 +262,7 @@ async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found:
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
                 let (list, found) = list.ok_or_else(|| Error::Corrupt("a mapping of a list that was not requested".into()))?;
                 context::same(list.clinic, row.clinic_id)?;
-                let row = MappingRow {
-                    id: row.id,
-                    patient_id: row.patient_id,
-                    patient_first_name: row.patient_first_name,
-                    patient_last_name: row.patient_last_name,
-                    doctor_id: row.doctor_id,
-                    doctor_first_name: row.doctor_first_name,
-                    doctor_last_name: row.doctor_last_name,
-                    specialization: row.specialization,
-                    reason_for_visit: row.reason_for_visit,
-                    notes: row.notes,
-                    is_active: row.is_active,
-                    assigned_by: row.assigned_by,
-                    assigned_at: row.assigned_at,
-                    updated_at: row.updated_at,
-                    version: row.version,
-                };
-                found.push(row.into());
+                found.push(mapping!(row));
             }
         }};
     }

@@ -1,7 +1,8 @@
 //! SQL, one file per resource. Every function is a plain `async fn` on one connection that is bound to its clinic
 //! ([`context`]). Every statement names its `clinic_id` nevertheless.
 //!
-//! Row structs stay inside this layer. Its functions return domain types or an [`Error`].
+//! Rows stay inside this layer: a macro named after the domain type makes one of a row of any statement that has its
+//! columns. The functions return domain types or an [`Error`].
 
 pub mod accounts;
 pub mod alarms;
@@ -38,6 +39,8 @@ use std::str::FromStr;
 
 use chrono_tz::Tz;
 
+use crate::domain::patients::Gender;
+
 /// A page of a list, sorted by id from newest to oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page {
@@ -50,6 +53,11 @@ pub struct Page {
 /// Returns the time zone with this stored name.
 fn stored_zone(name: &str) -> Result<Tz> {
     Tz::from_str(name).map_err(|_| Error::Corrupt(format!("unknown time zone {name:?}")))
+}
+
+/// Returns the gender with this stored letter.
+fn stored_gender(letter: &str) -> Result<Gender> {
+    Gender::lettered(letter).ok_or_else(|| Error::Corrupt(format!("unknown gender {letter:?}")))
 }
 
 /// Compares the version that the caller expects with the stored one.

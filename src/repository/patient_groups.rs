@@ -3,43 +3,14 @@
 use super::{
     Error, Page, Result,
     context::{self, GroupedDb},
-    patients::PatientRow,
+    patients::patient,
+    stored_gender,
 };
 use crate::domain::{
     AccountId, ClinicId, DoctorId, PatientId, Visibility,
-    patients::{Patient, PatientFilter},
+    fields::filled,
+    patients::{BirthDate, Patient, PatientDetails, PatientFilter},
 };
-
-/// A row of a function that answers all columns that a patient has.
-macro_rules! patient {
-    ($row:ident) => {
-        patient!($row, $row.id)
-    };
-    ($row:ident, $id:expr) => {
-        PatientRow {
-            clinic_id: $row.clinic_id,
-            id: $id,
-            first_name: $row.first_name,
-            last_name: $row.last_name,
-            date_of_birth: $row.date_of_birth,
-            date_of_birth_estimated: $row.date_of_birth_estimated,
-            gender: $row.gender,
-            phone_number: $row.phone_number,
-            email: $row.email,
-            email_shared: $row.email_shared,
-            address: $row.address,
-            medical_history: $row.medical_history,
-            emergency_contact_name: $row.emergency_contact_name,
-            emergency_contact_phone: $row.emergency_contact_phone,
-            created_by: $row.created_by,
-            created_at: $row.created_at,
-            updated_at: $row.updated_at,
-            version: $row.version,
-            deleted_at: None,
-            searched: String::new(),
-        }
-    };
-}
 
 /// A patient that somebody asks for.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +47,7 @@ pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[PatientRead]) -> Result<
         let place = usize::try_from(row.request).ok().and_then(|at| Some((found.get_mut(at)?, wanted.get(at)?)));
         let (place, wanted) = place.ok_or_else(|| Error::Corrupt("a patient that nobody asked for".into()))?;
         context::same(wanted.clinic, row.clinic_id)?;
-        *place = Some(patient!(row).checked()?);
+        *place = Some(patient!(row)?);
     }
     Ok(found)
 }
@@ -148,7 +119,7 @@ pub async fn pages(db: &mut GroupedDb<'_>, asked: &[(PatientPage, Option<String>
         match row.id {
             Some(id) => {
                 if let PageRead::Changed(patients, mark) = place {
-                    patients.push(patient!(row, id).checked()?);
+                    patients.push(patient!(row, id)?);
                     *mark = mark.take().or(row.mark);
                 }
             }

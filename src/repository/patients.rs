@@ -1,96 +1,76 @@
 //! SQL of patients.
 
-use chrono::{DateTime, NaiveDate, Utc};
-
-use super::{Conflict, Error, Page, Result, calendars, cancellations, context::ClinicDb, expect_version};
+use super::{
+    Conflict, Error, Page, Result, calendars, cancellations, context::ClinicDb, expect_version, stored_gender,
+};
 use crate::domain::{
     AccountId, Caller, DoctorId, PatientId, Visibility,
-    fields::FieldErrors,
-    patients::{BirthDate, Gender, Patient, PatientDetails, PatientFilter},
+    fields::{FieldErrors, filled},
+    patients::{BirthDate, Patient, PatientDetails, PatientFilter},
     search::Words,
 };
 
-/// A whole row, for `SELECT *`.
-#[expect(dead_code, reason = "clinic_id, deleted_at and searched are conditions, not results")]
-pub(super) struct PatientRow {
-    pub(super) clinic_id: i64,
-    pub(super) id: i64,
-    pub(super) first_name: String,
-    pub(super) last_name: String,
-    pub(super) date_of_birth: Option<NaiveDate>,
-    pub(super) date_of_birth_estimated: bool,
-    pub(super) gender: String,
-    pub(super) phone_number: Option<String>,
-    pub(super) email: Option<String>,
-    pub(super) email_shared: bool,
-    pub(super) address: Option<String>,
-    pub(super) medical_history: Option<String>,
-    pub(super) emergency_contact_name: Option<String>,
-    pub(super) emergency_contact_phone: Option<String>,
-    pub(super) created_by: i64,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) updated_at: DateTime<Utc>,
-    pub(super) version: i64,
-    pub(super) deleted_at: Option<DateTime<Utc>>,
-    pub(super) searched: String,
+/// Reads a patient from a row that has the columns of the table.
+macro_rules! patient {
+    ($row:ident) => {
+        patient!($row, $row.id)
+    };
+    ($row:ident, $id:expr) => {
+        stored_gender(&$row.gender).map(|gender| filled!(Patient {
+            id: PatientId($id),
+            details: filled!(PatientDetails {
+                birth: $row.date_of_birth.map(|date| BirthDate { date, estimated: $row.date_of_birth_estimated }),
+                gender,
+            } from $row {
+                first_name, last_name, phone_number, email, email_shared, address, medical_history,
+                emergency_contact_name, emergency_contact_phone,
+            }),
+            created_by: AccountId($row.created_by),
+        } from $row { created_at, updated_at, version }))
+    };
 }
+pub(super) use patient;
 
-impl PatientRow {
-    pub(super) fn checked(self) -> Result<Patient> {
-        let gender = Gender::lettered(&self.gender);
-        let estimated = self.date_of_birth_estimated;
-        Ok(Patient {
-            id: PatientId(self.id),
-            details: PatientDetails {
-                first_name: self.first_name,
-                last_name: self.last_name,
-                birth: self.date_of_birth.map(|date| BirthDate { date, estimated }),
-                gender: gender.ok_or_else(|| Error::Corrupt("unknown gender of a patient".into()))?,
-                phone_number: self.phone_number,
-                email: self.email,
-                email_shared: self.email_shared,
-                address: self.address,
-                medical_history: self.medical_history,
-                emergency_contact_name: self.emergency_contact_name,
-                emergency_contact_phone: self.emergency_contact_phone,
-            },
-            created_by: AccountId(self.created_by),
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            version: self.version,
-        })
-    }
+/// Writes the details of a patient by a statement whose first parameter is the clinic, and whose last is `$last`.
+macro_rules! written {
+    ($db:ident, $details:ident, $begin:tt, $between:tt, $end:tt, $last:expr) => {
+        sqlx::query!(
+            $begin
+                + "first_name, last_name, date_of_birth, date_of_birth_estimated, gender, phone_number, email, email_shared,
+                   address, medical_history, emergency_contact_name, emergency_contact_phone"
+                + $between
+                + "$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13"
+                + $end,
+            $db.clinic().0,
+            $details.first_name,
+            $details.last_name,
+            $details.birth.map(|birth| birth.date),
+            $details.birth.is_some_and(|birth| birth.estimated),
+            $details.gender.letter(),
+            $details.phone_number,
+            $details.email,
+            $details.email_shared,
+            $details.address,
+            $details.medical_history,
+            $details.emergency_contact_name,
+            $details.emergency_contact_phone,
+            $last,
+        )
+    };
 }
 
 /// Registers a patient, owned by the caller.
 pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, details: &PatientDetails) -> Result<Patient> {
-    sqlx::query_as!(
-        PatientRow,
-        "INSERT INTO patients (
-             clinic_id, first_name, last_name, date_of_birth, date_of_birth_estimated, gender, phone_number,
-             email, email_shared, address, medical_history, emergency_contact_name, emergency_contact_phone,
-             created_by
-         )
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-         RETURNING *",
-        db.clinic().0,
-        details.first_name,
-        details.last_name,
-        details.birth.map(|birth| birth.date),
-        details.birth.is_some_and(|birth| birth.estimated),
-        details.gender.letter(),
-        details.phone_number,
-        details.email,
-        details.email_shared,
-        details.address,
-        details.medical_history,
-        details.emergency_contact_name,
-        details.emergency_contact_phone,
-        db.account_of(caller)?.0,
-    )
-    .fetch_one(db)
-    .await?
-    .checked()
+    let row = written!(
+        db,
+        details,
+        "INSERT INTO patients (clinic_id, ",
+        ", created_by) VALUES ($1, ",
+        ", $14) RETURNING *",
+        db.account_of(caller)?.0
+    );
+    let row = row.fetch_one(db).await?;
+    patient!(row)
 }
 
 /// The patients that match and that the caller may see, newest first. A statement for each way to read them: a plan is made
@@ -106,8 +86,7 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &PatientFilte
     }
     macro_rules! by {
         ($from:tt, $way:tt) => {
-            sqlx::query_as!(
-                PatientRow,
+            sqlx::query!(
                 "SELECT p.*
                  FROM "
                     + $from
@@ -137,17 +116,19 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &PatientFilte
             )
             .fetch_all(db)
             .await?
+            .into_iter()
+            .map(|row| patient!(row))
+            .collect()
         };
     }
-    let rows = match (owner, doctor) {
+    match (owner, doctor) {
         (_, Some(_)) => by!(
             "mappings m JOIN patients p ON p.clinic_id = m.clinic_id AND p.id = m.patient_id",
             "m.clinic_id = $1 AND m.doctor_id = $6 AND m.is_active AND m.patient_id < $7 ORDER BY m.patient_id DESC"
         ),
         (Some(_), None) => by!("patients p", "p.created_by = $5 ORDER BY p.id DESC"),
         (None, None) => by!("patients p", "true ORDER BY p.id DESC"),
-    };
-    rows.into_iter().map(PatientRow::checked).collect()
+    }
 }
 
 /// The patients that have all words: of that owner and that doctor, where they are given. The function `search_patients`
@@ -160,8 +141,7 @@ async fn search(
     doctor: Option<DoctorId>,
     page: Page,
 ) -> Result<Vec<Patient>> {
-    sqlx::query_as!(
-        PatientRow,
+    sqlx::query!(
         "SELECT p.*
          FROM patients p
          WHERE p.clinic_id = $1
@@ -185,14 +165,13 @@ async fn search(
     .fetch_all(db)
     .await?
     .into_iter()
-    .map(PatientRow::checked)
+    .map(|row| patient!(row))
     .collect()
 }
 
 /// The patient, if the caller may see them.
 pub async fn find(db: &mut ClinicDb<'_>, id: PatientId, seen: Visibility) -> Result<Patient> {
-    sqlx::query_as!(
-        PatientRow,
+    let row = sqlx::query!(
         "SELECT *
          FROM patients
          WHERE clinic_id = $1
@@ -209,8 +188,8 @@ pub async fn find(db: &mut ClinicDb<'_>, id: PatientId, seen: Visibility) -> Res
         seen.doctor_id(),
     )
     .fetch_one(db)
-    .await?
-    .checked()
+    .await?;
+    patient!(row)
 }
 
 /// Keeps the row as it is until the transaction ends. Nobody books with the patient meanwhile.
@@ -237,33 +216,16 @@ pub async fn update(
     let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
     let details = change(stored.details)?;
-    sqlx::query_as!(
-        PatientRow,
-        "UPDATE patients
-         SET first_name = $3, last_name = $4, date_of_birth = $5, date_of_birth_estimated = $6, gender = $7,
-             phone_number = $8, email = $9, email_shared = $10, address = $11, medical_history = $12,
-             emergency_contact_name = $13, emergency_contact_phone = $14,
-             updated_at = now(), version = version + 1
-         WHERE clinic_id = $1 AND id = $2
-         RETURNING *",
-        db.clinic().0,
-        id.0,
-        details.first_name,
-        details.last_name,
-        details.birth.map(|birth| birth.date),
-        details.birth.is_some_and(|birth| birth.estimated),
-        details.gender.letter(),
-        details.phone_number,
-        details.email,
-        details.email_shared,
-        details.address,
-        details.medical_history,
-        details.emergency_contact_name,
-        details.emergency_contact_phone,
-    )
-    .fetch_one(db)
-    .await?
-    .checked()
+    let row = written!(
+        db,
+        details,
+        "UPDATE patients SET updated_at = now(), version = version + 1, (",
+        ") = (",
+        ") WHERE clinic_id = $1 AND id = $14 RETURNING *",
+        id.0
+    );
+    let row = row.fetch_one(db).await?;
+    patient!(row)
 }
 
 /// Gives the patient another owner, who must be a member of the clinic.
@@ -277,8 +239,7 @@ pub async fn transfer(
     lock(db, id).await?;
     let stored = find(db, id, seen).await?;
     expect_version(expected, stored.version)?;
-    let moved = sqlx::query_as!(
-        PatientRow,
+    let moved = sqlx::query!(
         "UPDATE patients SET created_by = $3, updated_at = now(), version = version + 1
          WHERE clinic_id = $1
            AND id = $2
@@ -293,7 +254,7 @@ pub async fn transfer(
     .fetch_optional(db)
     .await?;
     match moved {
-        Some(row) => row.checked(),
+        Some(row) => patient!(row),
         None => Err(Error::invalid("user", "There is no such active user in this clinic.")),
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::{
     AccountId, Caller, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Appointment, Booking, BookingRequest},
     calendar::Violation,
+    fields::filled,
     lifecycle::Status,
     series::{BookedSeries, Series, SeriesRefusal, SeriesRequest, Skipped},
 };
@@ -34,18 +35,14 @@ struct SeriesRow {
 
 impl SeriesRow {
     fn with(self, appointments: Vec<Appointment>) -> Series {
-        Series {
+        filled!(Series {
             id: SeriesId(self.id),
             doctor: DoctorId(self.doctor_id),
             patient: PatientId(self.patient_id),
-            rrule: self.rrule,
             first: self.first_start,
-            duration_minutes: self.duration_minutes,
-            reason: self.reason,
             created_by: AccountId(self.created_by),
-            created_at: self.created_at,
             appointments,
-        }
+        } from self { rrule, duration_minutes, reason, created_at })
     }
 }
 

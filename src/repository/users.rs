@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Conflict, Error, Page, Result, accounts, context::ClinicDb, expect_version};
 use crate::domain::{
     AccountId,
+    fields::filled,
     users::{NewAccount, User, UserChange},
 };
 
@@ -23,18 +24,9 @@ struct UserRow {
 
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
-        Self {
+        filled!(Self {
             id: AccountId(row.account_id),
-            email: row.email,
-            username: row.username,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            role: row.role,
-            is_active: row.is_active,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            version: row.version,
-        }
+        } from row { email, username, first_name, last_name, role, is_active, created_at, updated_at, version })
     }
 }
 

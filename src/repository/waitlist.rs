@@ -16,6 +16,7 @@ use crate::domain::{
     AccountId, Caller, DoctorId, PatientId, Visibility, WaitlistEntryId,
     appointments::Appointment,
     calendar::{SpanChange, Stamp},
+    fields::filled,
     proposal::{Proposal, Refusal},
     waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, WantedTimes},
 };
@@ -61,13 +62,9 @@ impl EntryRow {
                 (None, Some(specialization)) => Sought::Specialization(specialization),
                 _ => return Err(corrupt("the doctor or specialization")),
             },
-            wanted: WantedTimes {
-                first_day: self.first_day,
-                last_day: self.last_day,
-                earliest_time: self.earliest_time,
-                latest_time: self.latest_time,
+            wanted: filled!(WantedTimes {
                 length: self.duration_minutes.map(|minutes| Duration::minutes(minutes.into())),
-            },
+            } from self { first_day, last_day, earliest_time, latest_time }),
             reason: self.reason,
             status,
             created_by: AccountId(self.created_by),

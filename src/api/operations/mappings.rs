@@ -18,16 +18,12 @@ use crate::{
             page::{Listed, Paging},
             problem::{Problem, Refused, Taken},
         },
-        views::{
-            mappings::{MappingInput, MappingPatch, MappingView, PatientDoctors},
-            patch::patched,
-        },
+        views::mappings::{MappingInput, MappingPatch, MappingView, PatientDoctors},
     },
     domain::{
         DoctorId, MappingId, PatientId,
         access::{Action, Resource},
-        fields::tidy_optional,
-        mappings::{Mapping, MappingDetails, MappingFilter, NewMapping},
+        mappings::{Mapping, MappingFilter},
     },
 };
 
@@ -73,15 +69,7 @@ impl Mappings {
         body: Body<MappingInput>,
     ) -> Result<Created<MappingView>, Refused<Taken>> {
         let mappable = services.admit(&caller.0, Action::Create, Resource::Mappings).await?;
-        let new = NewMapping {
-            patient: PatientId(body.0.patient),
-            doctor: DoctorId(body.0.doctor),
-            details: MappingDetails {
-                reason_for_visit: tidy_optional(body.0.reason_for_visit),
-                notes: tidy_optional(body.0.notes),
-                is_active: body.0.is_active.unwrap_or(true),
-            },
-        };
+        let new = body.0.into_new();
         let repository = services.repository.clone();
         let made = services.once(caller.0, body.1, move |caller| async move {
             Ok::<Mapping, Problem>(repository.create_mapping(&caller, mappable, new).await?)
@@ -118,16 +106,9 @@ impl Mappings {
     ) -> Result<Fetched<MappingView>, Problem> {
         let seen = services.admit(&caller.0, Action::Update, Resource::Mappings).await?;
         let expected = if_match.version()?;
-        let patch = body.0;
         let mapping = services
             .repository
-            .update_mapping(&caller.0, MappingId(id.0), seen, expected, move |stored| {
-                Ok(MappingDetails {
-                    reason_for_visit: patched(patch.reason_for_visit, stored.reason_for_visit),
-                    notes: patched(patch.notes, stored.notes),
-                    is_active: patch.is_active.unwrap_or(stored.is_active),
-                })
-            })
+            .update_mapping(&caller.0, MappingId(id.0), seen, expected, move |stored| Ok(body.0.apply(stored)))
             .await?;
         Ok(fetched(mapping))
     }

@@ -11,16 +11,14 @@ use crate::{
         http::json::Row,
         views::{
             appointments::OutsideView,
-            patch::{parse_zone, patched, patched_number},
+            patch::{parse_zone, set},
             patients::GenderView,
             schedules::SchedulingPatch,
         },
     },
     domain::{
-        AccountId,
         doctors::{DEFAULT_SLOT_MINUTES, Doctor, DoctorDetails, Scheduling},
-        fields::{FieldErrors, login_name, tidy, tidy_optional},
-        patients::Gender,
+        fields::{FieldErrors, filled, tidy_optional},
         schedules::Changed,
     },
 };
@@ -76,25 +74,18 @@ impl Row for DoctorView {}
 impl From<Doctor> for DoctorView {
     fn from(doctor: Doctor) -> Self {
         let details = doctor.details;
-        Self {
+        filled!(Self {
             id: doctor.id.0,
-            first_name: details.first_name,
-            last_name: details.last_name,
-            specialization: details.specialization,
-            license_number: details.license_number,
             email: Email(details.email),
-            phone_number: details.phone_number,
             gender: details.gender.into(),
-            years_of_experience: details.years_of_experience,
-            office_address: details.office_address,
             max_appointments_per_day: details.scheduling.max_appointments_per_day,
             slot_minutes: details.scheduling.slot_minutes,
             time_zone: details.scheduling.time_zone.map(|zone| zone.name().to_owned()),
-            is_active: details.is_active,
             user: details.user.map(|id| id.0),
-            created_at: doctor.created_at,
-            updated_at: doctor.updated_at,
-        }
+        } from details {
+            first_name, last_name, specialization, license_number, phone_number, years_of_experience, office_address,
+            is_active,
+        }, from doctor { created_at, updated_at })
     }
 }
 
@@ -192,25 +183,18 @@ impl DoctorInput {
     /// `stored` is what the doctor's appointments keep to; what is no part of this body stays.
     pub fn details(self, stored: Scheduling) -> Result<DoctorDetails, FieldErrors> {
         let zone = tidy_optional(self.time_zone);
-        Ok(DoctorDetails {
-            first_name: tidy(&self.first_name),
-            last_name: tidy(&self.last_name),
-            specialization: tidy(&self.specialization),
-            license_number: tidy(&self.license_number),
-            email: login_name(&self.email),
-            phone_number: tidy_optional(self.phone_number),
-            gender: self.gender.map(Gender::from).unwrap_or_default(),
-            years_of_experience: self.years_of_experience,
-            office_address: tidy_optional(self.office_address),
-            scheduling: Scheduling {
-                max_appointments_per_day: self.max_appointments_per_day,
-                slot_minutes: self.slot_minutes.unwrap_or(DEFAULT_SLOT_MINUTES),
-                time_zone: zone.map(|zone| parse_zone("time_zone", &zone)).transpose()?,
-                ..stored
-            },
-            is_active: self.is_active.unwrap_or(true),
-            user: self.user.map(AccountId),
-        })
+        let mut details = DoctorDetails { is_active: true, ..DoctorDetails::default() };
+        set!(self to details {
+            first_name, last_name, specialization, license_number, email, phone_number, gender, years_of_experience,
+            office_address, is_active, user,
+        });
+        details.scheduling = Scheduling {
+            max_appointments_per_day: self.max_appointments_per_day,
+            slot_minutes: self.slot_minutes.unwrap_or(DEFAULT_SLOT_MINUTES),
+            time_zone: zone.map(|zone| parse_zone("time_zone", &zone)).transpose()?,
+            ..stored
+        };
+        Ok(details)
     }
 }
 
@@ -261,32 +245,15 @@ pub struct DoctorPatch {
 }
 
 impl DoctorPatch {
-    pub fn apply(self, details: DoctorDetails) -> Result<DoctorDetails, FieldErrors> {
-        let text = |patch: Option<String>, stored| patch.map_or(stored, |text| tidy(&text));
-        let years = patched_number(self.years_of_experience, details.years_of_experience);
-        Ok(DoctorDetails {
-            first_name: text(self.first_name, details.first_name),
-            last_name: text(self.last_name, details.last_name),
-            specialization: text(self.specialization, details.specialization),
-            license_number: text(self.license_number, details.license_number),
-            email: self.email.map_or(details.email, |email| login_name(&email)),
-            phone_number: patched(self.phone_number, details.phone_number),
-            gender: self.gender.map_or(details.gender, Gender::from),
-            years_of_experience: years,
-            office_address: patched(self.office_address, details.office_address),
-            scheduling: SchedulingPatch {
-                max_appointments_per_day: self.max_appointments_per_day,
-                slot_minutes: self.slot_minutes,
-                time_zone: self.time_zone,
-                ..SchedulingPatch::default()
-            }
-            .apply(details.scheduling)?,
-            is_active: self.is_active.unwrap_or(details.is_active),
-            user: match self.user {
-                MaybeUndefined::Undefined => details.user,
-                MaybeUndefined::Null => None,
-                MaybeUndefined::Value(id) => Some(AccountId(id)),
-            },
-        })
+    pub fn apply(self, mut details: DoctorDetails) -> Result<DoctorDetails, FieldErrors> {
+        set!(self to details {
+            first_name, last_name, specialization, license_number, email, phone_number, gender, years_of_experience,
+            office_address, is_active, user,
+        });
+        let scheduling = filled!(SchedulingPatch {
+            ..SchedulingPatch::default()
+        } from self { max_appointments_per_day, slot_minutes, time_zone });
+        details.scheduling = scheduling.apply(details.scheduling)?;
+        Ok(details)
     }
 }

@@ -6,7 +6,10 @@ use poem_openapi::{
     types::{Email, Example},
 };
 
-use crate::{api::http::json::Row, domain::users::Invitation};
+use crate::{
+    api::http::json::Row,
+    domain::{fields::filled, users::Invitation},
+};
 
 /// An invitation to join the clinic with a role.
 #[derive(Debug, Clone, Object)]
@@ -34,15 +37,11 @@ impl Row for InvitationView {}
 
 impl From<Invitation> for InvitationView {
     fn from(invitation: Invitation) -> Self {
-        Self {
+        filled!(Self {
             id: invitation.id.0,
             email: invitation.email.map(Email),
-            role: invitation.role,
             created_by: invitation.created_by.0,
-            created_at: invitation.created_at,
-            expires_at: invitation.expires_at,
-            accepted_at: invitation.accepted_at,
-        }
+        } from invitation { role, created_at, expires_at, accepted_at })
     }
 }
 

@@ -8,8 +8,15 @@ use poem_openapi::{
 use serde::Serialize;
 
 use crate::{
-    api::http::json::{Row, by_serde, instant},
-    domain::mappings::Mapping,
+    api::{
+        http::json::{Row, by_serde, instant},
+        views::patch::set,
+    },
+    domain::{
+        DoctorId, PatientId,
+        fields::filled,
+        mappings::{Mapping, MappingDetails, NewMapping},
+    },
 };
 
 /// A patient, in brief.
@@ -75,27 +82,14 @@ impl Row for MappingView {
 
 impl From<Mapping> for MappingView {
     fn from(mapping: Mapping) -> Self {
-        Self {
+        let Mapping { patient, doctor, details, .. } = mapping;
+        filled!(Self {
             id: mapping.id.0,
-            patient: PatientBrief {
-                id: mapping.patient.id.0,
-                first_name: mapping.patient.first_name,
-                last_name: mapping.patient.last_name,
-            },
-            doctor: DoctorBrief {
-                id: mapping.doctor.id.0,
-                first_name: mapping.doctor.first_name,
-                last_name: mapping.doctor.last_name,
-                specialization: mapping.doctor.specialization,
-            },
-            reason_for_visit: mapping.details.reason_for_visit,
-            notes: mapping.details.notes,
-            is_active: mapping.details.is_active,
+            patient: filled!(PatientBrief { id: patient.id.0 } from patient { first_name, last_name }),
+            doctor: filled!(DoctorBrief { id: doctor.id.0 } from doctor { first_name, last_name, specialization }),
             assigned_by: mapping.assigned_by.0,
-            assigned_at: mapping.assigned_at,
             created_at: mapping.assigned_at,
-            updated_at: mapping.updated_at,
-        }
+        } from details { reason_for_visit, notes, is_active }, from mapping { assigned_at, updated_at })
     }
 }
 
@@ -105,19 +99,19 @@ impl From<Mapping> for MappingView {
 pub struct MappingInput {
     /// The patient's id.
     #[oai(validator(minimum(value = "1")))]
-    pub patient: i64,
+    patient: i64,
     /// The doctor's id.
     #[oai(validator(minimum(value = "1")))]
-    pub doctor: i64,
+    doctor: i64,
     /// Reason for the assignment.
     #[oai(nullable, validator(max_length = 1000))]
-    pub reason_for_visit: Option<String>,
+    reason_for_visit: Option<String>,
     /// Notes.
     #[oai(nullable, validator(max_length = 5000))]
-    pub notes: Option<String>,
+    notes: Option<String>,
     /// Whether the assignment is active; true by default.
     #[oai(nullable)]
-    pub is_active: Option<bool>,
+    is_active: Option<bool>,
 }
 
 impl Example for MappingInput {
@@ -132,18 +126,33 @@ impl Example for MappingInput {
     }
 }
 
+impl MappingInput {
+    pub fn into_new(self) -> NewMapping {
+        let mut details = MappingDetails { is_active: true, ..MappingDetails::default() };
+        set!(self to details { reason_for_visit, notes, is_active });
+        NewMapping { patient: PatientId(self.patient), doctor: DoctorId(self.doctor), details }
+    }
+}
+
 /// Fields of a mapping to change. Absent fields stay unchanged; null clears a field.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
 pub struct MappingPatch {
     /// Reason for the assignment.
     #[oai(nullable, validator(max_length = 1000))]
-    pub reason_for_visit: MaybeUndefined<String>,
+    reason_for_visit: MaybeUndefined<String>,
     /// Notes.
     #[oai(nullable, validator(max_length = 5000))]
-    pub notes: MaybeUndefined<String>,
+    notes: MaybeUndefined<String>,
     /// Whether the assignment is active.
-    pub is_active: Option<bool>,
+    is_active: Option<bool>,
+}
+
+impl MappingPatch {
+    pub fn apply(self, mut details: MappingDetails) -> MappingDetails {
+        set!(self to details { reason_for_visit, notes, is_active });
+        details
+    }
 }
 
 /// A patient's name and their doctors.
@@ -165,8 +174,8 @@ mod tests {
     use crate::{
         api::http::json::assert_written_alike,
         domain::{
-            AccountId, DoctorId, MappingId, PatientId,
-            mappings::{MappedDoctor, MappedPatient, MappingDetails},
+            AccountId, MappingId,
+            mappings::{MappedDoctor, MappedPatient},
         },
     };
 

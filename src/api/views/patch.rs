@@ -1,12 +1,15 @@
 //! What fields of bodies have in common: what a PATCH makes of what is stored, and texts that name a zone or a time.
 
-use std::str::FromStr;
+use std::{convert::identity, str::FromStr};
 
 use chrono::NaiveTime;
 use chrono_tz::Tz;
-use poem_openapi::types::MaybeUndefined;
+use poem_openapi::types::{Email, MaybeUndefined};
 
-use crate::domain::fields::{FieldErrors, tidy_optional};
+use crate::domain::{
+    AccountId,
+    fields::{FieldErrors, login_name, tidy, tidy_optional},
+};
 
 /// The zone of that name.
 ///
@@ -26,20 +29,56 @@ pub fn time_of_day(field: &str, text: &str) -> Result<NaiveTime, FieldErrors> {
         .map_err(|_| FieldErrors::one(field, "Must be hours and minutes, such as 09:30."))
 }
 
-/// A text after a PATCH: absent keeps it, null and blank clear it.
-pub fn patched(patch: MaybeUndefined<String>, stored: Option<String>) -> Option<String> {
-    match patch {
-        MaybeUndefined::Undefined => stored,
-        MaybeUndefined::Null => None,
-        MaybeUndefined::Value(text) => tidy_optional(Some(text)),
+/// A field of a body, as it changes a value of a row. Texts are trimmed; a blank text clears a value that may be absent.
+/// An absent field changes nothing, and null clears.
+pub trait Field<T> {
+    fn set(self, stored: &mut T);
+}
+
+impl<T, F: Field<T>> Field<T> for Option<F> {
+    fn set(self, stored: &mut T) {
+        if let Some(field) = self {
+            field.set(stored);
+        }
     }
 }
 
-/// A stored number with a patch of it applied.
-pub fn patched_number(patch: MaybeUndefined<i32>, stored: Option<i32>) -> Option<i32> {
-    match patch {
-        MaybeUndefined::Undefined => stored,
-        MaybeUndefined::Null => None,
-        MaybeUndefined::Value(number) => Some(number),
+impl<T, F: Field<Option<T>>> Field<Option<T>> for MaybeUndefined<F> {
+    fn set(self, stored: &mut Option<T>) {
+        match self {
+            Self::Undefined => {}
+            Self::Null => *stored = None,
+            Self::Value(field) => field.set(stored),
+        }
     }
 }
+
+/// How a field of that type is stored.
+macro_rules! fields {
+    ($($field:ty => $stored:ty: $set:expr;)+) => {$(
+        impl Field<$stored> for $field {
+            fn set(self, stored: &mut $stored) {
+                *stored = $set(self);
+            }
+        }
+    )+};
+}
+
+fields! {
+    bool => bool: identity;
+    i32 => i32: identity;
+    i32 => Option<i32>: Some;
+    i64 => Option<AccountId>: |id| Some(AccountId(id));
+    String => String: |text: String| tidy(&text);
+    String => Option<String>: |text| tidy_optional(Some(text));
+    Email => String: |email: Email| login_name(&email);
+    Email => Option<String>: |email: Email| Some(login_name(&email));
+}
+
+/// Sets the values with these names by the fields of a body.
+macro_rules! set {
+    ($body:ident to $stored:ident { $($name:ident),+ $(,)? }) => {
+        $($crate::api::views::patch::Field::set($body.$name, &mut $stored.$name);)+
+    };
+}
+pub(crate) use set;

@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::{
     api::{
         http::json::{Row, by_serde, instant, text},
-        views::patch::patched,
+        views::patch::{Field, set},
     },
     domain::{
-        fields::{FieldErrors, login_name, tidy, tidy_optional},
+        fields::{FieldErrors, filled},
         patients::{BirthDate, Gender, Patient, PatientDetails},
     },
 };
@@ -40,6 +40,12 @@ impl From<GenderView> for Gender {
             GenderView::O => Self::Other,
             GenderView::U => Self::Unknown,
         }
+    }
+}
+
+impl Field<Gender> for GenderView {
+    fn set(self, stored: &mut Gender) {
+        *stored = self.into();
     }
 }
 
@@ -112,24 +118,18 @@ impl Row for PatientView {
 impl From<Patient> for PatientView {
     fn from(patient: Patient) -> Self {
         let details = patient.details;
-        Self {
+        filled!(Self {
             id: patient.id.0,
-            first_name: details.first_name,
-            last_name: details.last_name,
             date_of_birth: details.birth.map(|birth| birth.date),
             date_of_birth_estimated: details.birth.is_some_and(|birth| birth.estimated),
             age: details.birth.map(|birth| birth.age_on(crate::clock::now().date_naive())),
             gender: details.gender.into(),
-            phone_number: details.phone_number,
             email: details.email.map(Email),
-            address: details.address,
-            medical_history: details.medical_history,
-            emergency_contact_name: details.emergency_contact_name,
-            emergency_contact_phone: details.emergency_contact_phone,
             created_by: patient.created_by.0,
-            created_at: patient.created_at,
-            updated_at: patient.updated_at,
-        }
+        } from details {
+            first_name, last_name, phone_number, address, medical_history, emergency_contact_name,
+            emergency_contact_phone,
+        }, from patient { created_at, updated_at })
     }
 }
 
@@ -196,19 +196,16 @@ impl Example for PatientInput {
 
 impl PatientInput {
     pub fn details(self) -> Result<PatientDetails, FieldErrors> {
-        Ok(PatientDetails {
-            first_name: tidy(&self.first_name),
-            last_name: tidy(&self.last_name),
+        let mut details = PatientDetails {
             birth: BirthDate::told(self.date_of_birth, self.age, crate::clock::now().date_naive())?,
-            gender: self.gender.map(Gender::from).unwrap_or_default(),
-            phone_number: tidy_optional(self.phone_number),
-            email: self.email.map(|email| login_name(&email)),
             email_shared: self.allow_duplicate.unwrap_or(false),
-            address: tidy_optional(self.address),
-            medical_history: tidy_optional(self.medical_history),
-            emergency_contact_name: tidy_optional(self.emergency_contact_name),
-            emergency_contact_phone: tidy_optional(self.emergency_contact_phone),
-        })
+            ..PatientDetails::default()
+        };
+        set!(self to details {
+            first_name, last_name, gender, phone_number, email, address, medical_history, emergency_contact_name,
+            emergency_contact_phone,
+        });
+        Ok(details)
     }
 }
 
@@ -253,30 +250,17 @@ pub struct PatientPatch {
 }
 
 impl PatientPatch {
-    pub fn apply(self, details: PatientDetails) -> Result<PatientDetails, FieldErrors> {
-        let date = self.date_of_birth.take();
-        let age = self.age.take();
-        let birth = match (self.date_of_birth.is_undefined(), self.age.is_undefined()) {
-            (true, true) => details.birth,
-            _ => BirthDate::told(date, age, crate::clock::now().date_naive())?,
-        };
-        Ok(PatientDetails {
-            first_name: self.first_name.map_or(details.first_name, |name| tidy(&name)),
-            last_name: self.last_name.map_or(details.last_name, |name| tidy(&name)),
-            birth,
-            gender: self.gender.map_or(details.gender, Gender::from),
-            phone_number: patched(self.phone_number, details.phone_number),
-            email: match self.email {
-                MaybeUndefined::Undefined => details.email,
-                MaybeUndefined::Null => None,
-                MaybeUndefined::Value(email) => Some(login_name(&email)),
-            },
-            email_shared: self.allow_duplicate.unwrap_or(details.email_shared),
-            address: patched(self.address, details.address),
-            medical_history: patched(self.medical_history, details.medical_history),
-            emergency_contact_name: patched(self.emergency_contact_name, details.emergency_contact_name),
-            emergency_contact_phone: patched(self.emergency_contact_phone, details.emergency_contact_phone),
-        })
+    pub fn apply(self, mut details: PatientDetails) -> Result<PatientDetails, FieldErrors> {
+        if !self.date_of_birth.is_undefined() || !self.age.is_undefined() {
+            let (date, age) = (self.date_of_birth.take(), self.age.take());
+            details.birth = BirthDate::told(date, age, crate::clock::now().date_naive())?;
+        }
+        self.allow_duplicate.set(&mut details.email_shared);
+        set!(self to details {
+            first_name, last_name, gender, phone_number, email, address, medical_history, emergency_contact_name,
+            emergency_contact_phone,
+        });
+        Ok(details)
     }
 }
 

@@ -11,13 +11,13 @@ use crate::{
         http::json::Row,
         views::{
             appointments::OutsideView,
-            patch::{parse_zone, patched_number, time_of_day},
+            patch::{parse_zone, set, time_of_day},
         },
     },
     domain::{
         calendar::{Hours, Window},
         doctors::{Doctor, Scheduling},
-        fields::{FieldErrors, kept_day},
+        fields::{FieldErrors, filled, kept_day},
         schedules::{Changed, NewHours, TimeOff, WorkingHours},
     },
 };
@@ -320,16 +320,13 @@ impl Row for SchedulingView {}
 impl From<Doctor> for SchedulingView {
     fn from(doctor: Doctor) -> Self {
         let scheduling = doctor.details.scheduling;
-        Self {
+        filled!(Self {
             doctor: doctor.id.0,
             time_zone: scheduling.time_zone.map(|zone| zone.name().to_owned()),
-            slot_minutes: scheduling.slot_minutes,
-            buffer_before_minutes: scheduling.buffer_before_minutes,
-            buffer_after_minutes: scheduling.buffer_after_minutes,
-            max_appointments_per_day: scheduling.max_appointments_per_day,
-            min_notice_minutes: scheduling.min_notice_minutes,
-            max_horizon_days: scheduling.max_horizon_days,
-        }
+        } from scheduling {
+            slot_minutes, buffer_before_minutes, buffer_after_minutes, max_appointments_per_day, min_notice_minutes,
+            max_horizon_days,
+        })
     }
 }
 
@@ -382,19 +379,16 @@ pub struct SchedulingPatch {
 }
 
 impl SchedulingPatch {
-    pub fn apply(self, stored: Scheduling) -> Result<Scheduling, FieldErrors> {
-        Ok(Scheduling {
-            time_zone: match self.time_zone {
-                MaybeUndefined::Undefined => stored.time_zone,
-                MaybeUndefined::Null => None,
-                MaybeUndefined::Value(zone) => Some(parse_zone("time_zone", &zone)?),
-            },
-            slot_minutes: self.slot_minutes.unwrap_or(stored.slot_minutes),
-            buffer_before_minutes: self.buffer_before_minutes.unwrap_or(stored.buffer_before_minutes),
-            buffer_after_minutes: self.buffer_after_minutes.unwrap_or(stored.buffer_after_minutes),
-            max_appointments_per_day: patched_number(self.max_appointments_per_day, stored.max_appointments_per_day),
-            min_notice_minutes: self.min_notice_minutes.unwrap_or(stored.min_notice_minutes),
-            max_horizon_days: patched_number(self.max_horizon_days, stored.max_horizon_days),
-        })
+    pub fn apply(self, mut stored: Scheduling) -> Result<Scheduling, FieldErrors> {
+        match self.time_zone {
+            MaybeUndefined::Undefined => {}
+            MaybeUndefined::Null => stored.time_zone = None,
+            MaybeUndefined::Value(zone) => stored.time_zone = Some(parse_zone("time_zone", &zone)?),
+        }
+        set!(self to stored {
+            slot_minutes, buffer_before_minutes, buffer_after_minutes, max_appointments_per_day, min_notice_minutes,
+            max_horizon_days,
+        });
+        Ok(stored)
     }
 }

@@ -8,7 +8,10 @@ use crate::{
         http::json::Row,
         views::{appointments::AppointmentView, refusal::SkippedView},
     },
-    domain::series::{BookedSeries, Series},
+    domain::{
+        fields::filled,
+        series::{BookedSeries, Series},
+    },
 };
 
 /// A series of recurring appointments.
@@ -39,18 +42,14 @@ pub struct SeriesView {
 
 impl From<Series> for SeriesView {
     fn from(series: Series) -> Self {
-        Self {
+        filled!(Self {
             id: series.id.0,
             doctor: series.doctor.0,
             patient: series.patient.0,
-            rrule: series.rrule,
             appointment_datetime: series.first,
-            duration_minutes: series.duration_minutes,
-            reason: series.reason,
             created_by: series.created_by.0,
-            created_at: series.created_at,
             appointments: series.appointments.into_iter().map(AppointmentView::from).collect(),
-        }
+        } from series { rrule, duration_minutes, reason, created_at })
     }
 }
 

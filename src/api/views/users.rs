@@ -6,7 +6,10 @@ use poem_openapi::{
     types::{Email, Example, Password},
 };
 
-use crate::{api::http::json::Row, domain::users::User};
+use crate::{
+    api::http::json::Row,
+    domain::{fields::filled, users::User},
+};
 
 /// A member of the clinic.
 #[derive(Debug, Clone, Object)]
@@ -36,17 +39,10 @@ impl Row for UserView {}
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
-        Self {
+        filled!(Self {
             id: user.id.0,
             email: Email(user.email),
-            username: user.username,
-            first_name: user.first_name,
-            last_name: user.last_name,
-            role: user.role,
-            is_active: user.is_active,
-            created_at: user.created_at,
-            updated_at: user.updated_at,
-        }
+        } from user { username, first_name, last_name, role, is_active, created_at, updated_at })
     }
 }
 
