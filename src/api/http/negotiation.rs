@@ -11,6 +11,7 @@ use poem::{
     Body, IntoResponse, Response,
     error::ReadBodyError,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    web::headers::{ETag, HeaderMapExt, IfNoneMatch},
 };
 use serde_json::Value;
 
@@ -164,14 +165,10 @@ pub fn takes_json(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to a client that has this version already, as its `If-None-Match` says (RFC 9110 §13.1.2).
-pub fn unless_known(method: &Method, known: Option<&HeaderValue>, response: Response) -> Response {
-    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let (Some(known), Some(tag)) = (known.and_then(|known| known.to_str().ok()), tag) else {
-        return response;
-    };
+pub fn unless_known(method: &Method, known: Option<IfNoneMatch>, response: Response) -> Response {
     let is_read = matches!(*method, Method::GET | Method::HEAD) && response.status() == StatusCode::OK;
-    let mut tags = known.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
-    if !is_read || !(known.trim() == "*" || tags.any(|known| known == tag)) {
+    let tag: Option<ETag> = response.headers().typed_get();
+    if !is_read || known.zip(tag).is_none_or(|(known, tag)| known.precondition_passes(&tag)) {
         return response;
     }
     let (mut parts, _) = response.into_parts();

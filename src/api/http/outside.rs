@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use poem::{
     Endpoint, IntoResponse, Request, Response,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    web::headers::HeaderMapExt,
 };
 use poem_openapi::{
     OperationId,
@@ -58,7 +59,7 @@ impl<E: Endpoint + 'static> Outermost<E> {
         let path = request.uri().path().to_owned();
         let is_api = path.starts_with("/api");
         let answers_json = is_api || matches!(path.trim_end_matches('/'), "/healthz" | "/readyz");
-        let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+        let known = request.headers().typed_get();
         let coding = Coding::of(request.headers());
         let mut operation = None;
         let mut response = if method == Method::OPTIONS {
@@ -74,7 +75,7 @@ impl<E: Endpoint + 'static> Outermost<E> {
         {
             response.headers_mut().insert(header::ALLOW, allowed);
         }
-        response = negotiation::unless_known(&method, known.as_ref(), response);
+        response = negotiation::unless_known(&method, known, response);
         let encoded = negotiation::encoded(coding, response).await;
         response = encoded.unwrap_or_else(|error| Problem::internal(&error).into_response());
         set_headers(&mut response, id, is_api);
