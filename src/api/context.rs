@@ -64,23 +64,6 @@ pub struct Parts {
 }
 
 impl Services {
-    /// The rows within which the caller may do this.
-    pub async fn admit(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Visibility, Problem> {
-        Ok(self.gate.admit(caller, action, resource).await?)
-    }
-}
-
-impl Services {
-    /// Admits the caller to rows that have no owner and no doctor: only the whole clinic's scope reaches them.
-    pub async fn admit_whole_clinic(&self, caller: &Caller, action: Action, resource: Resource) -> Result<(), Problem> {
-        if self.admit(caller, action, resource).await?.whole_clinic {
-            Ok(())
-        } else {
-            let detail = format!("The role {:?} may not {} {} of others.", caller.role, action.name(), resource.name());
-            Err(Problem::new(problem::FORBIDDEN, detail))
-        }
-    }
-
     /// Checks that the policy has a role of that name.
     pub fn check_role(&self, role: &str) -> Result<(), FieldErrors> {
         let roles = self.gate.policy().roles();
@@ -92,7 +75,21 @@ impl Services {
     }
 }
 
-impl Services {
+impl Call {
+    /// The rows within which the caller may do this.
+    pub async fn admit(&self, action: Action, resource: Resource) -> Result<Visibility, Problem> {
+        Ok(self.gate.admit(&self.caller, action, resource).await?)
+    }
+
+    /// Admits the caller to rows that have no owner and no doctor: only the whole clinic's scope reaches them.
+    pub async fn admit_whole_clinic(&self, action: Action, resource: Resource) -> Result<(), Problem> {
+        if self.admit(action, resource).await?.whole_clinic {
+            return Ok(());
+        }
+        let (role, action, resource) = (&self.caller.role, action.name(), resource.name());
+        Err(Problem::new(problem::FORBIDDEN, format!("The role {role:?} may not {action} {resource} of others.")))
+    }
+
     /// Does work that creates something; where the caller sent a key, once for that key, on all nodes together.
     ///
     /// Whoever sends a key again while its outcome is open waits for that outcome. An attempt that is refused gives its key
@@ -102,7 +99,6 @@ impl Services {
     /// What the work meets; 409 where the outcome stays open; 422 where the key was used for another request.
     pub async fn once<T, W>(
         &self,
-        caller: Caller,
         retry: Option<Retry>,
         work: impl FnOnce(Caller) -> W + Send,
     ) -> Result<Once<T>, Problem>
@@ -111,24 +107,24 @@ impl Services {
         W: Future<Output = Result<T, Problem>> + Send,
     {
         let Some(retry) = retry else {
-            return Ok(Once::new(work(caller).await?));
+            return Ok(Once::new(work(self.caller.clone()).await?));
         };
-        if let Some(kept) = self.claim(&caller, &retry).await? {
+        if let Some(kept) = self.claim(&retry).await? {
             return Ok(kept);
         }
-        let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..caller.clone() };
+        let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..self.caller.clone() };
         match work(keyed).await {
             Ok(outcome) => Ok(Once::new(outcome)),
             // The key stays claimed: who sends it again waits until the outcome is known.
             Err(problem) if problem.leaves_outcome_open() => Err(problem),
-            Err(problem) => match self.repository.give_up_key(&caller, &retry).await {
+            Err(problem) => match self.repository.give_up_key(&self.caller, &retry).await {
                 Ok(true) => Err(problem),
                 // Another attempt has taken it over: what that brings about is the answer.
-                Ok(false) => match self.claim(&caller, &retry).await? {
+                Ok(false) => match self.claim(&retry).await? {
                     Some(kept) => Ok(kept),
                     // Nobody works for it, and this attempt is over.
                     None => {
-                        let _ = self.repository.give_up_key(&caller, &retry).await;
+                        let _ = self.repository.give_up_key(&self.caller, &retry).await;
                         Err(key_in_use())
                     }
                 },
@@ -139,13 +135,13 @@ impl Services {
     }
 
     /// Claims a key, or answers what it brought about. Waits for an attempt that is under way.
-    async fn claim<T>(&self, caller: &Caller, retry: &Retry) -> Result<Option<Once<T>>, Problem>
+    async fn claim<T>(&self, retry: &Retry) -> Result<Option<Once<T>>, Problem>
     where
         T: DeserializeOwned + Send + 'static,
     {
         let mut pauses = PAUSES.into_iter();
         loop {
-            match self.repository.claim_key(caller, retry).await? {
+            match self.repository.claim_key(&self.caller, retry).await? {
                 Claim::Taken => return Ok(None),
                 Claim::Kept(outcome) => return Ok(Some(Once::again(outcome))),
                 Claim::UnderWay => match pauses.next() {
@@ -164,14 +160,39 @@ fn key_in_use() -> Problem {
 /// An access token, from registering, logging in or refreshing.
 #[derive(SecurityScheme)]
 #[oai(ty = "bearer", key_name = "bearerAuth", rename = "bearerAuth", bearer_format = "JWT", checker = "authenticate")]
-pub struct Authenticated(pub Caller);
+pub struct Call(Called);
 
-async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+/// A request of an authenticated caller, and the services that it reaches.
+pub struct Called {
+    /// Who is calling.
+    pub caller: Caller,
+    /// The services behind the operations.
+    pub services: Services,
+}
+
+impl Deref for Call {
+    type Target = Called;
+
+    fn deref(&self) -> &Called {
+        &self.0
+    }
+}
+
+impl Deref for Called {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
+    }
+}
+
+async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Called> {
     let services = request
         .data::<Services>()
-        .ok_or_else(|| Problem::new(problem::INTERNAL, "The server is not set up to authenticate."))?;
+        .ok_or_else(|| Problem::new(problem::INTERNAL, "The server is not set up to authenticate."))?
+        .clone();
     let authenticated = services.authn.authenticate(&bearer.token, current_request()).await;
-    Ok(authenticated.map_err(Problem::from)?)
+    Ok(Called { caller: authenticated.map_err(Problem::from)?, services })
 }
 
 /// The chapters of the contract.

@@ -1,7 +1,6 @@
 //! `/api/appointments`: parse and validate; the schedule of the doctor decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use poem::web::Data;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -11,7 +10,7 @@ use poem_openapi::{
 use crate::{
     actors::{repository::Error, schedule::ScheduleError},
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Created, Fetched, Found, IfMatch, NoContent},
@@ -60,8 +59,7 @@ impl Appointments {
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// Only rows of this doctor.
         doctor: Query<Option<i64>>,
         /// Only rows of this patient.
@@ -74,8 +72,8 @@ impl Appointments {
         to: Query<Option<DateTime<Utc>>>,
         paging: Paging,
     ) -> Result<Listed<AppointmentView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
-        let paging = paging.of(&caller.0)?;
+        let seen = call.admit(Action::Read, Resource::Appointments).await?;
+        let paging = paging.of(&call.caller)?;
         let filter = AppointmentFilter {
             doctor: doctor.0.map(DoctorId),
             patient: patient.0.map(PatientId),
@@ -83,7 +81,7 @@ impl Appointments {
             from: from.0,
             to: to.0,
         };
-        let rows = services.repository.list_appointments(&caller.0, seen, filter, paging.fetch()).await?;
+        let rows = call.repository.list_appointments(&call.caller, seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, AppointmentView::from))
     }
 
@@ -94,14 +92,13 @@ impl Appointments {
     #[oai(path = "/", method = "post", operation_id = "createAppointment")]
     async fn create(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         _key: IdempotencyKey,
         body: Body<AppointmentInput>,
     ) -> Result<Created<AppointmentView>, Refused<Booking>> {
-        let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
-        let schedules = services.schedules.clone();
-        let booked = services.once(caller.0, body.1, move |caller| async move {
+        let bookable = call.admit(Action::Create, Resource::Appointments).await?;
+        let schedules = call.schedules.clone();
+        let booked = call.once(body.1, move |caller| async move {
             Ok::<Appointment, Problem>(schedules.book(request(caller, bookable, body.0)).await?)
         });
         Ok(booked.await?.created("/api/appointments", |row| (row.id.0, row.version)))
@@ -112,14 +109,9 @@ impl Appointments {
     /// Checks a booking without making it. Lists every rule that it breaks, and the next slots at which both the doctor
     /// and the patient are free.
     #[oai(path = "/check", method = "post", operation_id = "checkBooking")]
-    async fn check(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        body: Body<AppointmentInput>,
-    ) -> Result<Found<CheckView>, Problem> {
-        let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
-        let found = services.schedules.check(&request(caller.0, bookable, body.0)).await?;
+    async fn check(&self, call: Call, body: Body<AppointmentInput>) -> Result<Found<CheckView>, Problem> {
+        let bookable = call.admit(Action::Create, Resource::Appointments).await?;
+        let found = call.schedules.check(&request(call.caller.clone(), bookable, body.0)).await?;
         Ok(Found::Ok(Json(found.into())))
     }
 
@@ -127,13 +119,12 @@ impl Appointments {
     #[oai(path = "/:id", method = "get", operation_id = "getAppointment")]
     async fn get(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
     ) -> Result<Fetched<AppointmentView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
-        let appointment = services.repository.find_appointment(&caller.0, AppointmentId(id.0), seen).await?;
+        let seen = call.admit(Action::Read, Resource::Appointments).await?;
+        let appointment = call.repository.find_appointment(&call.caller, AppointmentId(id.0), seen).await?;
         Ok(fetched(appointment))
     }
 
@@ -143,8 +134,7 @@ impl Appointments {
     #[oai(path = "/:id", method = "patch", operation_id = "updateAppointment")]
     async fn update(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
@@ -153,16 +143,16 @@ impl Appointments {
         let patch = body.0;
         let mut reach = None;
         if patch.status.is_some() {
-            reach = Some(services.admit(&caller.0, Action::Transition, Resource::Appointments).await?);
+            reach = Some(call.admit(Action::Transition, Resource::Appointments).await?);
         }
         // A body that changes nothing needs the right to change all the same.
         if patch.moves() || patch.reason.is_some() || patch.status.is_none() {
-            let updatable = services.admit(&caller.0, Action::Update, Resource::Appointments).await?;
+            let updatable = call.admit(Action::Update, Resource::Appointments).await?;
             reach = Some(reach.map_or(updatable, |transitionable| narrower(transitionable, updatable)));
         }
         let expected = if_match.version()?;
         let reach = reach.unwrap_or_default();
-        let amended = amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Aim::Change).await?;
+        let amended = amend(&call, AppointmentId(id.0), reach, expected, &patch, Aim::Change).await?;
         Ok(fetched(amended))
     }
 
@@ -172,16 +162,15 @@ impl Appointments {
     #[oai(path = "/:id", method = "delete", operation_id = "cancelAppointment")]
     async fn cancel(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<NoContent, Refused<Stepping>> {
-        let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
+        let reach = call.admit(Action::Transition, Resource::Appointments).await?;
         let expected = if_match.version()?;
         let patch = AppointmentPatch { status: Some(StatusView::Cancelled), ..AppointmentPatch::default() };
-        amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Aim::Change).await?;
+        amend(&call, AppointmentId(id.0), reach, expected, &patch, Aim::Change).await?;
         Ok(NoContent::Done)
     }
 }
@@ -225,8 +214,7 @@ pub(super) enum Aim {
 /// Reads the appointment, works out what it shall be, and has its doctor's schedule decide. Somebody
 /// else's change in between is met by doing it again, unless the caller asked for a version.
 pub(super) async fn amend(
-    services: &Services,
-    caller: &Caller,
+    call: &Call,
     id: AppointmentId,
     reach: Visibility,
     expected: Option<i64>,
@@ -234,7 +222,7 @@ pub(super) async fn amend(
     aim: Aim,
 ) -> Result<Appointment, Problem> {
     for _ in 0..ATTEMPTS {
-        let current = services.repository.find_appointment(caller, id, reach).await?;
+        let current = call.repository.find_appointment(&call.caller, id, reach).await?;
         if expected.is_some_and(|expected| expected != current.version) {
             return Err(Error::Stale.into());
         }
@@ -243,8 +231,8 @@ pub(super) async fn amend(
         {
             return Err(Problem::invalid_transition(status, status));
         }
-        let amendment = patch.amend(caller, current)?;
-        match services.schedules.amend(amendment).await {
+        let amendment = patch.amend(&call.caller, current)?;
+        match call.schedules.amend(amendment).await {
             Err(ScheduleError::Repository(Error::Stale)) if expected.is_none() => {}
             amended => return Ok(amended?),
         }

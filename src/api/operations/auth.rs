@@ -5,7 +5,7 @@ use poem_openapi::{OpenApi, payload::Json, types::Email};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter, Services},
         http::{
             body::Body,
             etag::{Fetched, IfMatch, NoContent},
@@ -18,8 +18,8 @@ use crate::{
         },
     },
     domain::{
-        Caller, ClinicId,
-        fields::{FieldErrors, login_name, tidy, tidy_optional},
+        ClinicId,
+        fields::{FieldErrors, filled, login_name, tidy, tidy_optional},
         users::Account,
     },
 };
@@ -108,50 +108,39 @@ impl Auth {
     ///
     /// Ends the session of the refresh token. The access token stays valid until it expires.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logout")]
-    async fn logout(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        body: Body<RefreshInput>,
-    ) -> Result<NoContent, Refused<Unasked>> {
-        services.authn.logout(&caller.0, &body.0.refresh).await?;
+    async fn logout(&self, call: Call, body: Body<RefreshInput>) -> Result<NoContent, Refused<Unasked>> {
+        call.authn.logout(&call.caller, &body.0.refresh).await?;
         Ok(NoContent::Done)
     }
 
     /// Get my account
     #[oai(path = "/auth/me", method = "get", operation_id = "getMe")]
-    async fn me(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<Me>, Refused<Unasked>> {
-        let account = services.repository.find_account(caller.0.account).await?;
-        Ok(me(&services, &caller.0, account).await?)
+    async fn me(&self, call: Call) -> Result<Fetched<Me>, Refused<Unasked>> {
+        let account = call.repository.find_account(call.caller.account).await?;
+        Ok(me(&call, account).await?)
     }
 
     /// Update my name
     #[oai(path = "/auth/me", method = "patch", operation_id = "updateMe")]
     async fn update_me(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         if_match: IfMatch,
         body: Body<MePatch>,
     ) -> Result<Fetched<Me>, Refused<Unasked>> {
         let expected = if_match.version()?;
         let tidied = |name: Option<String>| name.map(|name| tidy(&name));
         let (first_name, last_name) = (tidied(body.0.first_name), tidied(body.0.last_name));
-        let account = services.repository.rename_account(&caller.0, expected, first_name, last_name).await?;
-        Ok(me(&services, &caller.0, account).await?)
+        let account = call.repository.rename_account(&call.caller, expected, first_name, last_name).await?;
+        Ok(me(&call, account).await?)
     }
 
     /// Switch to another clinic
     ///
     /// Returns tokens for another clinic of the account.
     #[oai(path = "/auth/switch", method = "post", operation_id = "switchClinic")]
-    async fn switch(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        body: Body<SwitchInput>,
-    ) -> Result<Json<TokenPair>, Problem> {
-        let signed_in = services.authn.switch(&caller.0, ClinicId(body.0.clinic)).await?;
+    async fn switch(&self, call: Call, body: Body<SwitchInput>) -> Result<Json<TokenPair>, Problem> {
+        let signed_in = call.authn.switch(&call.caller, ClinicId(body.0.clinic)).await?;
         Ok(Json(signed_in.into()))
     }
 
@@ -159,19 +148,15 @@ impl Auth {
     ///
     /// Lists what the token's role may do: resource, action and scopes.
     #[oai(path = "/auth/permissions", method = "get", operation_id = "listPermissions")]
-    async fn permissions(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-    ) -> Result<Json<Permissions>, Refused<Unasked>> {
-        let granted = services.gate.policy().grants_of(&caller.0.role);
+    async fn permissions(&self, call: Call) -> Result<Json<Permissions>, Refused<Unasked>> {
+        let granted = call.gate.policy().grants_of(&call.caller.role);
         let permissions = granted.map(|(resource, action, scopes)| Permission {
             resource: resource.name().into(),
             action: action.name().into(),
             scopes: scopes.iter().map(|scope| scope.name().into()).collect(),
         });
         let permissions = permissions.collect();
-        Ok(Json(Permissions { role: caller.0.role, permissions }))
+        Ok(Json(Permissions { role: call.caller.role.clone(), permissions }))
     }
 }
 
@@ -187,21 +172,16 @@ async fn refresh(services: &Services, input: RefreshInput) -> Result<Json<TokenP
     Ok(Json(signed_in.into()))
 }
 
-async fn me(services: &Services, caller: &Caller, account: Account) -> Result<Fetched<Me>, Problem> {
-    let memberships = services.repository.list_memberships(account.id).await?;
+async fn me(call: &Call, account: Account) -> Result<Fetched<Me>, Problem> {
+    let memberships = call.repository.list_memberships(account.id).await?;
     let version = account.version;
-    let me = Me {
+    let me = filled!(Me {
         id: account.id.0,
         email: Email(account.email),
-        username: account.username,
-        first_name: account.first_name,
-        last_name: account.last_name,
-        role: caller.role.clone(),
-        clinic: caller.clinic.0,
-        doctor: caller.doctor.map(|id| id.0),
+        role: call.caller.role.clone(),
+        clinic: call.caller.clinic.0,
+        doctor: call.caller.doctor.map(|id| id.0),
         clinics: memberships.into_iter().map(MembershipView::from).collect(),
-        created_at: account.created_at,
-        updated_at: account.updated_at,
-    };
+    } from account { username, first_name, last_name, created_at, updated_at });
     Ok(Fetched::of(version, me))
 }

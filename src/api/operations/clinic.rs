@@ -1,11 +1,10 @@
 //! `/api/clinic`
 
-use poem::web::Data;
 use poem_openapi::OpenApi;
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Fetched, IfMatch},
@@ -31,27 +30,26 @@ pub struct ClinicApi;
 impl ClinicApi {
     /// Get the clinic
     #[oai(path = "/", method = "get", operation_id = "getClinic")]
-    async fn get(&self, caller: Authenticated, services: Data<&Services>) -> Result<Fetched<ClinicView>, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Clinic).await?;
-        Ok(fetched(services.repository.find_clinic(&caller.0).await?))
+    async fn get(&self, call: Call) -> Result<Fetched<ClinicView>, Problem> {
+        call.admit_whole_clinic(Action::Read, Resource::Clinic).await?;
+        Ok(fetched(call.repository.find_clinic(&call.caller).await?))
     }
 
     /// Update the clinic
     #[oai(path = "/", method = "patch", operation_id = "updateClinic")]
     async fn update(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         if_match: IfMatch,
         body: Body<ClinicPatch>,
     ) -> Result<Fetched<ChangedClinicView>, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Clinic).await?;
+        call.admit_whole_clinic(Action::Update, Resource::Clinic).await?;
         let expected = if_match.version()?;
         let patch = body.0;
-        let (row, is_another_zone) = services
+        let (row, is_another_zone) = call
             .schedules
             .rules()
-            .update_clinic(&caller.0, expected, move |stored| {
+            .update_clinic(&call.caller, expected, move |stored| {
                 Ok(ClinicDetails {
                     name: patch.name.map_or(stored.name, |name| tidy(&name)),
                     time_zone: match patch.time_zone {
@@ -63,7 +61,7 @@ impl ClinicApi {
             .await?;
         // Its doctors' days are read in its zone. After the change, so that nobody who books waits for it.
         let outside = match is_another_zone {
-            true => services.repository.outside_of_clinic(row.id, None).await?,
+            true => call.repository.outside_of_clinic(row.id, None).await?,
             false => Vec::new(),
         };
         let version = row.version;

@@ -1,11 +1,10 @@
 //! `/api/clinic/closures`: days on which the whole clinic is closed.
 
-use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Entered, NoContent},
@@ -36,15 +35,10 @@ impl Closures {
     ///
     /// Newest first.
     #[oai(path = "/", method = "get", operation_id = "listClosures")]
-    async fn list(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        paging: Paging,
-    ) -> Result<Listed<ClosureView>, Problem> {
-        services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
-        let paging = paging.of(&caller.0)?;
-        let rows = services.repository.list_closures(&caller.0, paging.fetch()).await?;
+    async fn list(&self, call: Call, paging: Paging) -> Result<Listed<ClosureView>, Problem> {
+        call.admit(Action::Read, Resource::Schedules).await?;
+        let paging = paging.of(&call.caller)?;
+        let rows = call.repository.list_closures(&call.caller, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, ClosureView::from))
     }
 
@@ -55,12 +49,11 @@ impl Closures {
     #[oai(path = "/", method = "post", operation_id = "createClosure")]
     async fn create(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         _key: IdempotencyKey,
         body: Body<ClosureInput>,
     ) -> Result<Entered<EnteredClosureView>, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
+        call.admit_whole_clinic(Action::Update, Resource::Schedules).await?;
         let (first, last) = (body.0.first_day, body.0.last_day.unwrap_or(body.0.first_day));
         kept_day("first_day", first)?;
         if last < first || (last - first).num_days() >= LONGEST {
@@ -68,13 +61,13 @@ impl Closures {
             return Err(FieldErrors::one("last_day", message).into());
         }
         let reason = tidy(&body.0.reason.unwrap_or_default());
-        let (changing, clinic, days) = (services.clone(), caller.0.clinic, ClosedDays { first, last });
-        let made = services.once(caller.0, body.1, move |caller| async move {
+        let (changing, clinic, days) = (call.services.clone(), call.caller.clinic, ClosedDays { first, last });
+        let made = call.once(body.1, move |caller| async move {
             Ok(changing.schedules.rules().create_closure(&caller, days, reason).await?)
         });
         let made = made.await?;
         // After the change, so that nobody who books waits for it.
-        let outside = services.repository.outside_of_clinic(clinic, Some(days)).await?;
+        let outside = call.repository.outside_of_clinic(clinic, Some(days)).await?;
         Ok(made.map(|row| Changed { row, outside }).entered("/api/clinic/closures", |made| made.row.id.0))
     }
 
@@ -82,13 +75,12 @@ impl Closures {
     #[oai(path = "/:id", method = "delete", operation_id = "deleteClosure")]
     async fn delete(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The closure's id.
         id: Path<i64>,
     ) -> Result<NoContent, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Schedules).await?;
-        services.schedules.rules().delete_closure(&caller.0, ClosureId(id.0)).await?;
+        call.admit_whole_clinic(Action::Update, Resource::Schedules).await?;
+        call.schedules.rules().delete_closure(&call.caller, ClosureId(id.0)).await?;
         Ok(NoContent::Done)
     }
 }

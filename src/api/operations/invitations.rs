@@ -1,12 +1,11 @@
 //! `/api/invitations`
 
 use chrono::TimeDelta;
-use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json, types::Email};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::NoContent,
@@ -49,15 +48,10 @@ impl Invitations {
     ///
     /// Newest first, without their secrets.
     #[oai(path = "/", method = "get", operation_id = "listInvitations")]
-    async fn list(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        paging: Paging,
-    ) -> Result<Listed<InvitationView>, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Invitations).await?;
-        let paging = paging.of(&caller.0)?;
-        let rows = services.repository.list_invitations(&caller.0, paging.fetch()).await?;
+    async fn list(&self, call: Call, paging: Paging) -> Result<Listed<InvitationView>, Problem> {
+        call.admit_whole_clinic(Action::Read, Resource::Invitations).await?;
+        let paging = paging.of(&call.caller)?;
+        let rows = call.repository.list_invitations(&call.caller, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, InvitationView::from))
     }
 
@@ -65,24 +59,19 @@ impl Invitations {
     ///
     /// An invitation is valid for seven days and one registration.
     #[oai(path = "/", method = "post", operation_id = "createInvitation")]
-    async fn create(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        body: Body<InvitationInput>,
-    ) -> Result<Invited, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Create, Resource::Invitations).await?;
-        services.check_role(&body.0.role)?;
+    async fn create(&self, call: Call, body: Body<InvitationInput>) -> Result<Invited, Problem> {
+        call.admit_whole_clinic(Action::Create, Resource::Invitations).await?;
+        call.check_role(&body.0.role)?;
         let secret = Secret::generate()
             .map_err(|_| Problem::new(problem::INTERNAL, "The server could not create a random secret."))?;
-        let token = invitation_token(caller.0.clinic, &secret);
+        let token = invitation_token(call.caller.clinic, &secret);
         let new = NewInvitation {
             email: body.0.email.map(|email| login_name(&email)),
             role: body.0.role,
             token_hash: secret.hash,
             expires_at: crate::clock::now() + LIFETIME,
         };
-        let invitation = services.repository.create_invitation(&caller.0, new).await?;
+        let invitation = call.repository.create_invitation(&call.caller, new).await?;
         Ok(Invited::Created(Json(NewInvitationView {
             id: invitation.id.0,
             invitation: token,
@@ -96,13 +85,12 @@ impl Invitations {
     #[oai(path = "/:id", method = "delete", operation_id = "deleteInvitation")]
     async fn delete(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The invitation's id.
         id: Path<i64>,
     ) -> Result<NoContent, Refused<Accepted>> {
-        services.admit_whole_clinic(&caller.0, Action::Delete, Resource::Invitations).await?;
-        services.repository.delete_invitation(&caller.0, InvitationId(id.0)).await?;
+        call.admit_whole_clinic(Action::Delete, Resource::Invitations).await?;
+        call.repository.delete_invitation(&call.caller, InvitationId(id.0)).await?;
         Ok(NoContent::Done)
     }
 }

@@ -1,6 +1,5 @@
 //! `/api/mappings`
 
-use poem::web::Data;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -10,7 +9,7 @@ use poem_openapi::{
 use crate::{
     actors::repository::Page,
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Created, Fetched, IfMatch, NoContent},
@@ -41,8 +40,7 @@ impl Mappings {
     #[oai(path = "/", method = "get", operation_id = "listMappings")]
     async fn list(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// Only rows of this patient.
         patient: Query<Option<i64>>,
         /// Only rows of this doctor.
@@ -51,11 +49,11 @@ impl Mappings {
         is_active: Query<Option<bool>>,
         paging: Paging,
     ) -> Result<Listed<MappingView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
-        let paging = paging.of(&caller.0)?;
+        let seen = call.admit(Action::Read, Resource::Mappings).await?;
+        let paging = paging.of(&call.caller)?;
         let filter =
             MappingFilter { patient: patient.0.map(PatientId), doctor: doctor.0.map(DoctorId), is_active: is_active.0 };
-        let rows = services.repository.list_mappings(&caller.0, seen, filter, paging.fetch()).await?;
+        let rows = call.repository.list_mappings(&call.caller, seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, MappingView::from))
     }
 
@@ -63,15 +61,14 @@ impl Mappings {
     #[oai(path = "/", method = "post", operation_id = "createMapping")]
     async fn create(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         _key: IdempotencyKey,
         body: Body<MappingInput>,
     ) -> Result<Created<MappingView>, Refused<Taken>> {
-        let mappable = services.admit(&caller.0, Action::Create, Resource::Mappings).await?;
+        let mappable = call.admit(Action::Create, Resource::Mappings).await?;
         let new = body.0.into_new();
-        let repository = services.repository.clone();
-        let made = services.once(caller.0, body.1, move |caller| async move {
+        let repository = call.repository.clone();
+        let made = call.once(body.1, move |caller| async move {
             Ok::<Mapping, Problem>(repository.create_mapping(&caller, mappable, new).await?)
         });
         Ok(made.await?.created("/api/mappings", |row| (row.id.0, row.version)))
@@ -81,13 +78,12 @@ impl Mappings {
     #[oai(path = "/:id", method = "get", operation_id = "getMapping")]
     async fn get(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The mapping's id.
         id: Path<i64>,
     ) -> Result<Fetched<MappingView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
-        let mapping = services.repository.find_mapping(&caller.0, MappingId(id.0), seen).await?;
+        let seen = call.admit(Action::Read, Resource::Mappings).await?;
+        let mapping = call.repository.find_mapping(&call.caller, MappingId(id.0), seen).await?;
         Ok(fetched(mapping))
     }
 
@@ -97,18 +93,17 @@ impl Mappings {
     #[oai(path = "/:id", method = "patch", operation_id = "updateMapping")]
     async fn update(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The mapping's id.
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<MappingPatch>,
     ) -> Result<Fetched<MappingView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Update, Resource::Mappings).await?;
+        let seen = call.admit(Action::Update, Resource::Mappings).await?;
         let expected = if_match.version()?;
-        let mapping = services
+        let mapping = call
             .repository
-            .update_mapping(&caller.0, MappingId(id.0), seen, expected, move |stored| Ok(body.0.apply(stored)))
+            .update_mapping(&call.caller, MappingId(id.0), seen, expected, move |stored| Ok(body.0.apply(stored)))
             .await?;
         Ok(fetched(mapping))
     }
@@ -117,15 +112,14 @@ impl Mappings {
     #[oai(path = "/:id", method = "delete", operation_id = "deleteMapping")]
     async fn delete(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The mapping's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<NoContent, Problem> {
-        let seen = services.admit(&caller.0, Action::Delete, Resource::Mappings).await?;
+        let seen = call.admit(Action::Delete, Resource::Mappings).await?;
         let expected = if_match.version()?;
-        services.repository.delete_mapping(&caller.0, MappingId(id.0), seen, expected).await?;
+        call.repository.delete_mapping(&call.caller, MappingId(id.0), seen, expected).await?;
         Ok(NoContent::Done)
     }
 
@@ -135,12 +129,11 @@ impl Mappings {
     #[oai(path = "/by-patient/:patient_id", method = "get", operation_id = "getMappingsByPatient")]
     async fn by_patient(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         patient_id: Path<i64>,
     ) -> Result<Json<PatientDoctors>, Problem> {
-        of_patient(caller, &services, PatientId(patient_id.0)).await
+        of_patient(call, PatientId(patient_id.0)).await
     }
 
     /// List a patient's mappings (alias)
@@ -149,26 +142,21 @@ impl Mappings {
     #[oai(path = "/patient/:patient_id", method = "get", operation_id = "getMappingsOfPatient")]
     async fn patient(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         patient_id: Path<i64>,
     ) -> Result<Json<PatientDoctors>, Problem> {
-        of_patient(caller, &services, PatientId(patient_id.0)).await
+        of_patient(call, PatientId(patient_id.0)).await
     }
 }
 
-async fn of_patient(
-    caller: Authenticated,
-    services: &Services,
-    id: PatientId,
-) -> Result<Json<PatientDoctors>, Problem> {
-    let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
-    let seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
-    let patient = services.repository.find_patient(&caller.0, id, patients_seen).await?;
+async fn of_patient(call: Call, id: PatientId) -> Result<Json<PatientDoctors>, Problem> {
+    let patients_seen = call.admit(Action::Read, Resource::Patients).await?;
+    let seen = call.admit(Action::Read, Resource::Mappings).await?;
+    let patient = call.repository.find_patient(&call.caller, id, patients_seen).await?;
     let filter = MappingFilter { patient: Some(id), ..MappingFilter::default() };
     let page = Page { before: None, limit: MOST };
-    let mappings = services.repository.list_mappings(&caller.0, seen, filter, page).await?;
+    let mappings = call.repository.list_mappings(&call.caller, seen, filter, page).await?;
     Ok(Json(PatientDoctors {
         patient: id.0,
         patient_name: format!("{} {}", patient.details.first_name, patient.details.last_name),

@@ -1,6 +1,5 @@
 //! `/api/patients`
 
-use poem::web::Data;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -8,7 +7,7 @@ use poem_openapi::{
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Created, Fetched, IfMatch, NoContent},
@@ -44,8 +43,7 @@ impl Patients {
     #[oai(path = "/", method = "get", operation_id = "listPatients")]
     async fn list(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// Words from the name, e-mail address or phone number, in any order and case. All words must match. A word of
         /// three or more characters matches anywhere; a shorter one matches the start of a word. A phone number matches by
         /// its digits.
@@ -55,14 +53,14 @@ impl Patients {
         created_by: Query<Option<i64>>,
         paging: Paging,
     ) -> Result<Listed<PatientView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
-        let paging = paging.of(&caller.0)?;
+        let seen = call.admit(Action::Read, Resource::Patients).await?;
+        let paging = paging.of(&call.caller)?;
         let filter = PatientFilter {
             search: filter_text("search", search.0)?.as_deref().map(Words::of),
             created_by: created_by.0.map(AccountId),
             doctor: None,
         };
-        let rows = services.repository.list_patients(&caller.0, seen, filter, paging.fetch()).await?;
+        let rows = call.repository.list_patients(&call.caller, seen, filter, paging.fetch()).await?;
         Ok(paging.shared(&rows, |row| row.id.0, PatientView::from))
     }
 
@@ -72,14 +70,13 @@ impl Patients {
     #[oai(path = "/", method = "post", operation_id = "createPatient")]
     async fn create(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         _key: IdempotencyKey,
         body: Body<PatientInput>,
     ) -> Result<Created<PatientView>, Refused<Taken>> {
-        services.admit(&caller.0, Action::Create, Resource::Patients).await?;
-        let (details, repository) = (body.0.details()?, services.repository.clone());
-        let made = services.once(caller.0, body.1, |caller| async move {
+        call.admit(Action::Create, Resource::Patients).await?;
+        let (details, repository) = (body.0.details()?, call.repository.clone());
+        let made = call.once(body.1, |caller| async move {
             Ok::<Patient, Problem>(repository.create_patient(&caller, details).await?)
         });
         Ok(made.await?.created("/api/patients", |row| (row.id.0, row.version)))
@@ -89,13 +86,12 @@ impl Patients {
     #[oai(path = "/:id", method = "get", operation_id = "getPatient")]
     async fn get(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         id: Path<i64>,
     ) -> Result<Fetched<PatientView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
-        let patient = services.repository.find_patient(&caller.0, PatientId(id.0), seen).await?;
+        let seen = call.admit(Action::Read, Resource::Patients).await?;
+        let patient = call.repository.find_patient(&call.caller, PatientId(id.0), seen).await?;
         Ok(fetched(patient))
     }
 
@@ -105,20 +101,17 @@ impl Patients {
     #[oai(path = "/:id", method = "put", operation_id = "replacePatient")]
     async fn replace(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<PatientInput>,
     ) -> Result<Fetched<PatientView>, Refused<Taken>> {
-        let seen = services.admit(&caller.0, Action::Update, Resource::Patients).await?;
+        let seen = call.admit(Action::Update, Resource::Patients).await?;
         let expected = if_match.version()?;
         let details = body.0.details()?;
-        let patient = services
-            .repository
-            .update_patient(&caller.0, PatientId(id.0), seen, expected, move |_| Ok(details))
-            .await?;
+        let patient =
+            call.repository.update_patient(&call.caller, PatientId(id.0), seen, expected, move |_| Ok(details)).await?;
         Ok(fetched(patient))
     }
 
@@ -128,18 +121,17 @@ impl Patients {
     #[oai(path = "/:id", method = "patch", operation_id = "updatePatient")]
     async fn update(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<PatientPatch>,
     ) -> Result<Fetched<PatientView>, Refused<Taken>> {
-        let seen = services.admit(&caller.0, Action::Update, Resource::Patients).await?;
+        let seen = call.admit(Action::Update, Resource::Patients).await?;
         let expected = if_match.version()?;
-        let patient = services
+        let patient = call
             .repository
-            .update_patient(&caller.0, PatientId(id.0), seen, expected, move |stored| body.0.apply(stored))
+            .update_patient(&call.caller, PatientId(id.0), seen, expected, move |stored| body.0.apply(stored))
             .await?;
         Ok(fetched(patient))
     }
@@ -151,18 +143,17 @@ impl Patients {
     #[oai(path = "/:id", method = "delete", operation_id = "deletePatient")]
     async fn delete(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         id: Path<i64>,
         /// Whether to cancel the patient's future active appointments.
         cancel_appointments: Query<Option<bool>>,
         if_match: IfMatch,
     ) -> Result<NoContent, Refused<HasAppointments>> {
-        let seen = services.admit(&caller.0, Action::Delete, Resource::Patients).await?;
+        let seen = call.admit(Action::Delete, Resource::Patients).await?;
         let expected = if_match.version()?;
         let cancel = cancel_appointments.0.unwrap_or(false);
-        services.repository.delete_patient(&caller.0, PatientId(id.0), seen, expected, cancel).await?;
+        call.repository.delete_patient(&call.caller, PatientId(id.0), seen, expected, cancel).await?;
         Ok(NoContent::Done)
     }
 
@@ -172,18 +163,17 @@ impl Patients {
     #[oai(path = "/:id/transfer", method = "post", operation_id = "transferPatient")]
     async fn transfer(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<PatientTransfer>,
     ) -> Result<Fetched<PatientView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Transfer, Resource::Patients).await?;
+        let seen = call.admit(Action::Transfer, Resource::Patients).await?;
         let expected = if_match.version()?;
-        let patient = services
+        let patient = call
             .repository
-            .transfer_patient(&caller.0, PatientId(id.0), seen, expected, AccountId(body.0.user))
+            .transfer_patient(&call.caller, PatientId(id.0), seen, expected, AccountId(body.0.user))
             .await?;
         Ok(fetched(patient))
     }
@@ -194,21 +184,20 @@ impl Patients {
     #[oai(path = "/:id/doctors", method = "get", operation_id = "listPatientDoctors")]
     async fn doctors(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         id: Path<i64>,
         paging: Paging,
     ) -> Result<Listed<DoctorView>, Problem> {
-        let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
-        let mappings_seen = services.admit(&caller.0, Action::Read, Resource::Mappings).await?;
-        services.admit(&caller.0, Action::Read, Resource::Doctors).await?;
+        let patients_seen = call.admit(Action::Read, Resource::Patients).await?;
+        let mappings_seen = call.admit(Action::Read, Resource::Mappings).await?;
+        call.admit(Action::Read, Resource::Doctors).await?;
         let patient = PatientId(id.0);
-        services.repository.find_patient(&caller.0, patient, patients_seen).await?;
-        let paging = paging.of(&caller.0)?;
+        call.repository.find_patient(&call.caller, patient, patients_seen).await?;
+        let paging = paging.of(&call.caller)?;
         // A doctor whose mapping the caller may see is one that the caller may see here.
         let filter = DoctorFilter { patient: Some(patient), ..DoctorFilter::default() };
-        let rows = services.repository.list_doctors(&caller.0, mappings_seen, filter, paging.fetch()).await?;
+        let rows = call.repository.list_doctors(&call.caller, mappings_seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, DoctorView::from))
     }
 
@@ -218,19 +207,18 @@ impl Patients {
     #[oai(path = "/:id/appointments", method = "get", operation_id = "listPatientAppointments")]
     async fn appointments(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The patient's id.
         id: Path<i64>,
         paging: Paging,
     ) -> Result<Listed<AppointmentView>, Problem> {
-        let patients_seen = services.admit(&caller.0, Action::Read, Resource::Patients).await?;
-        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
+        let patients_seen = call.admit(Action::Read, Resource::Patients).await?;
+        let seen = call.admit(Action::Read, Resource::Appointments).await?;
         let patient = PatientId(id.0);
-        services.repository.find_patient(&caller.0, patient, patients_seen).await?;
-        let paging = paging.of(&caller.0)?;
+        call.repository.find_patient(&call.caller, patient, patients_seen).await?;
+        let paging = paging.of(&call.caller)?;
         let filter = AppointmentFilter { patient: Some(patient), ..AppointmentFilter::default() };
-        let rows = services.repository.list_appointments(&caller.0, seen, filter, paging.fetch()).await?;
+        let rows = call.repository.list_appointments(&call.caller, seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, AppointmentView::from))
     }
 }

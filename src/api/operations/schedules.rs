@@ -1,12 +1,11 @@
 //! `/api/doctors/{id}/working-hours`, `/time-off` and `/scheduling`: what a doctor's appointments keep to.
 
 use chrono::TimeDelta;
-use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Entered, Fetched, IfMatch, NoContent},
@@ -42,13 +41,12 @@ impl DoctorSchedules {
     #[oai(path = "/:id/working-hours", method = "get", operation_id = "getWorkingHours")]
     async fn hours(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
     ) -> Result<Fetched<HoursView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
-        let hours = services.repository.find_hours(&caller.0, DoctorId(id.0), seen).await?;
+        let seen = call.admit(Action::Read, Resource::Schedules).await?;
+        let hours = call.repository.find_hours(&call.caller, DoctorId(id.0), seen).await?;
         Ok(Fetched::of(hours.revision, hours))
     }
 
@@ -60,18 +58,17 @@ impl DoctorSchedules {
     #[oai(path = "/:id/working-hours", method = "put", operation_id = "setWorkingHours")]
     async fn set_hours(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
         /// The ETag that the hours must have; otherwise 412.
         if_match: IfMatch,
         body: Body<HoursInput>,
     ) -> Result<Fetched<ChangedHoursView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let seen = call.admit(Action::Update, Resource::Schedules).await?;
         let expected = if_match.version()?;
         let (doctor, new) = (DoctorId(id.0), body.0.hours()?);
-        let changed = services.schedules.rules().set_hours(&caller.0, doctor, seen, expected, new).await?;
+        let changed = call.schedules.rules().set_hours(&call.caller, doctor, seen, expected, new).await?;
         Ok(Fetched::of(changed.row.revision, changed))
     }
 
@@ -81,15 +78,14 @@ impl DoctorSchedules {
     #[oai(path = "/:id/time-off", method = "get", operation_id = "listTimeOff")]
     async fn time_off(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
         paging: Paging,
     ) -> Result<Listed<TimeOffView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
-        let paging = paging.of(&caller.0)?;
-        let rows = services.repository.list_time_off(&caller.0, DoctorId(id.0), seen, paging.fetch()).await?;
+        let seen = call.admit(Action::Read, Resource::Schedules).await?;
+        let paging = paging.of(&call.caller)?;
+        let rows = call.repository.list_time_off(&call.caller, DoctorId(id.0), seen, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, TimeOffView::from))
     }
 
@@ -99,14 +95,13 @@ impl DoctorSchedules {
     #[oai(path = "/:id/time-off", method = "post", operation_id = "createTimeOff")]
     async fn enter_time_off(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
         _key: IdempotencyKey,
         body: Body<TimeOffInput>,
     ) -> Result<Entered<EnteredTimeOffView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let seen = call.admit(Action::Update, Resource::Schedules).await?;
         let during = Interval::between(body.0.starts_at, body.0.ends_at)
             .filter(|during| during.length() <= TimeDelta::days(LONGEST_TIME_OFF));
         let during = during.ok_or_else(|| {
@@ -114,8 +109,8 @@ impl DoctorSchedules {
             FieldErrors::one("ends_at", message)
         })?;
         let reason = tidy(&body.0.reason.unwrap_or_default());
-        let (changing, doctor) = (services.clone(), DoctorId(id.0));
-        let made = services.once(caller.0, body.1, move |caller| async move {
+        let (changing, doctor) = (call.services.clone(), DoctorId(id.0));
+        let made = call.once(body.1, move |caller| async move {
             Ok(changing.schedules.rules().create_time_off(&caller, doctor, seen, during, reason).await?)
         });
         Ok(made.await?.entered(&format!("/api/doctors/{doctor}/time-off"), |made| made.row.id.0))
@@ -125,17 +120,16 @@ impl DoctorSchedules {
     #[oai(path = "/:id/time-off/:time_off_id", method = "delete", operation_id = "deleteTimeOff")]
     async fn delete_time_off(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
         /// The time off's id.
         time_off_id: Path<i64>,
     ) -> Result<NoContent, Problem> {
-        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let seen = call.admit(Action::Update, Resource::Schedules).await?;
         let doctor = DoctorId(id.0);
         let id = TimeOffId(time_off_id.0);
-        services.schedules.rules().delete_time_off(&caller.0, doctor, seen, id).await?;
+        call.schedules.rules().delete_time_off(&call.caller, doctor, seen, id).await?;
         Ok(NoContent::Done)
     }
 
@@ -143,13 +137,12 @@ impl DoctorSchedules {
     #[oai(path = "/:id/scheduling", method = "get", operation_id = "getScheduling")]
     async fn scheduling(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
     ) -> Result<Fetched<SchedulingView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
-        let doctor = services.repository.find_doctor(&caller.0, DoctorId(id.0), seen).await?;
+        let seen = call.admit(Action::Read, Resource::Schedules).await?;
+        let doctor = call.repository.find_doctor(&call.caller, DoctorId(id.0), seen).await?;
         Ok(Fetched::of(doctor.version, doctor))
     }
 
@@ -160,22 +153,21 @@ impl DoctorSchedules {
     #[oai(path = "/:id/scheduling", method = "patch", operation_id = "updateScheduling")]
     async fn set_scheduling(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
         /// The ETag that the doctor's settings must have; otherwise 412.
         if_match: IfMatch,
         body: Body<SchedulingPatch>,
     ) -> Result<Fetched<ChangedSchedulingView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Update, Resource::Schedules).await?;
+        let seen = call.admit(Action::Update, Resource::Schedules).await?;
         let expected = if_match.version()?;
         let doctor = DoctorId(id.0);
         let change = move |mut stored: DoctorDetails| {
             stored.scheduling = body.0.apply(stored.scheduling)?;
             Ok(stored)
         };
-        let changed = services.schedules.rules().update_doctor(&caller.0, doctor, seen, expected, change).await?;
+        let changed = call.schedules.rules().update_doctor(&call.caller, doctor, seen, expected, change).await?;
         Ok(Fetched::of(changed.row.version, changed))
     }
 }

@@ -1,12 +1,11 @@
 //! `/api/appointment-series`: repeats of appointments at the doctor's wall-clock time.
 
 use chrono::TimeDelta;
-use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path, payload::Json};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Entered, Found},
@@ -41,15 +40,14 @@ impl AppointmentSeries {
     #[oai(path = "/", method = "post", operation_id = "createAppointmentSeries")]
     async fn create(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         _key: IdempotencyKey,
         body: Body<SeriesInput>,
     ) -> Result<Entered<BookedSeriesView>, Refused<SomeTimes>> {
-        let bookable = services.admit(&caller.0, Action::Create, Resource::Appointments).await?;
+        let bookable = call.admit(Action::Create, Resource::Appointments).await?;
         let wanted = body.0;
         let request = SeriesRequest {
-            caller: caller.0.clone(),
+            caller: call.caller.clone(),
             bookable,
             doctor: DoctorId(wanted.doctor),
             patient: PatientId(wanted.patient),
@@ -59,8 +57,8 @@ impl AppointmentSeries {
             reason: tidy(&wanted.reason.unwrap_or_default()),
             skip_conflicts: wanted.skip_conflicts.unwrap_or(false),
         };
-        let schedules = services.schedules.clone();
-        let booked = services.once(caller.0, body.1, move |caller| async move {
+        let schedules = call.schedules.clone();
+        let booked = call.once(body.1, move |caller| async move {
             Ok::<BookedSeries, Problem>(schedules.book_series(SeriesRequest { caller, ..request }).await?)
         });
         Ok(booked.await?.entered("/api/appointment-series", |booked| booked.series.id.0))
@@ -72,13 +70,12 @@ impl AppointmentSeries {
     #[oai(path = "/:id", method = "get", operation_id = "getAppointmentSeries")]
     async fn get(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The series' id.
         id: Path<i64>,
     ) -> Result<Found<SeriesView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
-        let series = services.repository.find_series(&caller.0, SeriesId(id.0), seen).await?;
+        let seen = call.admit(Action::Read, Resource::Appointments).await?;
+        let series = call.repository.find_series(&call.caller, SeriesId(id.0), seen).await?;
         Ok(Found::Ok(Json(series.into())))
     }
 }

@@ -1,7 +1,6 @@
 //! Free times: of one doctor, of many, and why a time is not one. Answered from the schedule actors.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use poem::web::Data;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -14,7 +13,7 @@ use crate::{
         schedule::ScheduleError,
     },
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             etag::Found,
             problem::{Problem, told},
@@ -55,8 +54,7 @@ impl Slots {
     #[oai(path = "/doctors/:id/slots", method = "get", operation_id = "listDoctorSlots")]
     async fn of_doctor(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
         /// Earliest start (RFC 3339); now by default.
@@ -67,14 +65,14 @@ impl Slots {
         #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
         duration_minutes: Query<Option<i64>>,
     ) -> Result<Found<Vec<AvailableSlot>>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let seen = call.admit(Action::Read, Resource::Schedules).await?;
         let doctor = DoctorId(id.0);
         let now = crate::clock::now();
         let (from, to) = span(from.0, to.0, now)?;
         if !seen.whole_clinic {
-            services.repository.find_doctor(&caller.0, doctor, seen).await?;
+            call.repository.find_doctor(&call.caller, doctor, seen).await?;
         }
-        let calendar = services.schedules.calendar(caller.0.clinic, doctor).await.map_err(not_found)?;
+        let calendar = call.schedules.calendar(call.caller.clinic, doctor).await.map_err(not_found)?;
         let length = duration_minutes.0.map_or(calendar.rules().slot, TimeDelta::minutes);
         let search = Search { from, to, length, also_busy: &[], ignored: None, now };
         Ok(Found::Ok(Json(calendar.free(search).map(|slot| AvailableSlot::of(doctor, &calendar, slot)).collect())))
@@ -86,8 +84,7 @@ impl Slots {
     #[oai(path = "/doctors/:id/slots/explain", method = "get", operation_id = "explainDoctorSlot")]
     async fn explain(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The doctor's id.
         id: Path<i64>,
         /// The start to explain (RFC 3339).
@@ -96,12 +93,12 @@ impl Slots {
         #[oai(validator(minimum(value = "5"), maximum(value = "1440")))]
         duration_minutes: Query<Option<i64>>,
     ) -> Result<Found<SlotExplanation>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let seen = call.admit(Action::Read, Resource::Schedules).await?;
         let doctor = DoctorId(id.0);
         if !seen.whole_clinic {
-            services.repository.find_doctor(&caller.0, doctor, seen).await?;
+            call.repository.find_doctor(&call.caller, doctor, seen).await?;
         }
-        let calendar = services.schedules.calendar(caller.0.clinic, doctor).await.map_err(not_found)?;
+        let calendar = call.schedules.calendar(call.caller.clinic, doctor).await.map_err(not_found)?;
         let length = duration_minutes.0.map_or(calendar.rules().slot, TimeDelta::minutes);
         let during = Interval::starting(at.0, length).ok_or_else(|| out_of_years("at"))?;
         let now = crate::clock::now();
@@ -125,11 +122,9 @@ impl Slots {
     ///
     /// Lists the free slots of active doctors, earliest first. Searches at most 200 doctors, newest first.
     #[oai(path = "/slots", method = "get", operation_id = "listSlots")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn of_many(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// Only doctors of this specialization.
         #[oai(validator(max_length = 100))]
         specialization: Query<Option<String>>,
@@ -144,7 +139,7 @@ impl Slots {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<i64>>,
     ) -> Result<Found<Vec<AvailableSlot>>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Schedules).await?;
+        let seen = call.admit(Action::Read, Resource::Schedules).await?;
         let now = crate::clock::now();
         let (from, to) = span(from.0, to.0, now)?;
         let limit = limit.0.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL_SLOTS);
@@ -152,8 +147,8 @@ impl Slots {
         let filter = DoctorFilter { specialization, is_active: Some(true), ..DoctorFilter::default() };
         let page = Page { before: None, limit: MOST_DOCTORS };
         let mut found = Vec::new();
-        for doctor in services.repository.list_doctors(&caller.0, seen, filter, page).await? {
-            let calendar = match services.schedules.calendar(caller.0.clinic, doctor.id).await {
+        for doctor in call.repository.list_doctors(&call.caller, seen, filter, page).await? {
+            let calendar = match call.schedules.calendar(call.caller.clinic, doctor.id).await {
                 Ok(calendar) => calendar,
                 // Deleted since.
                 Err(ScheduleError::Refused(_)) => continue,

@@ -1,6 +1,5 @@
 //! The steps of an appointment, each by its own path, and what came of them.
 
-use poem::web::Data;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -9,7 +8,7 @@ use poem_openapi::{
 use super::appointments::{Aim, Moving, Stepping, amend, fetched};
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Fetched, IfMatch},
@@ -41,13 +40,12 @@ impl AppointmentSteps {
     #[oai(path = "/:id/confirm", method = "post", operation_id = "confirmAppointment")]
     async fn confirm(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
-        Ok(step(&services, caller, id.0, if_match, StatusView::Confirmed).await?)
+        Ok(step(call, id.0, if_match, StatusView::Confirmed).await?)
     }
 
     /// Check in the patient
@@ -56,13 +54,12 @@ impl AppointmentSteps {
     #[oai(path = "/:id/check-in", method = "post", operation_id = "checkInAppointment")]
     async fn check_in(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
-        Ok(step(&services, caller, id.0, if_match, StatusView::CheckedIn).await?)
+        Ok(step(call, id.0, if_match, StatusView::CheckedIn).await?)
     }
 
     /// Complete an appointment
@@ -71,13 +68,12 @@ impl AppointmentSteps {
     #[oai(path = "/:id/complete", method = "post", operation_id = "completeAppointment")]
     async fn complete(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
-        Ok(step(&services, caller, id.0, if_match, StatusView::Completed).await?)
+        Ok(step(call, id.0, if_match, StatusView::Completed).await?)
     }
 
     /// Mark a no-show
@@ -86,13 +82,12 @@ impl AppointmentSteps {
     #[oai(path = "/:id/no-show", method = "post", operation_id = "markAppointmentNoShow")]
     async fn no_show(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Refused<Stepping>> {
-        Ok(step(&services, caller, id.0, if_match, StatusView::NoShow).await?)
+        Ok(step(call, id.0, if_match, StatusView::NoShow).await?)
     }
 
     /// Cancel an appointment or its series
@@ -102,8 +97,7 @@ impl AppointmentSteps {
     #[oai(path = "/:id/cancel", method = "post", operation_id = "callOffAppointment")]
     async fn call_off(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         /// Whether to cancel this appointment only (the default), or also the later ones of its series.
@@ -111,20 +105,20 @@ impl AppointmentSteps {
         if_match: IfMatch,
     ) -> Result<Fetched<AppointmentView>, Refused<CallingOff>> {
         if scope.0 != Some(CancelScope::ThisAndFollowing) {
-            return Ok(step(&services, caller, id.0, if_match, StatusView::Cancelled).await?);
+            return Ok(step(call, id.0, if_match, StatusView::Cancelled).await?);
         }
-        let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
+        let reach = call.admit(Action::Transition, Resource::Appointments).await?;
         let expected = if_match.version()?;
         let id = AppointmentId(id.0);
-        let current = services.repository.find_appointment(&caller.0, id, reach).await?;
+        let current = call.repository.find_appointment(&call.caller, id, reach).await?;
         if current.series.is_none() {
             return Err(Problem::new(problem::NOT_IN_SERIES, "This appointment is not part of a series.").into());
         }
         if !current.status.can_be_rescheduled() {
             return Err(Problem::invalid_transition(current.status, Status::Cancelled).into());
         }
-        services.repository.cancel_from(&caller.0, id, reach, expected).await?;
-        let cancelled = services.repository.find_appointment(&caller.0, id, Visibility::WHOLE_CLINIC).await?;
+        call.repository.cancel_from(&call.caller, id, reach, expected).await?;
+        let cancelled = call.repository.find_appointment(&call.caller, id, Visibility::WHOLE_CLINIC).await?;
         Ok(fetched(cancelled))
     }
 
@@ -135,21 +129,20 @@ impl AppointmentSteps {
     #[oai(path = "/:id/reschedule", method = "post", operation_id = "rescheduleAppointment")]
     async fn reschedule(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<RescheduleInput>,
     ) -> Result<Fetched<AppointmentView>, Refused<Moving>> {
-        let reach = services.admit(&caller.0, Action::Update, Resource::Appointments).await?;
+        let reach = call.admit(Action::Update, Resource::Appointments).await?;
         let expected = if_match.version()?;
         let patch = AppointmentPatch {
             appointment_datetime: Some(body.0.appointment_datetime),
             duration_minutes: body.0.duration_minutes,
             ..AppointmentPatch::default()
         };
-        Ok(fetched(amend(&services, &caller.0, AppointmentId(id.0), reach, expected, &patch, Aim::Step).await?))
+        Ok(fetched(amend(&call, AppointmentId(id.0), reach, expected, &patch, Aim::Step).await?))
     }
 
     /// List an appointment's history
@@ -158,30 +151,23 @@ impl AppointmentSteps {
     #[oai(path = "/:id/history", method = "get", operation_id = "listAppointmentHistory")]
     async fn history(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The appointment's id.
         id: Path<i64>,
         paging: Paging,
     ) -> Result<Listed<EventView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Appointments).await?;
-        let paging = paging.of(&caller.0)?;
+        let seen = call.admit(Action::Read, Resource::Appointments).await?;
+        let paging = paging.of(&call.caller)?;
         let id = AppointmentId(id.0);
-        let events = services.repository.list_appointment_events(&caller.0, id, seen, paging.fetch()).await?;
+        let events = call.repository.list_appointment_events(&call.caller, id, seen, paging.fetch()).await?;
         Ok(paging.listed(events, |event| event.id, EventView::from))
     }
 }
 
 /// Takes an appointment to a status that may follow its present one.
-async fn step(
-    services: &Services,
-    caller: Authenticated,
-    id: i64,
-    if_match: IfMatch,
-    status: StatusView,
-) -> Result<Fetched<AppointmentView>, Problem> {
-    let reach = services.admit(&caller.0, Action::Transition, Resource::Appointments).await?;
+async fn step(call: Call, id: i64, if_match: IfMatch, status: StatusView) -> Result<Fetched<AppointmentView>, Problem> {
+    let reach = call.admit(Action::Transition, Resource::Appointments).await?;
     let expected = if_match.version()?;
     let patch = AppointmentPatch { status: Some(status), ..AppointmentPatch::default() };
-    Ok(fetched(amend(services, &caller.0, AppointmentId(id), reach, expected, &patch, Aim::Step).await?))
+    Ok(fetched(amend(&call, AppointmentId(id), reach, expected, &patch, Aim::Step).await?))
 }

@@ -1,11 +1,10 @@
 //! `/api/users`: the clinic's users and their roles.
 
-use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Created, Fetched, IfMatch, NoContent},
@@ -38,15 +37,10 @@ impl Users {
     ///
     /// Lists the clinic's users, newest account first.
     #[oai(path = "/", method = "get", operation_id = "listUsers")]
-    async fn list(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        paging: Paging,
-    ) -> Result<Listed<UserView>, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Users).await?;
-        let paging = paging.of(&caller.0)?;
-        let rows = services.repository.list_users(&caller.0, paging.fetch()).await?;
+    async fn list(&self, call: Call, paging: Paging) -> Result<Listed<UserView>, Problem> {
+        call.admit_whole_clinic(Action::Read, Resource::Users).await?;
+        let paging = paging.of(&call.caller)?;
+        let rows = call.repository.list_users(&call.caller, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, UserView::from))
     }
 
@@ -56,12 +50,11 @@ impl Users {
     #[oai(path = "/", method = "post", operation_id = "createUser")]
     async fn create(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         _key: IdempotencyKey,
         body: Body<UserInput>,
     ) -> Result<Created<UserView>, Refused<Taken>> {
-        services.admit_whole_clinic(&caller.0, Action::Create, Resource::Users).await?;
+        call.admit_whole_clinic(Action::Create, Resource::Users).await?;
         let input = body.0;
         let email = login_name(&input.email);
         let username = tidy_optional(input.username).map_or_else(|| email.clone(), |name| login_name(&name));
@@ -74,10 +67,10 @@ impl Users {
         if username != email && username.contains('@') {
             errors.add("username", "A user name that is an e-mail address must be the user's own.");
         }
-        errors.0.extend(services.check_role(&input.role).err().unwrap_or_default().0);
+        errors.0.extend(call.check_role(&input.role).err().unwrap_or_default().0);
         errors.into_result()?;
-        let making = services.clone();
-        let made = services.once(caller.0, body.1, move |caller| async move {
+        let making = call.services.clone();
+        let made = call.once(body.1, move |caller| async move {
             let password_hash = making.authn.passwords().hash(input.password.0).await?;
             let new = NewAccount { password_hash, email, username, first_name, last_name };
             Ok::<User, Problem>(making.repository.create_user(&caller, new, input.role).await?)
@@ -89,13 +82,12 @@ impl Users {
     #[oai(path = "/:id", method = "get", operation_id = "getUser")]
     async fn get(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The user's id.
         id: Path<i64>,
     ) -> Result<Fetched<UserView>, Problem> {
-        services.admit_whole_clinic(&caller.0, Action::Read, Resource::Users).await?;
-        Ok(fetched(services.repository.find_user(&caller.0, AccountId(id.0)).await?))
+        call.admit_whole_clinic(Action::Read, Resource::Users).await?;
+        Ok(fetched(call.repository.find_user(&call.caller, AccountId(id.0)).await?))
     }
 
     /// Update a user
@@ -104,23 +96,22 @@ impl Users {
     #[oai(path = "/:id", method = "patch", operation_id = "updateUser")]
     async fn update(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The user's id.
         id: Path<i64>,
         if_match: IfMatch,
         body: Body<UserPatch>,
     ) -> Result<Fetched<UserView>, Refused<LastAdministrator>> {
-        services.admit_whole_clinic(&caller.0, Action::Update, Resource::Users).await?;
+        call.admit_whole_clinic(Action::Update, Resource::Users).await?;
         let expected = if_match.version()?;
         if let Some(role) = &body.0.role {
-            services.check_role(role)?;
+            call.check_role(role)?;
         }
         let change = UserChange { role: body.0.role, is_active: body.0.is_active };
-        let administering = services.gate.policy().administering_roles();
+        let administering = call.gate.policy().administering_roles();
         let id = AccountId(id.0);
-        let user = services.repository.update_user(&caller.0, id, expected, change, administering).await?;
-        services.authn.memberships_changed(caller.0.clinic);
+        let user = call.repository.update_user(&call.caller, id, expected, change, administering).await?;
+        call.authn.memberships_changed(call.caller.clinic);
         Ok(fetched(user))
     }
 
@@ -130,17 +121,16 @@ impl Users {
     #[oai(path = "/:id", method = "delete", operation_id = "deleteUser")]
     async fn delete(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The user's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<NoContent, Refused<LastAdministrator>> {
-        services.admit_whole_clinic(&caller.0, Action::Delete, Resource::Users).await?;
+        call.admit_whole_clinic(Action::Delete, Resource::Users).await?;
         let expected = if_match.version()?;
-        let administering = services.gate.policy().administering_roles();
-        services.repository.delete_user(&caller.0, AccountId(id.0), expected, administering).await?;
-        services.authn.memberships_changed(caller.0.clinic);
+        let administering = call.gate.policy().administering_roles();
+        call.repository.delete_user(&call.caller, AccountId(id.0), expected, administering).await?;
+        call.authn.memberships_changed(call.caller.clinic);
         Ok(NoContent::Done)
     }
 }

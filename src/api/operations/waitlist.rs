@@ -1,11 +1,10 @@
 //! `/api/waitlist`: those who wait for a time, and what is held for them.
 
-use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
     api::{
-        context::{Authenticated, Chapter, Services},
+        context::{Call, Chapter},
         http::{
             body::Body,
             etag::{Created, Fetched, IfMatch, NoContent},
@@ -44,15 +43,10 @@ impl Waitlist {
     ///
     /// Lists the entries that the caller may see, newest first.
     #[oai(path = "/", method = "get", operation_id = "listWaitlist")]
-    async fn list(
-        &self,
-        caller: Authenticated,
-        services: Data<&Services>,
-        paging: Paging,
-    ) -> Result<Listed<EntryView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Waitlist).await?;
-        let paging = paging.of(&caller.0)?;
-        let rows = services.repository.list_waitlist(&caller.0, seen, paging.fetch()).await?;
+    async fn list(&self, call: Call, paging: Paging) -> Result<Listed<EntryView>, Problem> {
+        let seen = call.admit(Action::Read, Resource::Waitlist).await?;
+        let paging = paging.of(&call.caller)?;
+        let rows = call.repository.list_waitlist(&call.caller, seen, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, EntryView::from))
     }
 
@@ -63,14 +57,13 @@ impl Waitlist {
     #[oai(path = "/", method = "post", operation_id = "createWaitlistEntry")]
     async fn create(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         _key: IdempotencyKey,
         body: Body<EntryInput>,
     ) -> Result<Created<EntryView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Create, Resource::Waitlist).await?;
-        let (new, repository) = (body.0.entry()?, services.repository.clone());
-        let made = services.once(caller.0, body.1, move |caller| async move {
+        let seen = call.admit(Action::Create, Resource::Waitlist).await?;
+        let (new, repository) = (body.0.entry()?, call.repository.clone());
+        let made = call.once(body.1, move |caller| async move {
             Ok::<Entry, Problem>(repository.create_waitlist_entry(&caller, seen, new).await?)
         });
         Ok(made.await?.created("/api/waitlist", |row| (row.id.0, row.version)))
@@ -80,13 +73,12 @@ impl Waitlist {
     #[oai(path = "/:id", method = "get", operation_id = "getWaitlistEntry")]
     async fn get(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The entry's id.
         id: Path<i64>,
     ) -> Result<Fetched<EntryView>, Problem> {
-        let seen = services.admit(&caller.0, Action::Read, Resource::Waitlist).await?;
-        let entry = services.repository.find_waitlist_entry(&caller.0, WaitlistEntryId(id.0), seen).await?;
+        let seen = call.admit(Action::Read, Resource::Waitlist).await?;
+        let entry = call.repository.find_waitlist_entry(&call.caller, WaitlistEntryId(id.0), seen).await?;
         Ok(Fetched::of(entry.version, entry))
     }
 
@@ -96,17 +88,16 @@ impl Waitlist {
     #[oai(path = "/:id/accept", method = "post", operation_id = "acceptWaitlistOffer")]
     async fn accept(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The entry's id.
         id: Path<i64>,
         if_match: IfMatch,
         key: IdempotencyKey,
     ) -> Result<Created<AppointmentView>, Refused<Accepting>> {
-        let reach = services.admit(&caller.0, Action::Update, Resource::Waitlist).await?;
+        let reach = call.admit(Action::Update, Resource::Waitlist).await?;
         let expected = if_match.version()?;
-        let (entry, accepting) = (WaitlistEntryId(id.0), services.clone());
-        let accepted = services.once(caller.0, key.0, move |caller| async move {
+        let (entry, accepting) = (WaitlistEntryId(id.0), call.services.clone());
+        let accepted = call.once(key.0, move |caller| async move {
             let doctor = accepting.repository.find_offer(&caller, entry, reach).await?.doctor;
             let acceptance = Acceptance { caller, entry, doctor, reach, expected };
             Ok::<Appointment, Problem>(accepting.schedules.accept(acceptance).await?)
@@ -120,16 +111,15 @@ impl Waitlist {
     #[oai(path = "/:id", method = "delete", operation_id = "deleteWaitlistEntry")]
     async fn delete(
         &self,
-        caller: Authenticated,
-        services: Data<&Services>,
+        call: Call,
         /// The entry's id.
         id: Path<i64>,
         if_match: IfMatch,
     ) -> Result<NoContent, Refused<Withdrawing>> {
-        let reach = services.admit(&caller.0, Action::Delete, Resource::Waitlist).await?;
+        let reach = call.admit(Action::Delete, Resource::Waitlist).await?;
         let expected = if_match.version()?;
         let id = WaitlistEntryId(id.0);
-        services.repository.withdraw_waitlist_entry(&caller.0, id, reach, expected).await?;
+        call.repository.withdraw_waitlist_entry(&call.caller, id, reach, expected).await?;
         Ok(NoContent::Done)
     }
 }
