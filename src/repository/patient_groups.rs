@@ -12,6 +12,23 @@ use crate::domain::{
     patients::{BirthDate, Patient, PatientDetails, PatientFilter},
 };
 
+/// Rows of a function that answers all that a patient has, or nothing of it.
+macro_rules! rows {
+    ($and:tt, $($argument:tt)+) => {
+        sqlx::query!(
+            r#"SELECT request AS "request!", clinic_id AS "clinic_id!", date_of_birth, phone_number, email, address,
+                 medical_history, emergency_contact_name, emergency_contact_phone,
+                 COALESCE(first_name, '') AS "first_name!", COALESCE(last_name, '') AS "last_name!",
+                 COALESCE(date_of_birth_estimated, false) AS "date_of_birth_estimated!",
+                 COALESCE(gender, '') AS "gender!", COALESCE(email_shared, false) AS "email_shared!",
+                 COALESCE(created_by, 0) AS "created_by!", COALESCE(created_at, 'epoch') AS "created_at!",
+                 COALESCE(updated_at, 'epoch') AS "updated_at!", COALESCE(version, 0) AS "version!", "#
+                + $and,
+            $($argument)+
+        )
+    };
+}
+
 /// A patient that somebody asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct PatientRead {
@@ -26,13 +43,8 @@ pub struct PatientRead {
 /// Those of the patients whom their callers may see, in the order of the requests. One round trip for all
 /// (the function `find_patients` of the migrations).
 pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[PatientRead]) -> Result<Vec<Option<Patient>>> {
-    let rows = sqlx::query!(
-        r#"SELECT request AS "request!", id AS "id!", first_name AS "first_name!", last_name AS "last_name!",
-             date_of_birth, date_of_birth_estimated AS "date_of_birth_estimated!", gender AS "gender!", phone_number,
-             email, email_shared AS "email_shared!", address, medical_history, emergency_contact_name,
-             emergency_contact_phone, created_by AS "created_by!", created_at AS "created_at!",
-             updated_at AS "updated_at!", version AS "version!", clinic_id AS "clinic_id!"
-         FROM find_patients($1, $2, $3, $4, $5, $6)"#,
+    let rows = rows!(
+        r#"id AS "id!" FROM find_patients($1, $2, $3, $4, $5, $6)"#,
         &db.column(wanted.iter().map(|wanted| wanted.clinic))?,
         &(0..).take(wanted.len()).collect::<Vec<i32>>(),
         &wanted.iter().map(|wanted| wanted.id.0).collect::<Vec<_>>(),
@@ -93,13 +105,8 @@ pub enum PageRead {
 /// (the function `patient_pages` of the migrations).
 pub async fn pages(db: &mut GroupedDb<'_>, asked: &[(PatientPage, Option<String>)]) -> Result<Vec<PageRead>> {
     // A page of which nothing is told has one row without a patient.
-    let rows = sqlx::query!(
-        r#"SELECT request AS "request!", mark, clinic_id AS "clinic_id!", id AS "id?", COALESCE(first_name, '') AS "first_name!", COALESCE(last_name, '') AS "last_name!",
-             date_of_birth, COALESCE(date_of_birth_estimated, false) AS "date_of_birth_estimated!", COALESCE(gender, '') AS "gender!", phone_number,
-             email, COALESCE(email_shared, false) AS "email_shared!", address, medical_history, emergency_contact_name,
-             emergency_contact_phone, COALESCE(created_by, 0) AS "created_by!", COALESCE(created_at, 'epoch') AS "created_at!",
-             COALESCE(updated_at, 'epoch') AS "updated_at!", COALESCE(version, 0) AS "version!"
-         FROM patient_pages($1, $2, $3, $4, $5, $6, $7)"#,
+    let rows = rows!(
+        r#"id AS "id?", mark FROM patient_pages($1, $2, $3, $4, $5, $6, $7)"#,
         &db.column(asked.iter().map(|(asked, _)| asked.clinic))?,
         &(0..).take(asked.len()).collect::<Vec<i32>>(),
         &asked.iter().map(|(asked, _)| asked.owner.map(|id| id.0)).collect::<Vec<_>>() as &[Option<i64>],

@@ -110,6 +110,16 @@ impl From<Changed<Doctor>> for ChangedDoctorView {
     }
 }
 
+/// Sets what a body to create or replace and one to change have alike.
+macro_rules! set_details {
+    ($body:ident to $details:ident) => {
+        set!($body to $details {
+            first_name, last_name, specialization, license_number, email, phone_number, gender, years_of_experience,
+            office_address, is_active, user,
+        })
+    };
+}
+
 /// A doctor to create or replace.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
@@ -184,10 +194,7 @@ impl DoctorInput {
     pub fn details(self, stored: Scheduling) -> Result<DoctorDetails, FieldErrors> {
         let zone = tidy_optional(self.time_zone);
         let mut details = DoctorDetails { is_active: true, ..DoctorDetails::default() };
-        set!(self to details {
-            first_name, last_name, specialization, license_number, email, phone_number, gender, years_of_experience,
-            office_address, is_active, user,
-        });
+        set_details!(self to details);
         details.scheduling = Scheduling {
             max_appointments_per_day: self.max_appointments_per_day,
             slot_minutes: self.slot_minutes.unwrap_or(DEFAULT_SLOT_MINUTES),
@@ -246,10 +253,7 @@ pub struct DoctorPatch {
 
 impl DoctorPatch {
     pub fn apply(self, mut details: DoctorDetails) -> Result<DoctorDetails, FieldErrors> {
-        set!(self to details {
-            first_name, last_name, specialization, license_number, email, phone_number, gender, years_of_experience,
-            office_address, is_active, user,
-        });
+        set_details!(self to details);
         let scheduling = filled!(SchedulingPatch {
             ..SchedulingPatch::default()
         } from self { max_appointments_per_day, slot_minutes, time_zone });

@@ -78,7 +78,9 @@ fields! {
 /// Sets the values with these names by the fields of a body.
 macro_rules! set {
     ($body:ident to $stored:ident { $($name:ident),+ $(,)? }) => {
-        $($crate::api::views::patch::Field::set($body.$name, &mut $stored.$name);)+
+        {
+            $($crate::api::views::patch::Field::set($body.$name, &mut $stored.$name);)+
+        }
     };
 }
 pub(crate) use set;

@@ -133,6 +133,16 @@ impl From<Patient> for PatientView {
     }
 }
 
+/// Sets what a body to create or replace and one to change have alike.
+macro_rules! set_details {
+    ($body:ident to $details:ident) => {
+        set!($body to $details {
+            first_name, last_name, gender, phone_number, email, address, medical_history, emergency_contact_name,
+            emergency_contact_phone,
+        })
+    };
+}
+
 /// A patient to create or replace.
 #[derive(Debug, Clone, Object)]
 #[oai(example, deny_unknown_fields)]
@@ -201,10 +211,7 @@ impl PatientInput {
             email_shared: self.allow_duplicate.unwrap_or(false),
             ..PatientDetails::default()
         };
-        set!(self to details {
-            first_name, last_name, gender, phone_number, email, address, medical_history, emergency_contact_name,
-            emergency_contact_phone,
-        });
+        set_details!(self to details);
         Ok(details)
     }
 }
@@ -256,10 +263,7 @@ impl PatientPatch {
             details.birth = BirthDate::told(date, age, crate::clock::now().date_naive())?;
         }
         self.allow_duplicate.set(&mut details.email_shared);
-        set!(self to details {
-            first_name, last_name, gender, phone_number, email, address, medical_history, emergency_contact_name,
-            emergency_contact_phone,
-        });
+        set_details!(self to details);
         Ok(details)
     }
 }
