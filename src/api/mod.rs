@@ -13,7 +13,7 @@ use poem::{
     middleware::{NormalizePath, TrailingSlash},
     web::Html,
 };
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApi, OpenApiService};
 use tokio::sync::watch;
 
 pub use context::{Parts, Services};
@@ -28,25 +28,7 @@ use operations::{
     steps, users, waitlist,
 };
 
-type Operations = (
-    auth::Auth,
-    clinic::ClinicApi,
-    users::Users,
-    invitations::Invitations,
-    patients::Patients,
-    doctors::Doctors,
-    schedules::DoctorSchedules,
-    closures::Closures,
-    slots::Slots,
-    mappings::Mappings,
-    appointments::Appointments,
-    steps::AppointmentSteps,
-    series::AppointmentSeries,
-    waitlist::Waitlist,
-    health::Health,
-);
-
-fn service() -> OpenApiService<Operations, ()> {
+fn service() -> OpenApiService<impl OpenApi + use<>, ()> {
     let operations = (
         auth::Auth,
         clinic::ClinicApi,

@@ -3,18 +3,12 @@
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use poem::{Request, RequestBody};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
-    payload::Json,
-    registry::{MetaParamIn, MetaSchemaRef},
-    types::ToJSON,
-};
+use poem_openapi::{ApiResponse, payload::Json, types::ToJSON};
 use serde_json::{Value, json};
 
 use crate::api::http::{
     json::{One, Row},
-    parameter::{described, header, text},
+    parameter::{described, extracted, header},
     problem::{self, Problem},
 };
 
@@ -27,27 +21,7 @@ pub fn etag<T: Row>(version: i64, shown: &One<T>) -> String {
 /// `If-Match`: the tag that a row must still have.
 pub struct IfMatch(Option<String>);
 
-impl<'a> ApiExtractor<'a> for IfMatch {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Header)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        text()
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        header(request, body, Self::NAME).await.map(Self)
-    }
-}
+extracted!(IfMatch, Header, |request, body| header(request, body, Self::NAME).await.map(Self));
 
 impl IfMatch {
     /// The header's name.

@@ -4,12 +4,8 @@
 //! comes between the two. A refusal changes nothing and is not kept.
 
 use aws_lc_rs::digest;
-use poem::{Request, RequestBody};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaParamIn, MetaSchemaRef},
-    validation::{MaxLength, MinLength},
-};
+use poem::Request;
+use poem_openapi::validation::{MaxLength, MinLength};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -17,7 +13,7 @@ use crate::{
     api::http::{
         etag::{Created, Entered, etag},
         json::{One, Row},
-        parameter::{check, described, header, text},
+        parameter::{check, described, extracted, header},
         problem::Problem,
     },
     domain::{access::Retry, fields::FieldErrors},
@@ -28,29 +24,11 @@ const LONGEST: usize = 200;
 /// `Idempotency-Key`, and what a request without a body is recognised by; one with a body by what `Body` has beside it.
 pub struct IdempotencyKey(pub Option<Retry>);
 
-impl<'a> ApiExtractor<'a> for IdempotencyKey {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Header)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        text()
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let key = header(request, body, Self::NAME).await?;
-        check(Self::NAME, key.as_ref(), &[&MaxLength::new(LONGEST), &MinLength::new(1)])?;
-        Ok(Self(named(request, &Map::new())?))
-    }
-}
+extracted!(IdempotencyKey, Header, |request, body| {
+    let key = header(request, body, Self::NAME).await?;
+    check(Self::NAME, key.as_ref(), &[&MaxLength::new(LONGEST), &MinLength::new(1)])?;
+    Ok(Self(named(request, &Map::new())?))
+});
 
 impl IdempotencyKey {
     /// The header's name.

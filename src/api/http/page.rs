@@ -2,10 +2,9 @@
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use poem::{Request, RequestBody, http::Uri};
+use poem::http::Uri;
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
-    registry::{MetaParamIn, MetaSchemaRef},
+    ApiResponse,
     validation::{MaxLength, Maximum, Minimum},
 };
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use crate::{
     actors::repository::{Page, Shared},
     api::http::{
         json::{Row, Rows},
-        parameter::{check, described, query, text},
+        parameter::{check, described, extracted, query},
         problem::Problem,
     },
     domain::{Caller, fields::FieldErrors},
@@ -37,31 +36,13 @@ pub struct Paging {
     cursor: Option<String>,
 }
 
-impl<'a> ApiExtractor<'a> for Paging {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        text()
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let limit = query(request, body, "limit").await?;
-        check("limit", limit.as_ref(), &[&Maximum::new(MOST as f64, false), &Minimum::new(1.0, false)])?;
-        let cursor = query(request, body, "cursor").await?;
-        check("cursor", cursor.as_ref(), &[&MaxLength::new(LONGEST_CURSOR)])?;
-        Ok(Self::new(request.uri(), limit, cursor))
-    }
-}
+extracted!(Paging, Query, |request, body| {
+    let limit = query(request, body, "limit").await?;
+    check("limit", limit.as_ref(), &[&Maximum::new(MOST as f64, false), &Minimum::new(1.0, false)])?;
+    let cursor = query(request, body, "cursor").await?;
+    check("cursor", cursor.as_ref(), &[&MaxLength::new(LONGEST_CURSOR)])?;
+    Ok(Self::new(request.uri(), limit, cursor))
+});
 
 impl Paging {
     fn new(uri: &Uri, limit: Option<i64>, cursor: Option<String>) -> Self {

@@ -5,8 +5,7 @@ use poem_openapi::{
     ApiExtractor, ExtractParamOptions,
     error::ParseParamError,
     param::{Header, Query},
-    registry::MetaSchemaRef,
-    types::{ParseFromParameter, Type},
+    types::ParseFromParameter,
     validation::Validator,
 };
 use serde_json::Value;
@@ -46,10 +45,33 @@ pub fn check<T>(name: &'static str, value: Option<&T>, limits: &[&dyn Validator<
     reason.map_or(Ok(()), |reason| Err(ParseParamError { name, reason }.into()))
 }
 
-/// A text, as a parameter's schema.
-pub fn text() -> Option<MetaSchemaRef> {
-    Some(<Option<String>>::schema_ref())
+/// A type that an operation takes, made of parameters in that place.
+macro_rules! extracted {
+    ($made:ty, $place:ident, |$request:ident, $body:ident| $by:expr) => {
+        impl<'a> poem_openapi::ApiExtractor<'a> for $made {
+            const TYPES: &'static [poem_openapi::ApiExtractorType] = &[poem_openapi::ApiExtractorType::Parameter];
+            type ParamType = ();
+            type ParamRawType = ();
+
+            fn param_in() -> Option<poem_openapi::registry::MetaParamIn> {
+                Some(poem_openapi::registry::MetaParamIn::$place)
+            }
+
+            fn param_schema_ref() -> Option<poem_openapi::registry::MetaSchemaRef> {
+                Some(<Option<String> as poem_openapi::types::Type>::schema_ref())
+            }
+
+            async fn from_request(
+                $request: &'a poem::Request,
+                $body: &mut poem::RequestBody,
+                _: poem_openapi::ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                $by
+            }
+        }
+    };
 }
+pub(super) use extracted;
 
 /// A parameter that need not be sent, as the contract describes it.
 pub fn described(name: &str, place: &str, schema: Value, description: &str) -> Value {
