@@ -1,10 +1,8 @@
 //! Loads a doctor's calendar from PostgreSQL, for a growing number of upcoming appointments.
 
-use clinicd::{
-    actors::repository::{Repository, Settings},
-    domain::{ClinicId, DoctorId},
-    postgres::Database,
-};
+use clinicd::actors::repository::{Repository, Settings};
+use clinicd::domain::{ClinicId, DoctorId};
+use clinicd::postgres::Database;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const SIZES: [i32; 4] = [100, 1_000, 10_000, 20_000];

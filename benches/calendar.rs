@@ -4,10 +4,8 @@ use std::hint::black_box;
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
-use clinicd::domain::{
-    AppointmentId, Interval,
-    calendar::{Calendar, Hours, Rules, Search, Window},
-};
+use clinicd::domain::calendar::{Calendar, Hours, Rules, Search, Window};
+use clinicd::domain::{AppointmentId, Interval};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 20_000];

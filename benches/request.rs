@@ -4,16 +4,12 @@
 use std::hint::black_box;
 
 use chrono::{Duration, TimeZone, Utc};
-use clinicd::{
-    authn::TokenKeys,
-    authz::Policy,
-    domain::{
-        AccountId, Caller, ClinicId, DoctorId, Interval, PatientId, Visibility,
-        access::{Action, Resource},
-        appointments::{Booking, BookingRequest},
-    },
-    repository::bookings::Columns,
-};
+use clinicd::authn::TokenKeys;
+use clinicd::authz::Policy;
+use clinicd::domain::access::{Action, Resource};
+use clinicd::domain::appointments::{Booking, BookingRequest};
+use clinicd::domain::{AccountId, Caller, ClinicId, DoctorId, Interval, PatientId, Visibility};
+use clinicd::repository::bookings::Columns;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use uuid::Uuid;
 

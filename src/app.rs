@@ -1,39 +1,28 @@
 //! Builds everything and joins it: start, serve, drain, stop.
 
-use std::{
-    future::{Future, pending},
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::future::{Future, pending};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use poem::{
-    Server,
-    listener::{Acceptor, Listener, TcpListener},
-};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout, timeout_at},
-};
+use poem::Server;
+use poem::listener::{Acceptor, Listener, TcpListener};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout, timeout_at};
 
-use crate::{
-    actors::{
-        housekeeping::Housekeeping,
-        repository::{self, Repository},
-        schedule::{Limits, Schedules},
-        waitlist::Waitlist,
-    },
-    api::{self, Parts, Services},
-    authn::{Authn, KeyError, PasswordError, Passwords, open_keys},
-    authz::{Gate, Policy, PolicyError},
-    clock,
-    config::{DatabaseSettings, Environment, Settings},
-    demo,
-    postgres::{Database, DatabaseError, LocalClusterError, schema_version},
-    telemetry,
-};
+use crate::actors::housekeeping::Housekeeping;
+use crate::actors::repository;
+use crate::actors::repository::Repository;
+use crate::actors::schedule::{Limits, Schedules};
+use crate::actors::waitlist::Waitlist;
+use crate::api::{Parts, Services};
+use crate::authn::{Authn, KeyError, PasswordError, Passwords, open_keys};
+use crate::authz::{Gate, Policy, PolicyError};
+use crate::config::{DatabaseSettings, Environment, Settings};
+use crate::postgres::{Database, DatabaseError, LocalClusterError, schema_version};
+use crate::{api, clock, demo, telemetry};
 
 /// How many passwords are hashed at a time: each is 19 MiB and a processor, and half of the processors
 /// are left to everything else, PostgreSQL beside us included.

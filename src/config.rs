@@ -1,6 +1,7 @@
 //! Settings: environment variables, each also a flag. They are typed and checked at start.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};

@@ -4,24 +4,20 @@ use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
 use uuid::Uuid;
 
-use crate::{
-    actors::{repository::Error, schedule::ScheduleError},
-    api::Services,
-    authn::{AuthnError, PasswordError, Registration},
-    domain::{
-        AccountId, Caller, DoctorId, Interval, PatientId, Visibility,
-        appointments::BookingRequest,
-        calendar::{ClosedDays, Search, Window},
-        clinics::ClinicDetails,
-        doctors::{DoctorDetails, Scheduling},
-        fields::FieldErrors,
-        mappings::{MappingDetails, NewMapping},
-        patients::{BirthDate, Gender, PatientDetails},
-        schedules::NewHours,
-        users::NewAccount,
-        zone,
-    },
-};
+use crate::actors::repository::Error;
+use crate::actors::schedule::ScheduleError;
+use crate::api::Services;
+use crate::authn::{AuthnError, PasswordError, Registration};
+use crate::domain::appointments::BookingRequest;
+use crate::domain::calendar::{ClosedDays, Search, Window};
+use crate::domain::clinics::ClinicDetails;
+use crate::domain::doctors::{DoctorDetails, Scheduling};
+use crate::domain::fields::FieldErrors;
+use crate::domain::mappings::{MappingDetails, NewMapping};
+use crate::domain::patients::{BirthDate, Gender, PatientDetails};
+use crate::domain::schedules::NewHours;
+use crate::domain::users::NewAccount;
+use crate::domain::{AccountId, Caller, DoctorId, Interval, PatientId, Visibility, zone};
 
 /// The logins of the demo clinic: role, e-mail address, password.
 pub type Logins = [(&'static str, &'static str, &'static str); 3];

@@ -1,6 +1,8 @@
 //! Logs (text on a terminal, JSON elsewhere) and metrics in Prometheus' text format.
 
-use std::{io::IsTerminal, sync::OnceLock, time::Duration};
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;

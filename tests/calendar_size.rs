@@ -1,15 +1,11 @@
 //! The memory of a calendar, measured by a counting allocator.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 
 use chrono::{Duration, TimeZone, Utc};
-use clinicd::domain::{
-    AppointmentId, Interval,
-    calendar::{Calendar, Holder, Rules},
-};
+use clinicd::domain::calendar::{Calendar, Holder, Rules};
+use clinicd::domain::{AppointmentId, Interval};
 
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };

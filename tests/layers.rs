@@ -1,10 +1,8 @@
 //! Reads the sources and checks which layer uses which: the table of `src/lib.rs`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 /// The modules that each layer may use. Only `app`, `cli`, `demo` and `main` may use all.
 const MAY_USE: &[(&str, &[&str])] = &[

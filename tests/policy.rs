@@ -2,10 +2,8 @@
 
 use std::process::Command;
 
-use clinicd::{
-    authz::{Policy, PolicyError},
-    domain::access::{Action, Resource},
-};
+use clinicd::authz::{Policy, PolicyError};
+use clinicd::domain::access::{Action, Resource};
 
 const MODEL: &str = include_str!("../policies/model.conf");
 const CSV: &str = include_str!("../policies/policy.csv");

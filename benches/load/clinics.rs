@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clinicd::postgres::Database;
 use serde_json::{Value, json};
 
-use super::{Options, sides::Server};
+use super::Options;
+use super::sides::Server;
 
 /// The password of every founder.
 pub const PASSWORD: &str = "seven quiet lanterns";

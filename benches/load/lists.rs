@@ -6,10 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clinicd::postgres::Database;
 use sqlx::AssertSqlSafe;
 
-use super::{
-    clinics::{Clinics, hire},
-    sides::{Server, Sides},
-};
+use super::clinics::{Clinics, hire};
+use super::sides::{Server, Sides};
 
 /// The number of concurrent clients.
 const CLIENTS: usize = 8;

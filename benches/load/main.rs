@@ -7,7 +7,9 @@ mod lists;
 mod report;
 mod sides;
 
-use std::{ops::RangeFrom, panic::AssertUnwindSafe, path::PathBuf};
+use std::ops::RangeFrom;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 
 use clap::Parser;
 use clinicd::postgres::Database;

@@ -1,14 +1,13 @@
 //! The report: a table, a page and a chart.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
+use std::path::Path;
 
 use clinicd::postgres::Database;
 use sqlx::{Connection, PgConnection};
 
-use super::{
-    Operation, Options,
-    sides::{Load, Logins, Server, Sides},
-};
+use super::{Operation, Options};
+use super::sides::{Load, Logins, Server, Sides};
 
 /// The rounds of one operation.
 pub struct Row {

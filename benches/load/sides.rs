@@ -1,15 +1,15 @@
 //! The two sides: the server under wrk, and bare SQL under pgbench. Also the server as a process.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use clinicd::postgres::Database;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use super::clinics::{Clinics, PASSWORD};
 

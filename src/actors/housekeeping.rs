@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::repository::{Removed, Repository};
 

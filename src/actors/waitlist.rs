@@ -5,11 +5,9 @@
 //! again. An offer is a hold: a booking that no list shows until it is accepted. The doctor's schedule decides it like
 //! any other booking.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -17,19 +15,13 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::{
-    repository::Repository,
-    schedule::{ScheduleError, Schedules},
-};
-use crate::{
-    clock,
-    domain::{
-        ClinicId, Interval,
-        appointments::{BookingRequest, Hold},
-        calendar::Calendar,
-        waitlist::{Alarm, Entry},
-    },
-};
+use super::repository::Repository;
+use super::schedule::{ScheduleError, Schedules};
+use crate::clock;
+use crate::domain::appointments::{BookingRequest, Hold};
+use crate::domain::calendar::Calendar;
+use crate::domain::waitlist::{Alarm, Entry};
+use crate::domain::{ClinicId, Interval};
 
 /// The pause between two searches for due alarms, unless a notification comes first.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -1,29 +1,26 @@
 //! What every operation works with, and who is calling.
 
-use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
 
 use poem::Request;
-use poem_openapi::{SecurityScheme, Tags, auth::Bearer};
+use poem_openapi::auth::Bearer;
+use poem_openapi::{SecurityScheme, Tags};
 use serde::de::DeserializeOwned;
 
-use crate::{
-    actors::{
-        repository::{Claim, Conflict, Error, Repository},
-        schedule::Schedules,
-    },
-    api::http::{
-        idempotency::Once,
-        problem::{self, Problem},
-        request_id::current_request,
-    },
-    authn::Authn,
-    authz::Gate,
-    domain::{
-        Caller, Visibility,
-        access::{Action, Resource, Retry},
-        fields::FieldErrors,
-    },
-};
+use crate::actors::repository::{Claim, Conflict, Error, Repository};
+use crate::actors::schedule::Schedules;
+use crate::api::http::idempotency::Once;
+use crate::api::http::problem;
+use crate::api::http::problem::Problem;
+use crate::api::http::request_id::current_request;
+use crate::authn::Authn;
+use crate::authz::Gate;
+use crate::domain::access::{Action, Resource, Retry};
+use crate::domain::fields::FieldErrors;
+use crate::domain::{Caller, Visibility};
 
 /// How long the outcome of a request is waited for that was sent with the same key: the pauses between looks, in
 /// milliseconds, some five seconds in all.

@@ -6,23 +6,17 @@ mod operations;
 mod spec;
 mod views;
 
-use poem::{
-    Endpoint, EndpointExt, IntoResponse, Route,
-    endpoint::make_sync,
-    get,
-    middleware::{NormalizePath, TrailingSlash},
-    web::Html,
-};
+use poem::endpoint::make_sync;
+use poem::middleware::{NormalizePath, TrailingSlash};
+use poem::web::Html;
+use poem::{Endpoint, EndpointExt, IntoResponse, Route, get};
 use poem_openapi::{OpenApi, OpenApiService};
 use tokio::sync::watch;
 
 pub use context::{Parts, Services};
-use http::{
-    cors,
-    negotiation::Methods,
-    outside,
-    problem::{self, Problem},
-};
+use http::negotiation::Methods;
+use http::problem::Problem;
+use http::{cors, outside, problem};
 use operations::{
     appointments, auth, clinic, closures, doctors, health, invitations, mappings, patients, schedules, series, slots,
     steps, users, waitlist,

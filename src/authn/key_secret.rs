@@ -1,14 +1,13 @@
 //! The secret that encrypts the private keys in the database.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use base64::{
-    Engine,
-    alphabet::{STANDARD, URL_SAFE},
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::TokenKeys;
-use crate::actors::repository::{self, Repository, SigningKey};
+use crate::actors::repository;
+use crate::actors::repository::{Repository, SigningKey};
 
 /// The environment variable with the secret. It has no command-line flag, because every user of a machine can see
 /// command lines.

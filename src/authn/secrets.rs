@@ -1,7 +1,8 @@
 //! Opaque secrets: 256 random bits. The client has the secret, the database only its hash.
 
 use aws_lc_rs::{digest, rand};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::ClinicId;
 

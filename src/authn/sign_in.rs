@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Lifetimes, PasswordError, Passwords, Secret, TokenKeys, split_invitation_token, standings::Standings};
-use crate::{
-    actors::repository::{self, Conflict, Error, Joining, Repository},
-    domain::{
-        Caller, ClinicId,
-        clinics::ClinicDetails,
-        fields::filled,
-        users::{Account, Membership, NewAccount},
-    },
-};
+use super::standings::Standings;
+use super::{Lifetimes, PasswordError, Passwords, Secret, TokenKeys, split_invitation_token};
+use crate::actors::repository;
+use crate::actors::repository::{Conflict, Error, Joining, Repository};
+use crate::domain::clinics::ClinicDetails;
+use crate::domain::fields::filled;
+use crate::domain::users::{Account, Membership, NewAccount};
+use crate::domain::{Caller, ClinicId};
 
 /// Why a sign-in failed.
 #[derive(Debug, thiserror::Error)]

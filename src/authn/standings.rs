@@ -1,18 +1,13 @@
 //! A cache of the memberships of accounts. Every request needs one, so entries live for a few seconds.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::{
-    actors::repository::{Repository, Result},
-    domain::{AccountId, ClinicId, users::Standing},
-};
+use crate::actors::repository::{Repository, Result};
+use crate::domain::users::Standing;
+use crate::domain::{AccountId, ClinicId};
 
 /// How long an entry is used. A change on another node takes effect after at most this time.
 const FRESH: Duration = Duration::from_secs(5);

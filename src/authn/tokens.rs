@@ -1,21 +1,18 @@
 //! Access tokens: JWTs signed with Ed25519, each for one membership.
 
-use std::{
-    collections::HashMap,
-    sync::{PoisonError, RwLock},
-};
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{
-    actors::repository::SigningKey,
-    domain::{AccountId, Caller, ClinicId},
-};
+use crate::actors::repository::SigningKey;
+use crate::domain::{AccountId, Caller, ClinicId};
 
 /// The maximum number of cached tokens.
 const REMEMBERED: usize = 10_000;

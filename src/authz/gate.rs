@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use super::Policy;
-use crate::{
-    actors::repository::{self, Repository},
-    domain::{
-        Caller, Visibility,
-        access::{Action, Resource},
-    },
-};
+use crate::actors::repository;
+use crate::actors::repository::Repository;
+use crate::domain::access::{Action, Resource};
+use crate::domain::{Caller, Visibility};
 
 /// Why the gate denied a request.
 #[derive(Debug, thiserror::Error)]

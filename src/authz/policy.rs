@@ -1,13 +1,13 @@
 //! The decision table: (role, resource, action) -> scopes. Casbin computes it from the policy file.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
 
 use casbin::{CoreApi, DefaultModel, Enforcer, MemoryAdapter};
 
-use crate::domain::{
-    AccountId, DoctorId, Visibility,
-    access::{Action, Resource},
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::{AccountId, DoctorId, Visibility};
 
 /// The model and the policy built into the program.
 const BUILT_IN: (&str, &str) = (include_str!("../../policies/model.conf"), include_str!("../../policies/policy.csv"));

@@ -7,14 +7,15 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::Failure;
-use crate::{
-    actors::repository::{Joining, Repository},
-    app::App,
-    authn::{KeySecret, weakness},
-    config::Settings,
-    domain::{Caller, clinics::ClinicDetails, fields::login_name, users::NewAccount},
-    telemetry,
-};
+use crate::actors::repository::{Joining, Repository};
+use crate::app::App;
+use crate::authn::{KeySecret, weakness};
+use crate::config::Settings;
+use crate::domain::Caller;
+use crate::domain::clinics::ClinicDetails;
+use crate::domain::fields::login_name;
+use crate::domain::users::NewAccount;
+use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

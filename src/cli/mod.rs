@@ -4,14 +4,12 @@ mod create_admin;
 mod policy;
 mod serve;
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 
-use crate::{
-    api, app,
-    authn::KeySecret,
-    config::{DatabaseSettings, LogSettings, Settings},
-    telemetry,
-};
+use crate::authn::KeySecret;
+use crate::config::{DatabaseSettings, LogSettings, Settings};
+use crate::{api, app, telemetry};
 
 /// The error of a command: one line for the person at the terminal.
 type Failure = Box<dyn std::error::Error + Send + Sync>;

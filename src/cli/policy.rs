@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::{
-    authz::Policy,
-    domain::access::{Action, Resource},
-};
+use crate::authz::Policy;
+use crate::domain::access::{Action, Resource};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

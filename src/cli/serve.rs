@@ -1,11 +1,16 @@
 //! `clinicd serve`
 
-use std::{io::Write, net::SocketAddr};
+use std::io::Write;
+use std::net::SocketAddr;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::{app::App, authn::KeySecret, config::Settings, demo::Logins, telemetry};
+use crate::app::App;
+use crate::authn::KeySecret;
+use crate::config::Settings;
+use crate::demo::Logins;
+use crate::telemetry;
 
 pub(super) async fn run(mut settings: Settings) -> Result<(), Failure> {
     telemetry::start(&settings.log.filter)?;

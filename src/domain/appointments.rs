@@ -4,9 +4,11 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::calendar::Violation;
+use super::lifecycle::Status;
 use super::{
     AccountId, AppointmentId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, SeriesId, Visibility,
-    WaitlistEntryId, calendar::Violation, lifecycle::Status,
+    WaitlistEntryId,
 };
 
 /// A booked time of a doctor with a patient.

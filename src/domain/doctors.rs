@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, DoctorId, Identified, PatientId, patients::Gender, search::Words};
+use super::patients::Gender;
+use super::search::Words;
+use super::{AccountId, DoctorId, Identified, PatientId};
 
 /// The slot length of a doctor without one, in minutes.
 pub const DEFAULT_SLOT_MINUTES: i32 = 30;

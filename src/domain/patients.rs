@@ -3,7 +3,9 @@
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, DoctorId, Identified, PatientId, fields::FieldErrors, search::Words};
+use super::fields::FieldErrors;
+use super::search::Words;
+use super::{AccountId, DoctorId, Identified, PatientId};
 
 /// The highest age, in years, that a patient can have.
 pub const OLDEST: i32 = 150;

@@ -2,10 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    AppointmentId, Interval,
-    calendar::{Calendar, Search, Violation},
-};
+use super::calendar::{Calendar, Search, Violation};
+use super::{AppointmentId, Interval};
 
 /// How many alternative times a refusal offers.
 const OFFERS: usize = 3;

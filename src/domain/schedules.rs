@@ -4,11 +4,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AccountId, ClosureId, DoctorId, Identified, Interval, TimeOffId,
-    appointments::Outside,
-    calendar::{ClosedDays, Hours, Window},
-};
+use super::appointments::Outside;
+use super::calendar::{ClosedDays, Hours, Window};
+use super::{AccountId, ClosureId, DoctorId, Identified, Interval, TimeOffId};
 
 /// A span of a doctor's time off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,11 +3,9 @@
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AccountId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, Visibility, WaitlistEntryId,
-    appointments::Appointment,
-    calendar::{Calendar, Search},
-};
+use super::appointments::Appointment;
+use super::calendar::{Calendar, Search};
+use super::{AccountId, Caller, ClinicId, DoctorId, Identified, Interval, PatientId, Visibility, WaitlistEntryId};
 
 /// The doctors that an entry waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +160,8 @@ mod tests {
     use chrono_tz::Tz;
 
     use super::*;
-    use crate::domain::{AppointmentId, calendar::Rules};
+    use crate::domain::AppointmentId;
+    use crate::domain::calendar::Rules;
 
     fn span(from: &str, to: &str) -> Interval {
         let at = |time: &str| format!("2030-01-07T{time}:00Z").parse().unwrap();

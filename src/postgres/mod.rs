@@ -3,13 +3,15 @@
 mod local;
 mod rights;
 
-use std::{future::pending, io, path::Path, str::FromStr, time::Duration};
+use std::future::pending;
+use std::io;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
 
-use sqlx::{
-    ConnectOptions, Connection, PgConnection,
-    migrate::{MigrateError, Migrator},
-    postgres::PgConnectOptions,
-};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::clock;

@@ -3,16 +3,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    Error, Result,
-    context::{AccountDb, ClinicDb, GlobalDb},
-    expect_version,
-};
-use crate::domain::{
-    AccountId, ClinicId, DoctorId,
-    fields::filled,
-    users::{Account, Credentials, Membership, NewAccount, Standing},
-};
+use super::context::{AccountDb, ClinicDb, GlobalDb};
+use super::{Error, Result, expect_version};
+use crate::domain::fields::filled;
+use crate::domain::users::{Account, Credentials, Membership, NewAccount, Standing};
+use crate::domain::{AccountId, ClinicId, DoctorId};
 
 struct AccountRow {
     id: i64,

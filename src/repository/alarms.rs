@@ -3,12 +3,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
 
-use super::{
-    Result,
-    context::{ClinicDb, GlobalDb},
-    ranges::{interval, range},
-};
-use crate::domain::{ClinicId, DoctorId, Interval, PatientId, waitlist::Alarm};
+use super::Result;
+use super::context::{ClinicDb, GlobalDb};
+use super::ranges::{interval, range};
+use crate::domain::waitlist::Alarm;
+use crate::domain::{ClinicId, DoctorId, Interval, PatientId};
 
 /// Sets an alarm for a doctor's freed time, if an entry may match. Nodes are notified so that they react sooner;
 /// nothing depends on the notification.

@@ -1,21 +1,18 @@
 //! SQL of lists of appointments. One round trip reads several lists.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 
-use super::{
-    Error, Page, Result,
-    appointments::AppointmentRow,
-    context::{self, GroupedDb},
-};
-use crate::domain::{
-    ClinicId, DoctorId, Visibility,
-    appointments::{Appointment, AppointmentFilter},
-    fields::filled,
-    interval::YEARS,
-    lifecycle::Status,
-};
+use super::appointments::AppointmentRow;
+use super::context::GroupedDb;
+use super::{Error, Page, Result, context};
+use crate::domain::appointments::{Appointment, AppointmentFilter};
+use crate::domain::fields::filled;
+use crate::domain::interval::YEARS;
+use crate::domain::lifecycle::Status;
+use crate::domain::{ClinicId, DoctorId, Visibility};
 
 /// The longest span of days of one doctor that is read by its start.
 const DOCTORS_DAYS: Duration = Duration::days(62);

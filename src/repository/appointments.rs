@@ -5,22 +5,17 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
 use uuid::Uuid;
 
-use super::{
-    Error, Result, alarms,
-    calendars::{self, Question},
-    changes::{self, Basis, Holding, Outcome},
-    context::ClinicDb,
-    history,
-    ranges::{interval, range},
-};
-use crate::domain::{
-    AccountId, AppointmentId, DoctorId, PatientId, SeriesId, Visibility,
-    appointments::{Amendment, Appointment},
-    calendar::{CalendarCopy, SpanChange, Stamp},
-    fields::filled,
-    lifecycle::Status,
-    proposal::{Proposal, Refusal},
-};
+use super::calendars::Question;
+use super::changes::{Basis, Holding, Outcome};
+use super::context::ClinicDb;
+use super::ranges::{interval, range};
+use super::{Error, Result, alarms, calendars, changes, history};
+use crate::domain::appointments::{Amendment, Appointment};
+use crate::domain::calendar::{CalendarCopy, SpanChange, Stamp};
+use crate::domain::fields::filled;
+use crate::domain::lifecycle::Status;
+use crate::domain::proposal::{Proposal, Refusal};
+use crate::domain::{AccountId, AppointmentId, DoctorId, PatientId, SeriesId, Visibility};
 
 /// A whole row, for `SELECT *`.
 #[expect(

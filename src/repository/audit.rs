@@ -1,6 +1,7 @@
 //! The audit trail: who did what to which row. It is written in the same transaction as the change.
 
-use super::{Result, context::ClinicDb};
+use super::Result;
+use super::context::ClinicDb;
 use crate::domain::Caller;
 
 /// One entry of the trail.

@@ -4,18 +4,14 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::{PgInterval, PgRange};
 use uuid::Uuid;
 
-use super::{
-    Error, Result,
-    appointments::AppointmentRow,
-    context::{self, ClinicDb, GroupedDb},
-    ranges::{interval, range},
-};
-use crate::domain::{
-    AppointmentId, ClinicId, DoctorId, Interval, PatientId, WaitlistEntryId,
-    appointments::{Appointment, Booking},
-    calendar::{SpanChange, Versions},
-    lifecycle::Status,
-};
+use super::appointments::AppointmentRow;
+use super::context::{ClinicDb, GroupedDb};
+use super::ranges::{interval, range};
+use super::{Error, Result, context};
+use crate::domain::appointments::{Appointment, Booking};
+use crate::domain::calendar::{SpanChange, Versions};
+use crate::domain::lifecycle::Status;
+use crate::domain::{AppointmentId, ClinicId, DoctorId, Interval, PatientId, WaitlistEntryId};
 
 /// Bookings of one calendar to write, and the state by which they were decided.
 pub struct CalendarBookings<'a> {

@@ -6,19 +6,15 @@
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 use serde::{Deserialize, Serialize};
-use sqlx::{postgres::types::PgRange, types::Json};
+use sqlx::postgres::types::PgRange;
+use sqlx::types::Json;
 
-use super::{
-    Error, Result,
-    context::{self, ClinicDb, GroupedDb},
-    ranges::{interval, range},
-    stored_zone,
-};
-use crate::domain::{
-    AppointmentId, ClinicId, DoctorId, PatientId, Visibility,
-    calendar::{Calendar, CalendarCopy, ClosedDays, Hours, Rules, SpanChange, Versions, Window},
-    proposal::{PatientSide, Proposal},
-};
+use super::context::{ClinicDb, GroupedDb};
+use super::ranges::{interval, range};
+use super::{Error, Result, context, stored_zone};
+use crate::domain::calendar::{Calendar, CalendarCopy, ClosedDays, Hours, Rules, SpanChange, Versions, Window};
+use crate::domain::proposal::{PatientSide, Proposal};
+use crate::domain::{AppointmentId, ClinicId, DoctorId, PatientId, Visibility};
 
 /// A window as `working_hours.windows` stores it.
 #[derive(Debug, Serialize, Deserialize)]

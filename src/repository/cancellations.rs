@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Result, alarms,
-    appointments::AppointmentRow,
-    audit::{self, Event, Outcome as Audited},
-    calendars,
-    context::ClinicDb,
-    history,
-};
-use crate::domain::{Caller, DoctorId, PatientId, appointments::Appointment, lifecycle::Status};
+use super::appointments::AppointmentRow;
+use super::audit::{Event, Outcome as Audited};
+use super::context::ClinicDb;
+use super::{Result, alarms, audit, calendars, history};
+use crate::domain::appointments::Appointment;
+use crate::domain::lifecycle::Status;
+use crate::domain::{Caller, DoctorId, PatientId};
 
 /// The owner of the upcoming appointments.
 #[derive(Debug, Clone, Copy)]

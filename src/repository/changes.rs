@@ -5,16 +5,12 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    Error, Result, alarms,
-    calendars::{self, Question},
-    context::ClinicDb,
-};
-use crate::domain::{
-    DoctorId, PatientId,
-    calendar::{CalendarCopy, Stamp},
-    proposal::Refusal,
-};
+use super::calendars::Question;
+use super::context::ClinicDb;
+use super::{Error, Result, alarms, calendars};
+use crate::domain::calendar::{CalendarCopy, Stamp};
+use crate::domain::proposal::Refusal;
+use crate::domain::{DoctorId, PatientId};
 
 /// The data by which a change is decided.
 #[derive(Debug, Clone)]

@@ -3,16 +3,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::{
-    Result,
-    context::{ClinicDb, GroupedDb},
-    expect_version, stored_zone,
-};
-use crate::domain::{
-    ClinicId,
-    clinics::{Clinic, ClinicDetails},
-    fields::FieldErrors,
-};
+use super::context::{ClinicDb, GroupedDb};
+use super::{Result, expect_version, stored_zone};
+use crate::domain::ClinicId;
+use crate::domain::clinics::{Clinic, ClinicDetails};
+use crate::domain::fields::FieldErrors;
 
 struct ClinicRow {
     clinic_id: i64,

@@ -6,11 +6,10 @@
 
 use std::fmt::Debug;
 
-use futures_util::{future::BoxFuture, stream::BoxStream};
-use sqlx::{
-    Connection as _, Describe, Either, Execute, Executor, PgConnection, PgExecutor, Postgres, SqlStr,
-    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
-};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Connection as _, Describe, Either, Execute, Executor, PgConnection, PgExecutor, Postgres, SqlStr};
 
 use super::{Error, Result};
 use crate::domain::{AccountId, Caller, ClinicId};

@@ -1,15 +1,11 @@
 //! SQL of doctors.
 
-use super::{
-    Conflict, Error, Page, Result, calendars, cancellations, context::ClinicDb, expect_version, stored_gender,
-    stored_zone,
-};
-use crate::domain::{
-    AccountId, Caller, DoctorId, Visibility,
-    doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
-    fields::{FieldErrors, filled},
-    search::Words,
-};
+use super::context::ClinicDb;
+use super::{Conflict, Error, Page, Result, calendars, cancellations, expect_version, stored_gender, stored_zone};
+use crate::domain::doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling};
+use crate::domain::fields::{FieldErrors, filled};
+use crate::domain::search::Words;
+use crate::domain::{AccountId, Caller, DoctorId, Visibility};
 
 /// Reads a doctor from a row that has the columns of the table.
 macro_rules! doctor {

@@ -4,16 +4,12 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
 use uuid::Uuid;
 
-use super::{
-    Error, Page, Result,
-    context::ClinicDb,
-    ranges::{interval, range},
-};
-use crate::domain::{
-    AccountId, AppointmentId, Caller,
-    appointments::{Appointment, AppointmentEvent},
-    lifecycle::Status,
-};
+use super::context::ClinicDb;
+use super::ranges::{interval, range};
+use super::{Error, Page, Result};
+use crate::domain::appointments::{Appointment, AppointmentEvent};
+use crate::domain::lifecycle::Status;
+use crate::domain::{AccountId, AppointmentId, Caller};
 
 struct EventRow {
     id: i64,

@@ -1,6 +1,7 @@
 //! SQL that removes expired rows.
 
-use super::{Result, context::GlobalDb};
+use super::Result;
+use super::context::GlobalDb;
 
 /// The number of removed rows of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Conflict, Error, Page, Result, context::ClinicDb};
-use crate::domain::{
-    AccountId, Caller, InvitationId,
-    fields::filled,
-    users::{Invitation, NewInvitation},
-};
+use super::context::ClinicDb;
+use super::{Conflict, Error, Page, Result};
+use crate::domain::fields::filled;
+use crate::domain::users::{Invitation, NewInvitation};
+use crate::domain::{AccountId, Caller, InvitationId};
 
 /// A whole row, for `SELECT *`.
 #[expect(dead_code, reason = "some columns are conditions, not results")]

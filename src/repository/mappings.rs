@@ -2,16 +2,11 @@
 
 use std::cmp::Reverse;
 
-use super::{
-    Conflict, Error, Page, Result,
-    context::{self, ClinicDb, GroupedDb},
-    expect_version,
-};
-use crate::domain::{
-    AccountId, Caller, ClinicId, DoctorId, MappingId, PatientId, Visibility,
-    fields::{FieldErrors, NON_FIELD, filled},
-    mappings::{MappedDoctor, MappedPatient, Mapping, MappingDetails, MappingFilter, NewMapping},
-};
+use super::context::{ClinicDb, GroupedDb};
+use super::{Conflict, Error, Page, Result, context, expect_version};
+use crate::domain::fields::{FieldErrors, NON_FIELD, filled};
+use crate::domain::mappings::{MappedDoctor, MappedPatient, Mapping, MappingDetails, MappingFilter, NewMapping};
+use crate::domain::{AccountId, Caller, ClinicId, DoctorId, MappingId, PatientId, Visibility};
 
 /// Reads a mapping from a row that has its columns and the names of its patient and doctor.
 macro_rules! mapping {

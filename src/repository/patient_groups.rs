@@ -1,16 +1,11 @@
 //! SQL that reads patients of several clinics in one round trip.
 
-use super::{
-    Error, Page, Result,
-    context::{self, GroupedDb},
-    patients::patient,
-    stored_gender,
-};
-use crate::domain::{
-    AccountId, ClinicId, DoctorId, PatientId, Visibility,
-    fields::filled,
-    patients::{BirthDate, Patient, PatientDetails, PatientFilter},
-};
+use super::context::GroupedDb;
+use super::patients::patient;
+use super::{Error, Page, Result, context, stored_gender};
+use crate::domain::fields::filled;
+use crate::domain::patients::{BirthDate, Patient, PatientDetails, PatientFilter};
+use crate::domain::{AccountId, ClinicId, DoctorId, PatientId, Visibility};
 
 /// Rows of a function that answers all that a patient has, or nothing of it.
 macro_rules! rows {

@@ -1,14 +1,11 @@
 //! SQL of patients.
 
-use super::{
-    Conflict, Error, Page, Result, calendars, cancellations, context::ClinicDb, expect_version, stored_gender,
-};
-use crate::domain::{
-    AccountId, Caller, DoctorId, PatientId, Visibility,
-    fields::{FieldErrors, filled},
-    patients::{BirthDate, Patient, PatientDetails, PatientFilter},
-    search::Words,
-};
+use super::context::ClinicDb;
+use super::{Conflict, Error, Page, Result, calendars, cancellations, expect_version, stored_gender};
+use crate::domain::fields::{FieldErrors, filled};
+use crate::domain::patients::{BirthDate, Patient, PatientDetails, PatientFilter};
+use crate::domain::search::Words;
+use crate::domain::{AccountId, Caller, DoctorId, PatientId, Visibility};
 
 /// Reads a patient from a row that has the columns of the table.
 macro_rules! patient {

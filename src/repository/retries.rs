@@ -3,10 +3,14 @@
 //! An attempt claims its key before it works. The transaction of the work stores the outcome under the claim. So the
 //! work of an attempt fails if its claim expired and was taken over, wherever the attempt was paused.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{Conflict, Error, Result, context::ClinicDb};
-use crate::domain::{Caller, access::Retry, appointments::Appointment};
+use super::context::ClinicDb;
+use super::{Conflict, Error, Result};
+use crate::domain::Caller;
+use crate::domain::access::Retry;
+use crate::domain::appointments::Appointment;
 
 /// The lifetime of a claim in seconds. A refused attempt releases its claim at once.
 const CLAIMED_SECONDS: f64 = 30.0;

@@ -5,20 +5,17 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{postgres::types::PgRange, types::Json};
+use sqlx::postgres::types::PgRange;
+use sqlx::types::Json;
 
-use super::{
-    Error, Page, Result, appointments,
-    calendars::{self, WindowRow},
-    context::ClinicDb,
-    ranges::{interval, range},
-};
-use crate::domain::{
-    AccountId, ClosureId, DoctorId, Interval, TimeOffId,
-    appointments::Outside,
-    calendar::{CalendarCopy, ClosedDays, Window},
-    schedules::{Closure, TimeOff},
-};
+use super::calendars::WindowRow;
+use super::context::ClinicDb;
+use super::ranges::{interval, range};
+use super::{Error, Page, Result, appointments, calendars};
+use crate::domain::appointments::Outside;
+use crate::domain::calendar::{CalendarCopy, ClosedDays, Window};
+use crate::domain::schedules::{Closure, TimeOff};
+use crate::domain::{AccountId, ClosureId, DoctorId, Interval, TimeOffId};
 
 struct TimeOffRow {
     id: i64,

@@ -3,23 +3,17 @@
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use super::{
-    Error, Result,
-    appointments::AppointmentRow,
-    batches::{self, Batch, BatchWritten, Written},
-    calendars, cancellations,
-    changes::{self, Basis, Holding, Outcome},
-    context::ClinicDb,
-    retries,
-};
-use crate::domain::{
-    AccountId, Caller, DoctorId, Interval, PatientId, SeriesId, Visibility,
-    appointments::{Appointment, Booking, BookingRequest},
-    calendar::Violation,
-    fields::filled,
-    lifecycle::Status,
-    series::{BookedSeries, Series, SeriesRefusal, SeriesRequest, Skipped},
-};
+use super::appointments::AppointmentRow;
+use super::batches::{Batch, BatchWritten, Written};
+use super::changes::{Basis, Holding, Outcome};
+use super::context::ClinicDb;
+use super::{Error, Result, batches, calendars, cancellations, changes, retries};
+use crate::domain::appointments::{Appointment, Booking, BookingRequest};
+use crate::domain::calendar::Violation;
+use crate::domain::fields::filled;
+use crate::domain::lifecycle::Status;
+use crate::domain::series::{BookedSeries, Series, SeriesRefusal, SeriesRequest, Skipped};
+use crate::domain::{AccountId, Caller, DoctorId, Interval, PatientId, SeriesId, Visibility};
 
 struct SeriesRow {
     id: i64,

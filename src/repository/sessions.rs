@@ -4,11 +4,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{
-    Result,
-    context::{ClinicDb, GlobalDb},
-};
-use crate::domain::{AccountId, ClinicId, users::Rotation};
+use super::Result;
+use super::context::{ClinicDb, GlobalDb};
+use crate::domain::users::Rotation;
+use crate::domain::{AccountId, ClinicId};
 
 /// Begins a session with its first refresh token.
 pub async fn insert(

@@ -3,7 +3,8 @@
 
 use sqlx::PgConnection;
 
-use super::{Error, Result, context::GlobalDb};
+use super::context::GlobalDb;
+use super::{Error, Result};
 
 /// A stored key pair.
 #[derive(Clone)]

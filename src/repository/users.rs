@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Conflict, Error, Page, Result, accounts, context::ClinicDb, expect_version};
-use crate::domain::{
-    AccountId,
-    fields::filled,
-    users::{NewAccount, User, UserChange},
-};
+use super::context::ClinicDb;
+use super::{Conflict, Error, Page, Result, accounts, expect_version};
+use crate::domain::AccountId;
+use crate::domain::fields::filled;
+use crate::domain::users::{NewAccount, User, UserChange};
 
 struct UserRow {
     account_id: i64,

@@ -2,24 +2,18 @@
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 
-use super::{
-    Conflict, Error, Page, Result, alarms,
-    appointments::AppointmentRow,
-    calendars::{self, Question},
-    changes::{self, Basis, Holding, Outcome},
-    context::ClinicDb,
-    expect_version,
-    ranges::range,
-    retries,
-};
-use crate::domain::{
-    AccountId, Caller, DoctorId, PatientId, Visibility, WaitlistEntryId,
-    appointments::Appointment,
-    calendar::{SpanChange, Stamp},
-    fields::filled,
-    proposal::{Proposal, Refusal},
-    waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, WantedTimes},
-};
+use super::appointments::AppointmentRow;
+use super::calendars::Question;
+use super::changes::{Basis, Holding, Outcome};
+use super::context::ClinicDb;
+use super::ranges::range;
+use super::{Conflict, Error, Page, Result, alarms, calendars, changes, expect_version, retries};
+use crate::domain::appointments::Appointment;
+use crate::domain::calendar::{SpanChange, Stamp};
+use crate::domain::fields::filled;
+use crate::domain::proposal::{Proposal, Refusal};
+use crate::domain::waitlist::{Acceptance, Alarm, Entry, EntryStatus, NewEntry, Sought, WantedTimes};
+use crate::domain::{AccountId, Caller, DoctorId, PatientId, Visibility, WaitlistEntryId};
 
 /// An entry with its hold, if it has one.
 struct EntryRow {

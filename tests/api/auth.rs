@@ -1,6 +1,7 @@
 //! Registration, login, refresh, switching clinics and logout.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, Session, TestApp};

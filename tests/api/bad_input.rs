@@ -1,6 +1,7 @@
 //! Bad input: each wrong field is named, no sent value is repeated, and no answer is a 5xx.
 
-use std::{io::Write, net::TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,17 +1,17 @@
 //! A full disk: the answer is 503 and never 500, reads continue, no acknowledged write is lost, and the program
 //! recovers without help.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::{Path, PathBuf},
-    process::Command,
-    str::FromStr,
-    time::Duration,
-};
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 
 use crate::support::{Session, TestApp, TestDatabase, booking, settings};
 

@@ -1,14 +1,10 @@
 //! Work on rows of several clinics keeps the clinics apart, even if a grouped function is wrong.
 
-use clinicd::{
-    domain::{AccountId, Caller, ClinicId, PatientId, Visibility},
-    repository::{
-        Error,
-        audit::{self, Event, Outcome},
-        context::{Context, Unbound},
-        patient_groups::{self, PatientRead},
-    },
-};
+use clinicd::domain::{AccountId, Caller, ClinicId, PatientId, Visibility};
+use clinicd::repository::audit::{Event, Outcome};
+use clinicd::repository::context::{Context, Unbound};
+use clinicd::repository::patient_groups::PatientRead;
+use clinicd::repository::{Error, audit, patient_groups};
 use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
 

@@ -1,21 +1,18 @@
 //! Grouped reads: one round trip for rows of several clinics, each in its own context.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use std::sync::Arc;
 
-use clinicd::{
-    domain::{
-        AccountId, ClinicId, Visibility, appointments::AppointmentFilter, mappings::MappingFilter,
-        patients::PatientFilter,
-    },
-    postgres::Database,
-    repository::{
-        Page,
-        appointment_lists::{self, AppointmentList},
-        context::{Context, Grouped, Unbound},
-        mappings::{self, MappingList},
-        patient_groups::{self, PageRead, PatientPage},
-    },
-};
+use clinicd::domain::appointments::AppointmentFilter;
+use clinicd::domain::mappings::MappingFilter;
+use clinicd::domain::patients::PatientFilter;
+use clinicd::domain::{AccountId, ClinicId, Visibility};
+use clinicd::postgres::Database;
+use clinicd::repository::appointment_lists::AppointmentList;
+use clinicd::repository::context::{Context, Grouped, Unbound};
+use clinicd::repository::mappings::MappingList;
+use clinicd::repository::patient_groups::{PageRead, PatientPage};
+use clinicd::repository::{Page, appointment_lists, mappings, patient_groups};
 
 use crate::support::{TestApp, TestDatabase};
 

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
-use tokio::{
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::support::{Acknowledgement, Answer, Proxy, Session, TestApp, TestDatabase, booking};
 

@@ -2,12 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use clinicd::domain::{ClinicId, DoctorId};
-use proptest::{
-    collection::vec,
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::{TestRng, TestRunner},
-};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{TestRng, TestRunner};
 use serde_json::json;
 
 use crate::support::{Session, TestApp};

@@ -1,7 +1,8 @@
 //! Migrations of filled databases whose owners are not superusers.
 
 use clinicd::postgres::{Database, schema_version};
-use sqlx::{Connection, PgConnection, migrate::Migrator};
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::support::TestDatabase;

@@ -1,16 +1,15 @@
 //! Outcomes that arrive late, in another order, or twice: copies equal the database, and each client learns the outcome
 //! of its own change.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clinicd::domain::{ClinicId, DoctorId};
 use serde_json::json;
 use sqlx::Connection;
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::support::{Acknowledgement, Answer, Proxy, Session, TestApp, TestDatabase, booking, moved};
 

@@ -1,11 +1,9 @@
 //! Plans: every statement can use an index instead of reading a whole clinic table, with any parameters. Lists read few
 //! more rows than they return.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use clinicd::postgres::Database;
 use serde_json::Value;

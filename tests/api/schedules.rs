@@ -1,18 +1,16 @@
 //! The schedule actors: pending writes, passivation, failure, bounded admission.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{TimeDelta, TimeZone, Utc};
-use clinicd::{
-    actors::{
-        repository::{self, Error, Repository},
-        schedule::{Limits, ScheduleError, Schedules},
-    },
-    domain::{
-        AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility, appointments::BookingRequest, calendar::Violation,
-    },
-    postgres::Database,
-};
+use clinicd::actors::repository;
+use clinicd::actors::repository::{Error, Repository};
+use clinicd::actors::schedule::{Limits, ScheduleError, Schedules};
+use clinicd::domain::appointments::BookingRequest;
+use clinicd::domain::calendar::Violation;
+use clinicd::domain::{AccountId, Caller, ClinicId, DoctorId, PatientId, Visibility};
+use clinicd::postgres::Database;
 use uuid::Uuid;
 
 use crate::support::{Session, TestApp, booking};

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::sleep,
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 
 use crate::support::{Process, Proxy, Session, TestDatabase, booking, founder};
 

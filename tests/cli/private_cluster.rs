@@ -2,13 +2,9 @@
 
 use std::process::Stdio;
 
-use nix::{
-    sys::signal::{
-        Signal::{self, SIGINT, SIGKILL, SIGTERM},
-        kill,
-    },
-    unistd::Pid,
-};
+use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::program::{Folder, Serving, clinicd, cluster_runs, wait_until};

@@ -4,21 +4,13 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::{Repository, Result};
-use crate::{
-    domain::{
-        AccountId, Caller, ClinicId,
-        access::{Action, Resource},
-        clinics::ClinicDetails,
-        users::{Account, Credentials, Membership, NewAccount, Standing},
-    },
-    repository::{
-        accounts,
-        audit::{self, Event, Outcome},
-        clinics,
-        context::Global,
-        invitations,
-    },
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::clinics::ClinicDetails;
+use crate::domain::users::{Account, Credentials, Membership, NewAccount, Standing};
+use crate::domain::{AccountId, Caller, ClinicId};
+use crate::repository::audit::{Event, Outcome};
+use crate::repository::context::Global;
+use crate::repository::{accounts, audit, clinics, invitations};
 
 /// How a new account becomes a member of a clinic.
 #[derive(Debug, Clone)]

@@ -3,16 +3,10 @@
 use futures_util::FutureExt;
 
 use super::{Error, Page, Repository, Result};
-use crate::{
-    domain::{
-        AppointmentId, Caller, Visibility,
-        appointments::{Appointment, AppointmentEvent, AppointmentFilter},
-    },
-    repository::{
-        appointment_lists::{self, AppointmentList},
-        appointments, history,
-    },
-};
+use crate::domain::appointments::{Appointment, AppointmentEvent, AppointmentFilter};
+use crate::domain::{AppointmentId, Caller, Visibility};
+use crate::repository::appointment_lists::AppointmentList;
+use crate::repository::{appointment_lists, appointments, history};
 
 impl Repository {
     /// Returns the matching appointments that the caller may see, newest first.

@@ -5,18 +5,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio::time::timeout_at;
 
-use super::{
-    Error, Result,
-    connection::Connection,
-    grouping::{Answering, GroupedWork, Pending},
-};
-use crate::{
-    clock,
-    repository::{
-        batches::{self, Batch, BatchWritten, Work, Written},
-        context::{self, Grouped},
-    },
-};
+use super::connection::Connection;
+use super::grouping::{Answering, GroupedWork, Pending};
+use super::{Error, Result};
+use crate::clock;
+use crate::repository::batches::{Batch, BatchWritten, Work, Written};
+use crate::repository::context::Grouped;
+use crate::repository::{batches, context};
 
 /// The pauses between lookups of a lost outcome, in milliseconds. They are short, so that an outcome is found soon
 /// after the database is back.

@@ -2,21 +2,14 @@
 
 use futures_util::FutureExt;
 
-use super::{
-    Error, Result,
-    connection::{Connection, tell},
-    grouping::{GroupedWork, Pending},
-};
-use crate::{
-    domain::{
-        calendar::{CalendarCopy, SpanChange, Versions},
-        proposal::PatientSide,
-    },
-    repository::{
-        calendars::{self, Known, Question, Since},
-        context::Grouped,
-    },
-};
+use super::connection::{Connection, tell};
+use super::grouping::{GroupedWork, Pending};
+use super::{Error, Result};
+use crate::domain::calendar::{CalendarCopy, SpanChange, Versions};
+use crate::domain::proposal::PatientSide;
+use crate::repository::calendars;
+use crate::repository::calendars::{Known, Question, Since};
+use crate::repository::context::Grouped;
 
 /// Calendars, read in groups.
 pub(super) struct Calendars;

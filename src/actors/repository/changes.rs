@@ -3,30 +3,24 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::{Error, Repository, Result, booking_writer::LOOKS};
-use crate::{
-    clock,
-    domain::{
-        Caller, ClinicId, Identified,
-        access::{Action, Resource},
-        appointments::{Amendment, Appointment},
-        series::{BookedSeries, SeriesRefusal, SeriesRequest},
-        waitlist::Acceptance,
-    },
-    repository::{
-        appointments,
-        audit::{self, Event, Outcome as Audited},
-        batches::{self, Batch, BatchWritten, Work, Written},
-        calendars,
-        changes::{Basis, Outcome},
-        context::{self, ClinicDb},
-        series, waitlist,
-    },
-};
+use super::booking_writer::LOOKS;
+use super::{Error, Repository, Result};
+use crate::clock;
+use crate::domain::access::{Action, Resource};
+use crate::domain::appointments::{Amendment, Appointment};
+use crate::domain::series::{BookedSeries, SeriesRefusal, SeriesRequest};
+use crate::domain::waitlist::Acceptance;
+use crate::domain::{Caller, ClinicId, Identified};
+use crate::repository::audit::{Event, Outcome as Audited};
+use crate::repository::batches::{Batch, BatchWritten, Work, Written};
+use crate::repository::changes::{Basis, Outcome};
+use crate::repository::context::ClinicDb;
+use crate::repository::{appointments, audit, batches, calendars, context, series, waitlist};
 
 impl Repository {
     /// Writes a batch of bookings, with those of other doctors.

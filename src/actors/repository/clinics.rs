@@ -3,15 +3,12 @@
 use futures_util::FutureExt;
 
 use super::{Repository, Result, RuleChanges};
-use crate::{
-    domain::{
-        Caller, ClinicId, Identified,
-        access::{Action, Resource},
-        clinics::{Clinic, ClinicDetails},
-        fields::FieldErrors,
-    },
-    repository::{calendars, clinics, context::Grouped},
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::clinics::{Clinic, ClinicDetails};
+use crate::domain::fields::FieldErrors;
+use crate::domain::{Caller, ClinicId, Identified};
+use crate::repository::context::Grouped;
+use crate::repository::{calendars, clinics};
 
 impl Repository {
     /// Returns the oldest clinic with this name, for the operator's command line.

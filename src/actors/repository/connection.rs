@@ -1,26 +1,19 @@
 //! A connection that sets the context before the work, replaces itself when it is broken, and answers a transaction
 //! only after its commit.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
 use super::outage::Outage;
-use crate::{
-    clock,
-    repository::{
-        Error, Result,
-        context::{Db, Scope, Unbound},
-    },
-};
+use crate::clock;
+use crate::repository::context::{Db, Scope, Unbound};
+use crate::repository::{Error, Result};
 
 /// The time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(3);

@@ -3,17 +3,13 @@
 use futures_util::FutureExt;
 
 use super::{Deleted, Page, Repository, Result, RuleChanges};
-use crate::{
-    clock,
-    domain::{
-        Caller, DoctorId, Visibility,
-        access::{Action, Resource},
-        doctors::{Doctor, DoctorDetails, DoctorFilter},
-        fields::FieldErrors,
-        schedules::Changed,
-    },
-    repository::{doctors, schedules},
-};
+use crate::clock;
+use crate::domain::access::{Action, Resource};
+use crate::domain::doctors::{Doctor, DoctorDetails, DoctorFilter};
+use crate::domain::fields::FieldErrors;
+use crate::domain::schedules::Changed;
+use crate::domain::{Caller, DoctorId, Visibility};
+use crate::repository::{doctors, schedules};
 
 impl Repository {
     /// Creates a doctor.

@@ -2,27 +2,19 @@
 //! There is no timer: at low load a group has one item, and nothing waits. A group that takes long is set aside with
 //! its connection, and the next group uses another one.
 
-use std::{
-    future::Future,
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::sleep,
-};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::sleep;
 
-use super::{
-    Error, Result,
-    connection::{Connection, Target},
-};
+use super::connection::{Connection, Target};
+use super::{Error, Result};
 use crate::clock;
 
 /// The time after which a group is set aside, so that other items do not wait for a connection that does not respond.

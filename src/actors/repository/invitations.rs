@@ -3,14 +3,10 @@
 use futures_util::FutureExt;
 
 use super::{Deleted, Page, Repository, Result};
-use crate::{
-    domain::{
-        Caller, InvitationId,
-        access::{Action, Resource},
-        users::{Invitation, NewInvitation},
-    },
-    repository::invitations,
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::users::{Invitation, NewInvitation};
+use crate::domain::{Caller, InvitationId};
+use crate::repository::invitations;
 
 impl Repository {
     /// Creates an invitation.

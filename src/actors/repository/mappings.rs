@@ -3,15 +3,12 @@
 use futures_util::FutureExt;
 
 use super::{Deleted, Error, Page, Repository, Result};
-use crate::{
-    domain::{
-        Caller, MappingId, Visibility,
-        access::{Action, Resource},
-        fields::FieldErrors,
-        mappings::{Mapping, MappingDetails, MappingFilter, NewMapping},
-    },
-    repository::mappings::{self, MappingList},
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::fields::FieldErrors;
+use crate::domain::mappings::{Mapping, MappingDetails, MappingFilter, NewMapping};
+use crate::domain::{Caller, MappingId, Visibility};
+use crate::repository::mappings;
+use crate::repository::mappings::MappingList;
 
 impl Repository {
     /// Assigns a doctor to a patient.

@@ -30,36 +30,30 @@ mod users;
 mod waitlist;
 mod worker;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, future::BoxFuture};
-use ractor::{
-    Actor, ActorRef,
-    factory::{Factory, FactoryArguments, FactoryMessage, Job, JobOptions, routing::QueuerRouting},
-};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ractor::factory::routing::QueuerRouting;
+use ractor::factory::{Factory, FactoryArguments, FactoryMessage, Job, JobOptions};
+use ractor::{Actor, ActorRef};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Semaphore, oneshot};
 
-pub use crate::repository::{
-    Conflict, Error, Page, Result, context::Context, housekeeping::Removed, retries::Claim, signing_keys::SigningKey,
-};
-use crate::{
-    domain::{
-        Caller, Identified,
-        access::{Action, Resource},
-    },
-    repository::{
-        appointment_lists::AppointmentList,
-        audit::{self, Event, Outcome},
-        context::{self, ClinicDb, Db, Global, Scope},
-        housekeeping,
-        mappings::MappingList,
-        patient_groups::PatientRead,
-    },
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::{Caller, Identified};
+use crate::repository::appointment_lists::AppointmentList;
+use crate::repository::audit::{Event, Outcome};
+pub use crate::repository::context::Context;
+use crate::repository::context::{ClinicDb, Db, Global, Scope};
+pub use crate::repository::housekeeping::Removed;
+use crate::repository::mappings::MappingList;
+use crate::repository::patient_groups::PatientRead;
+pub use crate::repository::retries::Claim;
+pub use crate::repository::signing_keys::SigningKey;
+pub use crate::repository::{Conflict, Error, Page, Result};
+use crate::repository::{audit, context, housekeeping};
 pub use accounts::Joining;
 use booking_writer::Bookings;
 use calendar_reader::Calendars;

@@ -11,18 +11,13 @@ use chrono::NaiveDate;
 use futures_util::FutureExt;
 use indexmap::IndexMap;
 
-use super::{
-    Error, Result, Shared,
-    connection::{Connection, tell},
-    grouping::{GroupedWork, Pending},
-};
-use crate::{
-    domain::patients::Patient,
-    repository::{
-        context::Grouped,
-        patient_groups::{self, PageRead, PatientPage},
-    },
-};
+use super::connection::{Connection, tell};
+use super::grouping::{GroupedWork, Pending};
+use super::{Error, Result, Shared};
+use crate::domain::patients::Patient;
+use crate::repository::context::Grouped;
+use crate::repository::patient_groups;
+use crate::repository::patient_groups::{PageRead, PatientPage};
 
 /// The maximum number of cached pages per reader.
 const REMEMBERED: usize = 256;
@@ -124,10 +119,9 @@ impl GroupedWork for PatientPages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        actors::repository::Page,
-        domain::{AccountId, ClinicId, PatientId, patients::PatientDetails},
-    };
+    use crate::actors::repository::Page;
+    use crate::domain::patients::PatientDetails;
+    use crate::domain::{AccountId, ClinicId, PatientId};
 
     #[test]
     fn a_page_is_cached_for_its_connection_and_its_day() {

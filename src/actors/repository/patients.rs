@@ -5,18 +5,12 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::{Deleted, Error, Page, Repository, Result, Shared, tried_again};
-use crate::{
-    domain::{
-        AccountId, Caller, PatientId, Visibility,
-        access::{Action, Resource},
-        fields::FieldErrors,
-        patients::{Patient, PatientDetails, PatientFilter},
-    },
-    repository::{
-        patient_groups::{PatientPage, PatientRead},
-        patients,
-    },
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::fields::FieldErrors;
+use crate::domain::patients::{Patient, PatientDetails, PatientFilter};
+use crate::domain::{AccountId, Caller, PatientId, Visibility};
+use crate::repository::patient_groups::{PatientPage, PatientRead};
+use crate::repository::patients;
 
 impl Repository {
     /// Registers a patient, owned by the caller.

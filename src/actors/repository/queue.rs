@@ -1,13 +1,13 @@
 //! The queue in front of the workers, fair across clinics.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-use ractor::factory::{DiscardHandler, Job, queues::Queue};
+use ractor::factory::queues::Queue;
+use ractor::factory::{DiscardHandler, Job};
 
-use super::{Context, worker::Work};
+use super::Context;
+use super::worker::Work;
 
 /// Serves the waiting clinics in turn, so that a flood of one clinic does not starve the others.
 #[derive(Default)]

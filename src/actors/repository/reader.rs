@@ -2,22 +2,21 @@
 
 use std::marker::PhantomData;
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
-use super::{
-    Error, Result,
-    connection::{Connection, tell},
-    grouping::{GroupedWork, Pending},
-};
-use crate::{
-    domain::{ClinicId, appointments::Appointment, mappings::Mapping, patients::Patient},
-    repository::{
-        appointment_lists::{self, AppointmentList},
-        context::{Grouped, GroupedDb},
-        mappings::{self, MappingList},
-        patient_groups::{self, PatientRead},
-    },
-};
+use super::connection::{Connection, tell};
+use super::grouping::{GroupedWork, Pending};
+use super::{Error, Result};
+use crate::domain::ClinicId;
+use crate::domain::appointments::Appointment;
+use crate::domain::mappings::Mapping;
+use crate::domain::patients::Patient;
+use crate::repository::appointment_lists::AppointmentList;
+use crate::repository::context::{Grouped, GroupedDb};
+use crate::repository::mappings::MappingList;
+use crate::repository::patient_groups::PatientRead;
+use crate::repository::{appointment_lists, mappings, patient_groups};
 
 /// What is read in groups. It costs little each, so that nobody waits long for the others of a group.
 pub(super) trait GroupedRead: Clone + Send + Sync + 'static {

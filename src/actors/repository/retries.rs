@@ -1,19 +1,16 @@
 //! The outcomes of requests with an `Idempotency-Key`.
 
-use futures_util::{FutureExt, future::BoxFuture};
-use serde::{Serialize, de::DeserializeOwned};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Error, Repository, Result};
-use crate::{
-    domain::{
-        Caller, Identified,
-        access::{Action, Resource, Retry},
-    },
-    repository::{
-        context::{self, ClinicDb},
-        retries::{self, Claim},
-    },
-};
+use crate::domain::access::{Action, Resource, Retry};
+use crate::domain::{Caller, Identified};
+use crate::repository::context::ClinicDb;
+use crate::repository::retries::Claim;
+use crate::repository::{context, retries};
 
 impl Repository {
     /// Claims the key of a request, or returns the outcome of an earlier attempt. The claim need not be durable: a

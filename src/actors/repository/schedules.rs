@@ -1,26 +1,21 @@
 //! Reads and writes of the rules of doctors' schedules. Each change advances the versions of the affected calendars,
 //! and returns the appointments that the new rules would not allow.
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::{
-    Deleted, Error, Page, Repository, Result,
-    calendar_reader::{CalendarQuestion, Read},
-};
-use crate::{
-    clock,
-    domain::{
-        Caller, ClinicId, ClosureId, DoctorId, Identified, Interval, TimeOffId, Visibility,
-        access::{Action, Resource},
-        appointments::Outside,
-        calendar::{Calendar, CalendarCopy, ClosedDays},
-        doctors::Doctor,
-        schedules::{Changed, Closure, NewHours, TimeOff, WorkingHours},
-        zone,
-    },
-    repository::{calendars, clinics, context::ClinicDb, doctors, expect_version, retries, schedules},
-};
+use super::calendar_reader::{CalendarQuestion, Read};
+use super::{Deleted, Error, Page, Repository, Result};
+use crate::clock;
+use crate::domain::access::{Action, Resource};
+use crate::domain::appointments::Outside;
+use crate::domain::calendar::{Calendar, CalendarCopy, ClosedDays};
+use crate::domain::doctors::Doctor;
+use crate::domain::schedules::{Changed, Closure, NewHours, TimeOff, WorkingHours};
+use crate::domain::{Caller, ClinicId, ClosureId, DoctorId, Identified, Interval, TimeOffId, Visibility, zone};
+use crate::repository::context::ClinicDb;
+use crate::repository::{calendars, clinics, doctors, expect_version, retries, schedules};
 
 /// How many doctors' calendars are read at a time when all of a clinic are checked.
 const PIECE: usize = 64;

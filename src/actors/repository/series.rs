@@ -3,15 +3,11 @@
 use futures_util::FutureExt;
 
 use super::{Repository, Result};
-use crate::{
-    domain::{
-        AppointmentId, Caller, Identified, SeriesId, Visibility,
-        access::{Action, Resource},
-        appointments::Appointment,
-        series::Series,
-    },
-    repository::{appointments, calendars, series},
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::appointments::Appointment;
+use crate::domain::series::Series;
+use crate::domain::{AppointmentId, Caller, Identified, SeriesId, Visibility};
+use crate::repository::{appointments, calendars, series};
 
 /// The cancelled appointments. The audit trail records them with the id of the first one.
 struct Cancelled(AppointmentId, Vec<Appointment>);

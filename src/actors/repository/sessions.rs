@@ -5,15 +5,11 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::{Repository, Result};
-use crate::{
-    domain::{Caller, users::Rotation},
-    repository::{
-        accounts,
-        audit::{self, Event, Outcome},
-        context::{ClinicDb, Global},
-        sessions,
-    },
-};
+use crate::domain::Caller;
+use crate::domain::users::Rotation;
+use crate::repository::audit::{Event, Outcome};
+use crate::repository::context::{ClinicDb, Global};
+use crate::repository::{accounts, audit, sessions};
 
 /// The name of a session in the audit trail. No policy mentions it.
 const RESOURCE: &str = "sessions";

@@ -4,10 +4,9 @@ use futures_util::FutureExt;
 use sqlx::{Connection, PgConnection};
 
 use super::{Error, Repository, Result};
-use crate::repository::{
-    context::Global,
-    signing_keys::{self, SigningKey},
-};
+use crate::repository::context::Global;
+use crate::repository::signing_keys;
+use crate::repository::signing_keys::SigningKey;
 
 impl Repository {
     /// Returns the keys that sign access tokens, newest first. Stores `first` if there is none.

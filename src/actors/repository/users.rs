@@ -3,14 +3,10 @@
 use futures_util::FutureExt;
 
 use super::{Deleted, Page, Repository, Result};
-use crate::{
-    domain::{
-        AccountId, Caller,
-        access::{Action, Resource},
-        users::{NewAccount, User, UserChange},
-    },
-    repository::{sessions, users},
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::users::{NewAccount, User, UserChange};
+use crate::domain::{AccountId, Caller};
+use crate::repository::{sessions, users};
 
 impl Repository {
     /// Returns the clinic's users, newest account first.

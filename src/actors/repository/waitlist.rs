@@ -3,19 +3,12 @@
 use futures_util::FutureExt;
 
 use super::{Deleted, Page, Repository, Result, tried_again};
-use crate::{
-    domain::{
-        Caller, ClinicId, Interval, PatientId, Visibility, WaitlistEntryId,
-        access::{Action, Resource},
-        appointments::Appointment,
-        waitlist::{Alarm, Entry, NewEntry},
-    },
-    repository::{
-        alarms, bookings,
-        context::{self, Global},
-        waitlist,
-    },
-};
+use crate::domain::access::{Action, Resource};
+use crate::domain::appointments::Appointment;
+use crate::domain::waitlist::{Alarm, Entry, NewEntry};
+use crate::domain::{Caller, ClinicId, Interval, PatientId, Visibility, WaitlistEntryId};
+use crate::repository::context::Global;
+use crate::repository::{alarms, bookings, context, waitlist};
 
 impl Repository {
     /// Creates an entry.

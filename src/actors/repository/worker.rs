@@ -1,12 +1,11 @@
 //! A worker: owns one connection and does one piece of work at a time.
 
 use futures_util::future::BoxFuture;
-use ractor::{
-    ActorProcessingErr,
-    factory::{FactoryRef, Job, Worker, WorkerId},
-};
+use ractor::ActorProcessingErr;
+use ractor::factory::{FactoryRef, Job, Worker, WorkerId};
 
-use super::{Context, connection::Connection};
+use super::Context;
+use super::connection::Connection;
 
 /// A piece of work for any free worker. It answers its caller itself.
 pub(crate) struct Work(Box<Run>);

@@ -5,17 +5,15 @@ use std::time::Instant;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use uuid::Uuid;
 
-use super::{
-    core::{Apart, Core, Effect, Happening, Now, Wrote},
-    directory::Directory,
-    request::{Booking, Change, Wish},
-};
-use crate::{
-    actors::repository::{Error, Repository},
-    clock,
-    domain::{ClinicId, DoctorId, calendar::CalendarCopy},
-    repository::{batches::Batch, changes::Basis},
-};
+use super::core::{Apart, Core, Effect, Happening, Now, Wrote};
+use super::directory::Directory;
+use super::request::{Booking, Change, Wish};
+use crate::actors::repository::{Error, Repository};
+use crate::clock;
+use crate::domain::calendar::CalendarCopy;
+use crate::domain::{ClinicId, DoctorId};
+use crate::repository::batches::Batch;
+use crate::repository::changes::Basis;
 
 /// The messages of a schedule.
 pub(super) enum Message {

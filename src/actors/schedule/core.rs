@@ -8,33 +8,23 @@
 //! - A request that the copy does not allow is refused only after a look at the calendar that began after the request
 //!   arrived. One look serves all requests that wait for it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{
-    looking::Look,
-    request::{Booking, Change, Reply, Request, ScheduleError, Ticket, To, Wish},
-};
-use crate::{
-    actors::repository::{CalendarQuestion, Error, Read, Result},
-    domain::{
-        ClinicId, DoctorId, Interval,
-        appointments::{self, Amendment, Appointment, BookingRequest},
-        calendar::{CalendarCopy, Decision},
-        proposal::{Proposal, Refusal},
-        series::{BookedSeries, SeriesRefusal, SeriesRequest},
-        waitlist::Acceptance,
-    },
-    repository::{
-        batches::{Batch, BatchWritten},
-        changes::{Basis, Outcome},
-    },
-};
+use super::looking::Look;
+use super::request::{Booking, Change, Reply, Request, ScheduleError, Ticket, To, Wish};
+use crate::actors::repository::{CalendarQuestion, Error, Read, Result};
+use crate::domain::appointments::{Amendment, Appointment, BookingRequest};
+use crate::domain::calendar::{CalendarCopy, Decision};
+use crate::domain::proposal::{Proposal, Refusal};
+use crate::domain::series::{BookedSeries, SeriesRefusal, SeriesRequest};
+use crate::domain::waitlist::Acceptance;
+use crate::domain::{ClinicId, DoctorId, Interval, appointments};
+use crate::repository::batches::{Batch, BatchWritten};
+use crate::repository::changes::{Basis, Outcome};
 
 /// The maximum number of bookings in one batch.
 const LARGEST: usize = 64;

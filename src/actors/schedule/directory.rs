@@ -1,15 +1,14 @@
 //! The directory of the schedules in memory, and their supervisor.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::{actor::Message, limits::Limits};
+use super::actor::Message;
+use super::limits::Limits;
 use crate::domain::{ClinicId, DoctorId};
 
 /// Identifies a schedule.

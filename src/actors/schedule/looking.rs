@@ -1,19 +1,13 @@
 //! How the core looks at the calendar for requests that an old copy must not refuse.
 
-use super::{
-    core::{Core, Effect, Now, Queued, out_of_years, refused},
-    request::{Booking, Reply, Request, ScheduleError},
-};
-use crate::{
-    actors::repository::{CalendarQuestion, Fresh, Read, Result},
-    domain::{
-        Interval,
-        appointments::BookingRequest,
-        calendar::CalendarCopy,
-        proposal::{PatientSide, Proposal, Refusal},
-    },
-    repository::calendars::{Known, Question},
-};
+use super::core::{Core, Effect, Now, Queued, out_of_years, refused};
+use super::request::{Booking, Reply, Request, ScheduleError};
+use crate::actors::repository::{CalendarQuestion, Fresh, Read, Result};
+use crate::domain::Interval;
+use crate::domain::appointments::BookingRequest;
+use crate::domain::calendar::CalendarCopy;
+use crate::domain::proposal::{PatientSide, Proposal, Refusal};
+use crate::repository::calendars::{Known, Question};
 
 /// A request that waits for a look at the calendar.
 pub(super) enum Look {

@@ -2,23 +2,15 @@
 
 use std::time::Duration;
 
-use super::{
-    core::{Core, Effect, Now, Queued, Wrote, out_of_years},
-    looking::Look,
-    request::{Booking, Change, Reply, Request, ScheduleError, To},
-};
-use crate::{
-    actors::repository::{Conflict, Error, Result},
-    domain::{
-        calendar::{CalendarCopy, Stamp},
-        proposal::Refusal,
-        series::SeriesRefusal,
-    },
-    repository::{
-        batches::{BatchWritten, Written},
-        changes::Outcome,
-    },
-};
+use super::core::{Core, Effect, Now, Queued, Wrote, out_of_years};
+use super::looking::Look;
+use super::request::{Booking, Change, Reply, Request, ScheduleError, To};
+use crate::actors::repository::{Conflict, Error, Result};
+use crate::domain::calendar::{CalendarCopy, Stamp};
+use crate::domain::proposal::Refusal;
+use crate::domain::series::SeriesRefusal;
+use crate::repository::batches::{BatchWritten, Written};
+use crate::repository::changes::Outcome;
 
 /// How often a request is written without an outcome before it fails.
 const TRIES: u32 = 16;

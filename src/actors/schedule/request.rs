@@ -1,25 +1,17 @@
 //! The requests to a schedule: what is requested, who waits for the answer, and until when the work may begin.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Instant,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{
-    actors::repository,
-    domain::{
-        appointments::{Amendment, Appointment, BookingRequest},
-        calendar::CalendarCopy,
-        proposal::{PatientSide, Refusal},
-        series::{BookedSeries, SeriesRequest, Skipped},
-        waitlist::Acceptance,
-    },
-};
+use crate::actors::repository;
+use crate::domain::appointments::{Amendment, Appointment, BookingRequest};
+use crate::domain::calendar::CalendarCopy;
+use crate::domain::proposal::{PatientSide, Refusal};
+use crate::domain::series::{BookedSeries, SeriesRequest, Skipped};
+use crate::domain::waitlist::Acceptance;
 
 /// The appointment as it is in the database, or the reason why it was not booked or changed.
 pub type Answer = Result<Appointment, ScheduleError>;

@@ -1,36 +1,26 @@
 //! The handle of all schedules: admits requests before they reach a mailbox, and sends them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorRef};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::{sleep, timeout, timeout_at},
-};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{sleep, timeout, timeout_at};
 
-use super::{
-    actor::{Arguments, Message, ScheduleActor},
-    directory::{Directory, Key, Place, Supervisor},
-    limits::Limits,
-    request::{Answer, Beginning, Change, Request, ScheduleError, Ticket, Wish},
-};
-use crate::{
-    actors::repository::{Error, Repository, RuleChanges},
-    clock,
-    domain::{
-        ClinicId, DoctorId,
-        appointments::{Amendment, BookingRequest},
-        calendar::{Calendar, Violation},
-        proposal::Refusal,
-        series::{BookedSeries, SeriesRequest},
-        waitlist::Acceptance,
-    },
-    repository::changes::{Basis, Outcome},
-};
+use super::actor::{Arguments, Message, ScheduleActor};
+use super::directory::{Directory, Key, Place, Supervisor};
+use super::limits::Limits;
+use super::request::{Answer, Beginning, Change, Request, ScheduleError, Ticket, Wish};
+use crate::actors::repository::{Error, Repository, RuleChanges};
+use crate::clock;
+use crate::domain::appointments::{Amendment, BookingRequest};
+use crate::domain::calendar::{Calendar, Violation};
+use crate::domain::proposal::Refusal;
+use crate::domain::series::{BookedSeries, SeriesRequest};
+use crate::domain::waitlist::Acceptance;
+use crate::domain::{ClinicId, DoctorId};
+use crate::repository::changes::{Basis, Outcome};
 
 /// How long a caller waits after the deadline for the outcome of a request that has begun.
 const SETTLING: Duration = Duration::from_secs(20);

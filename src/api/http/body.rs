@@ -1,34 +1,25 @@
 //! JSON bodies, checked against their own schema in the contract: every wrong field is named at once,
 //! and what the contract says is what is enforced.
 
-use std::{
-    any::TypeId,
-    collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
-    time::Duration,
-};
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Datelike, NaiveDate};
-use poem::{Request, RequestBody, http::header};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry},
-    types::ParseFromJSON,
-};
+use poem::http::header;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::ParseFromJSON;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::{Map, Value};
 use tokio::io::AsyncReadExt;
 
-use crate::{
-    api::http::{
-        idempotency,
-        problem::{self, Problem},
-    },
-    domain::{
-        access::Retry,
-        fields::{FieldErrors, NON_FIELD},
-        interval::YEARS,
-    },
-};
+use crate::api::http::problem::Problem;
+use crate::api::http::{idempotency, problem};
+use crate::domain::access::Retry;
+use crate::domain::fields::{FieldErrors, NON_FIELD};
+use crate::domain::interval::YEARS;
 
 /// The largest body.
 const LARGEST: u64 = 1024 * 1024;

@@ -4,10 +4,8 @@
 //! own, which carry the server's origin. A request is none of CORS's business: only the headers are, by which
 //! a browser decides whether a page may read the answer.
 
-use poem::{
-    Endpoint, IntoResponse, Request, Response,
-    http::{HeaderValue, Method, StatusCode, header},
-};
+use poem::http::{HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, IntoResponse, Request, Response};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match";

@@ -2,15 +2,17 @@
 //! show more than its row: an age, a name that another row has, what is offered now.
 
 use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use poem_openapi::{ApiResponse, payload::Json, types::ToJSON};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Json;
+use poem_openapi::types::ToJSON;
 use serde_json::{Value, json};
 
-use crate::api::http::{
-    json::{One, Row},
-    parameter::{described, extracted, header},
-    problem::{self, Problem},
-};
+use crate::api::http::json::{One, Row};
+use crate::api::http::parameter::{described, extracted, header};
+use crate::api::http::problem;
+use crate::api::http::problem::Problem;
 
 /// The tag of a row of that version as it is shown.
 pub fn etag<T: Row>(version: i64, shown: &One<T>) -> String {

@@ -9,15 +9,12 @@ use poem_openapi::validation::{MaxLength, MinLength};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{
-    api::http::{
-        etag::{Created, Entered, etag},
-        json::{One, Row},
-        parameter::{check, described, extracted, header},
-        problem::Problem,
-    },
-    domain::{access::Retry, fields::FieldErrors},
-};
+use crate::api::http::etag::{Created, Entered, etag};
+use crate::api::http::json::{One, Row};
+use crate::api::http::parameter::{check, described, extracted, header};
+use crate::api::http::problem::Problem;
+use crate::domain::access::Retry;
+use crate::domain::fields::FieldErrors;
 
 /// How long a name may be.
 const LONGEST: usize = 200;

@@ -4,11 +4,9 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use poem::{IntoResponse, Response};
-use poem_openapi::{
-    payload::Payload,
-    registry::{MetaSchemaRef, Registry},
-    types::{ToJSON, Type},
-};
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{ToJSON, Type};
 
 /// A row that an answer shows.
 pub trait Row: ToJSON {

@@ -2,7 +2,8 @@
 
 use poem::http::StatusCode;
 
-use crate::domain::{calendar::Violation, fields::NON_FIELD};
+use crate::domain::calendar::Violation;
+use crate::domain::fields::NON_FIELD;
 
 /// A kind of problem: its name, status and title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

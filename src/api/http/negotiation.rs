@@ -3,19 +3,16 @@
 
 use std::io::Cursor;
 
-use async_compression::{
-    Level,
-    tokio::bufread::{BrotliEncoder, GzipEncoder},
-};
-use poem::{
-    Body, IntoResponse, Response,
-    error::ReadBodyError,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    web::headers::{ETag, HeaderMapExt, IfNoneMatch},
-};
+use async_compression::Level;
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder};
+use poem::error::ReadBodyError;
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::web::headers::{ETag, HeaderMapExt, IfNoneMatch};
+use poem::{Body, IntoResponse, Response};
 use serde_json::Value;
 
-use crate::api::http::problem::{self, Problem};
+use crate::api::http::problem;
+use crate::api::http::problem::Problem;
 
 /// A body of fewer bytes goes in one packet as it is.
 const WORTH_COMPRESSING: usize = 1024;

@@ -1,29 +1,24 @@
 //! The outermost layer: request ids, the framework's own errors as problems, headers, and one line of
 //! log a request.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use poem::{
-    Endpoint, IntoResponse, Request, Response,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    web::headers::HeaderMapExt,
-};
-use poem_openapi::{
-    OperationId,
-    error::{ContentTypeError, ParseParamError, ParsePathError},
-};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::web::headers::HeaderMapExt;
+use poem::{Endpoint, IntoResponse, Request, Response};
+use poem_openapi::OperationId;
+use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{
-    api::http::{
-        negotiation::{self, Coding, Methods},
-        problem::{self, Problem},
-        request_id::within_request,
-    },
-    domain::fields::FieldErrors,
-};
+use crate::api::http::negotiation::{Coding, Methods};
+use crate::api::http::problem::Problem;
+use crate::api::http::request_id::within_request;
+use crate::api::http::{negotiation, problem};
+use crate::domain::fields::FieldErrors;
 
 /// How long a request may take altogether before its client is told that its outcome is not known.
 const PATIENCE: Duration = Duration::from_secs(30);

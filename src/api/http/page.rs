@@ -1,23 +1,19 @@
 //! Lists: newest first, in pages whose cursors are bound to their clinic and query (RFC 8288).
 
 use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::http::Uri;
-use poem_openapi::{
-    ApiResponse,
-    validation::{MaxLength, Maximum, Minimum},
-};
+use poem_openapi::ApiResponse;
+use poem_openapi::validation::{MaxLength, Maximum, Minimum};
 use serde_json::{Value, json};
 
-use crate::{
-    actors::repository::{Page, Shared},
-    api::http::{
-        json::{Row, Rows},
-        parameter::{check, described, extracted, query},
-        problem::Problem,
-    },
-    domain::{Caller, fields::FieldErrors},
-};
+use crate::actors::repository::{Page, Shared};
+use crate::api::http::json::{Row, Rows};
+use crate::api::http::parameter::{check, described, extracted, query};
+use crate::api::http::problem::Problem;
+use crate::domain::Caller;
+use crate::domain::fields::FieldErrors;
 
 /// How many rows a page has unless asked otherwise.
 const USUAL: i64 = 50;

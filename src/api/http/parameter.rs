@@ -1,13 +1,11 @@
 //! Parameters that many operations have: each is a type, and `spec` writes into the contract what the type says of it.
 
 use poem::{Request, RequestBody};
-use poem_openapi::{
-    ApiExtractor, ExtractParamOptions,
-    error::ParseParamError,
-    param::{Header, Query},
-    types::ParseFromParameter,
-    validation::Validator,
-};
+use poem_openapi::error::ParseParamError;
+use poem_openapi::param::{Header, Query};
+use poem_openapi::types::ParseFromParameter;
+use poem_openapi::validation::Validator;
+use poem_openapi::{ApiExtractor, ExtractParamOptions};
 use serde_json::Value;
 
 /// A header of that name.

@@ -2,28 +2,20 @@
 
 use std::marker::PhantomData;
 
-use poem::{
-    IntoResponse, Response,
-    http::{StatusCode, header},
-};
-use poem_openapi::{
-    ApiResponse, Object,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
-    types::ToJSON,
-};
+use poem::http::{StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::ToJSON;
+use poem_openapi::{ApiResponse, Object};
 use serde_json::{Map, Value};
 
-use crate::{
-    actors::repository::{Conflict, Error as RepositoryError},
-    api::http::request_id::current_request,
-    authn::{AuthnError, PasswordError},
-    authz::Denied,
-    domain::{
-        calendar::Violation,
-        fields::{FieldErrors, NON_FIELD},
-        lifecycle::Status,
-    },
-};
+use crate::actors::repository::{Conflict, Error as RepositoryError};
+use crate::api::http::request_id::current_request;
+use crate::authn::{AuthnError, PasswordError};
+use crate::authz::Denied;
+use crate::domain::calendar::Violation;
+use crate::domain::fields::{FieldErrors, NON_FIELD};
+use crate::domain::lifecycle::Status;
 
 pub use crate::api::http::kinds::*;
 

@@ -1,33 +1,24 @@
 //! `/api/appointments`: parse and validate; the schedule of the doctor decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-    payload::Json,
-};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
 
-use crate::{
-    actors::{repository::Error, schedule::ScheduleError},
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Created, Fetched, Found, IfMatch, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::{Problem, Refused, against},
-        },
-        views::appointments::{AppointmentInput, AppointmentPatch, AppointmentView, CheckView, StatusView},
-    },
-    domain::{
-        AppointmentId, Caller, DoctorId, PatientId, Visibility,
-        access::{Action, Resource},
-        appointments::{Appointment, AppointmentFilter, BookingRequest},
-        fields::tidy,
-        lifecycle::Status,
-    },
-};
+use crate::actors::repository::Error;
+use crate::actors::schedule::ScheduleError;
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Created, Fetched, Found, IfMatch, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::{Problem, Refused, against};
+use crate::api::views::appointments::{AppointmentInput, AppointmentPatch, AppointmentView, CheckView, StatusView};
+use crate::domain::access::{Action, Resource};
+use crate::domain::appointments::{Appointment, AppointmentFilter, BookingRequest};
+use crate::domain::fields::tidy;
+use crate::domain::lifecycle::Status;
+use crate::domain::{AppointmentId, Caller, DoctorId, PatientId, Visibility};
 
 /// How often a change that asks for no version is made again from the version that overtook it.
 const ATTEMPTS: usize = 5;

@@ -1,28 +1,22 @@
 //! `/api/auth` and `/api/token`: signing up, in, on and out.
 
 use poem::web::Data;
-use poem_openapi::{OpenApi, payload::Json, types::Email};
+use poem_openapi::OpenApi;
+use poem_openapi::payload::Json;
+use poem_openapi::types::Email;
 
-use crate::{
-    api::{
-        context::{Call, Chapter, Services},
-        http::{
-            body::Body,
-            etag::{Fetched, IfMatch, NoContent},
-            problem::{Problem, Refused, Unasked, against},
-            request_id::current_request,
-        },
-        views::auth::{
-            LoginInput, Me, MePatch, MembershipView, Permission, Permissions, RefreshInput, RegisterInput, Registered,
-            SwitchInput, TokenPair,
-        },
-    },
-    domain::{
-        ClinicId,
-        fields::{FieldErrors, filled, login_name, tidy, tidy_optional},
-        users::Account,
-    },
+use crate::api::context::{Call, Chapter, Services};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Fetched, IfMatch, NoContent};
+use crate::api::http::problem::{Problem, Refused, Unasked, against};
+use crate::api::http::request_id::current_request;
+use crate::api::views::auth::{
+    LoginInput, Me, MePatch, MembershipView, Permission, Permissions, RefreshInput, RegisterInput, Registered,
+    SwitchInput, TokenPair,
 };
+use crate::domain::ClinicId;
+use crate::domain::fields::{FieldErrors, filled, login_name, tidy, tidy_optional};
+use crate::domain::users::Account;
 
 /// Operations on accounts and sessions.
 pub struct Auth;

@@ -2,26 +2,16 @@
 
 use poem_openapi::OpenApi;
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Fetched, IfMatch},
-            problem::Problem,
-        },
-        views::{
-            appointments::OutsideView,
-            clinic::{ChangedClinicView, ClinicPatch, ClinicView},
-            patch::parse_zone,
-        },
-    },
-    domain::{
-        access::{Action, Resource},
-        clinics::{Clinic, ClinicDetails},
-        fields::tidy,
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Fetched, IfMatch};
+use crate::api::http::problem::Problem;
+use crate::api::views::appointments::OutsideView;
+use crate::api::views::clinic::{ChangedClinicView, ClinicPatch, ClinicView};
+use crate::api::views::patch::parse_zone;
+use crate::domain::access::{Action, Resource};
+use crate::domain::clinics::{Clinic, ClinicDetails};
+use crate::domain::fields::tidy;
 
 /// Operations on the clinic.
 pub struct ClinicApi;

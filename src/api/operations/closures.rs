@@ -1,27 +1,20 @@
 //! `/api/clinic/closures`: days on which the whole clinic is closed.
 
-use poem_openapi::{OpenApi, param::Path};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Entered, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::Problem,
-        },
-        views::closures::{ClosureInput, ClosureView, EnteredClosureView},
-    },
-    domain::{
-        ClosureId,
-        access::{Action, Resource},
-        calendar::ClosedDays,
-        fields::{FieldErrors, kept_day, tidy},
-        schedules::Changed,
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Entered, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::Problem;
+use crate::api::views::closures::{ClosureInput, ClosureView, EnteredClosureView};
+use crate::domain::ClosureId;
+use crate::domain::access::{Action, Resource};
+use crate::domain::calendar::ClosedDays;
+use crate::domain::fields::{FieldErrors, kept_day, tidy};
+use crate::domain::schedules::Changed;
 
 /// The most days of one closure.
 const LONGEST: i64 = 366;

@@ -1,34 +1,22 @@
 //! `/api/doctors`
 
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Created, Fetched, IfMatch, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::{HasAppointments, Problem, Refused, Taken},
-        },
-        views::{
-            doctors::{ChangedDoctorView, DoctorInput, DoctorPatch, DoctorView},
-            patients::PatientView,
-        },
-    },
-    domain::{
-        DoctorId,
-        access::{Action, Resource},
-        doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling},
-        fields::{FieldErrors, filter_text},
-        patients::{Patient, PatientFilter},
-        search::Words,
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Created, Fetched, IfMatch, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::{HasAppointments, Problem, Refused, Taken};
+use crate::api::views::doctors::{ChangedDoctorView, DoctorInput, DoctorPatch, DoctorView};
+use crate::api::views::patients::PatientView;
+use crate::domain::DoctorId;
+use crate::domain::access::{Action, Resource};
+use crate::domain::doctors::{Doctor, DoctorDetails, DoctorFilter, Scheduling};
+use crate::domain::fields::{FieldErrors, filter_text};
+use crate::domain::patients::{Patient, PatientFilter};
+use crate::domain::search::Words;
 
 /// Operations on doctors.
 pub struct Doctors;

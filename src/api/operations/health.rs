@@ -1,12 +1,12 @@
 //! `/healthz` and `/readyz`
 
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json};
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
 
-use crate::api::{
-    context::{Chapter, Services},
-    http::problem::{self, Problem, Refused, Unasked},
-};
+use crate::api::context::{Chapter, Services};
+use crate::api::http::problem;
+use crate::api::http::problem::{Problem, Refused, Unasked};
 
 /// Operations on the program itself.
 pub struct Health;

@@ -1,27 +1,23 @@
 //! `/api/invitations`
 
 use chrono::TimeDelta;
-use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json, types::Email};
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::types::Email;
+use poem_openapi::{ApiResponse, OpenApi};
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::NoContent,
-            page::{Listed, Paging},
-            problem::{self, Problem, Refused, against},
-        },
-        views::invitations::{InvitationInput, InvitationView, NewInvitationView},
-    },
-    authn::{Secret, invitation_token},
-    domain::{
-        InvitationId,
-        access::{Action, Resource},
-        fields::login_name,
-        users::NewInvitation,
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::NoContent;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem;
+use crate::api::http::problem::{Problem, Refused, against};
+use crate::api::views::invitations::{InvitationInput, InvitationView, NewInvitationView};
+use crate::authn::{Secret, invitation_token};
+use crate::domain::InvitationId;
+use crate::domain::access::{Action, Resource};
+use crate::domain::fields::login_name;
+use crate::domain::users::NewInvitation;
 
 /// How long an invitation is good for.
 const LIFETIME: TimeDelta = TimeDelta::days(7);

@@ -1,30 +1,20 @@
 //! `/api/mappings`
 
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-    payload::Json,
-};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
 
-use crate::{
-    actors::repository::Page,
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Created, Fetched, IfMatch, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::{Problem, Refused, Taken},
-        },
-        views::mappings::{MappingInput, MappingPatch, MappingView, PatientDoctors},
-    },
-    domain::{
-        DoctorId, MappingId, PatientId,
-        access::{Action, Resource},
-        mappings::{Mapping, MappingFilter},
-    },
-};
+use crate::actors::repository::Page;
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Created, Fetched, IfMatch, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::{Problem, Refused, Taken};
+use crate::api::views::mappings::{MappingInput, MappingPatch, MappingView, PatientDoctors};
+use crate::domain::access::{Action, Resource};
+use crate::domain::mappings::{Mapping, MappingFilter};
+use crate::domain::{DoctorId, MappingId, PatientId};
 
 /// The most doctors that a patient's mappings are listed with at once.
 const MOST: i64 = 200;

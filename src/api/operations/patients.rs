@@ -1,36 +1,24 @@
 //! `/api/patients`
 
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Created, Fetched, IfMatch, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::{HasAppointments, Problem, Refused, Taken},
-        },
-        views::{
-            appointments::AppointmentView,
-            doctors::DoctorView,
-            patients::{PatientInput, PatientPatch, PatientTransfer, PatientView},
-        },
-    },
-    domain::{
-        AccountId, PatientId,
-        access::{Action, Resource},
-        appointments::AppointmentFilter,
-        doctors::DoctorFilter,
-        fields::filter_text,
-        patients::{Patient, PatientFilter},
-        search::Words,
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Created, Fetched, IfMatch, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::{HasAppointments, Problem, Refused, Taken};
+use crate::api::views::appointments::AppointmentView;
+use crate::api::views::doctors::DoctorView;
+use crate::api::views::patients::{PatientInput, PatientPatch, PatientTransfer, PatientView};
+use crate::domain::access::{Action, Resource};
+use crate::domain::appointments::AppointmentFilter;
+use crate::domain::doctors::DoctorFilter;
+use crate::domain::fields::filter_text;
+use crate::domain::patients::{Patient, PatientFilter};
+use crate::domain::search::Words;
+use crate::domain::{AccountId, PatientId};
 
 /// Operations on patients.
 pub struct Patients;

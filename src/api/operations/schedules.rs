@@ -1,30 +1,23 @@
 //! `/api/doctors/{id}/working-hours`, `/time-off` and `/scheduling`: what a doctor's appointments keep to.
 
 use chrono::TimeDelta;
-use poem_openapi::{OpenApi, param::Path};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Entered, Fetched, IfMatch, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::Problem,
-        },
-        views::schedules::{
-            ChangedHoursView, ChangedSchedulingView, EnteredTimeOffView, HoursInput, HoursView, SchedulingPatch,
-            SchedulingView, TimeOffInput, TimeOffView,
-        },
-    },
-    domain::{
-        DoctorId, Interval, TimeOffId,
-        access::{Action, Resource},
-        doctors::DoctorDetails,
-        fields::{FieldErrors, tidy},
-    },
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Entered, Fetched, IfMatch, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::Problem;
+use crate::api::views::schedules::{
+    ChangedHoursView, ChangedSchedulingView, EnteredTimeOffView, HoursInput, HoursView, SchedulingPatch,
+    SchedulingView, TimeOffInput, TimeOffView,
 };
+use crate::domain::access::{Action, Resource};
+use crate::domain::doctors::DoctorDetails;
+use crate::domain::fields::{FieldErrors, tidy};
+use crate::domain::{DoctorId, Interval, TimeOffId};
 
 /// The longest time off, in days.
 const LONGEST_TIME_OFF: i64 = 366;

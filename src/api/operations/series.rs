@@ -1,26 +1,20 @@
 //! `/api/appointment-series`: repeats of appointments at the doctor's wall-clock time.
 
 use chrono::TimeDelta;
-use poem_openapi::{OpenApi, param::Path, payload::Json};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Entered, Found},
-            idempotency::IdempotencyKey,
-            problem::{Problem, Refused, against},
-        },
-        views::series::{BookedSeriesView, SeriesInput, SeriesView},
-    },
-    domain::{
-        DoctorId, PatientId, SeriesId,
-        access::{Action, Resource},
-        fields::tidy,
-        series::{BookedSeries, Repeat, SeriesRequest},
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Entered, Found};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::problem::{Problem, Refused, against};
+use crate::api::views::series::{BookedSeriesView, SeriesInput, SeriesView};
+use crate::domain::access::{Action, Resource};
+use crate::domain::fields::tidy;
+use crate::domain::series::{BookedSeries, Repeat, SeriesRequest};
+use crate::domain::{DoctorId, PatientId, SeriesId};
 
 /// Operations on series.
 pub struct AppointmentSeries;

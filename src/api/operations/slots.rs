@@ -1,37 +1,23 @@
 //! Free times: of one doctor, of many, and why a time is not one. Answered from the schedule actors.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-    payload::Json,
-};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
 
-use crate::{
-    actors::{
-        repository::{Error, Page},
-        schedule::ScheduleError,
-    },
-    api::{
-        context::{Call, Chapter},
-        http::{
-            etag::Found,
-            problem::{Problem, told},
-        },
-        views::{
-            refusal::SlotView,
-            slots::{AvailableSlot, RuleVerdict, SlotExplanation},
-        },
-    },
-    domain::{
-        DoctorId, Interval,
-        access::{Action, Resource},
-        calendar::{Search, Violation},
-        doctors::DoctorFilter,
-        fields::{FieldErrors, filter_text},
-        interval::YEARS,
-    },
-};
+use crate::actors::repository::{Error, Page};
+use crate::actors::schedule::ScheduleError;
+use crate::api::context::{Call, Chapter};
+use crate::api::http::etag::Found;
+use crate::api::http::problem::{Problem, told};
+use crate::api::views::refusal::SlotView;
+use crate::api::views::slots::{AvailableSlot, RuleVerdict, SlotExplanation};
+use crate::domain::access::{Action, Resource};
+use crate::domain::calendar::{Search, Violation};
+use crate::domain::doctors::DoctorFilter;
+use crate::domain::fields::{FieldErrors, filter_text};
+use crate::domain::interval::YEARS;
+use crate::domain::{DoctorId, Interval};
 
 /// The longest span that is searched.
 const LONGEST: TimeDelta = TimeDelta::days(31);

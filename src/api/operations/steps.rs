@@ -1,28 +1,21 @@
 //! The steps of an appointment, each by its own path, and what came of them.
 
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
 
 use super::appointments::{Aim, Moving, Stepping, amend, fetched};
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Fetched, IfMatch},
-            page::{Listed, Paging},
-            problem::{self, Problem, Refused, against},
-        },
-        views::appointments::{AppointmentPatch, AppointmentView, CancelScope, EventView, RescheduleInput, StatusView},
-    },
-    domain::{
-        AppointmentId, Visibility,
-        access::{Action, Resource},
-        lifecycle::Status,
-    },
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Fetched, IfMatch};
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem;
+use crate::api::http::problem::{Problem, Refused, against};
+use crate::api::views::appointments::{
+    AppointmentPatch, AppointmentView, CancelScope, EventView, RescheduleInput, StatusView,
 };
+use crate::domain::access::{Action, Resource};
+use crate::domain::lifecycle::Status;
+use crate::domain::{AppointmentId, Visibility};
 
 /// Steps of appointments.
 pub struct AppointmentSteps;

@@ -1,27 +1,20 @@
 //! `/api/users`: the clinic's users and their roles.
 
-use poem_openapi::{OpenApi, param::Path};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Created, Fetched, IfMatch, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::{Problem, Refused, Taken, against},
-        },
-        views::users::{UserInput, UserPatch, UserView},
-    },
-    authn::weakness,
-    domain::{
-        AccountId,
-        access::{Action, Resource},
-        fields::{FieldErrors, login_name, tidy_optional},
-        users::{NewAccount, User, UserChange},
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Created, Fetched, IfMatch, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::{Problem, Refused, Taken, against};
+use crate::api::views::users::{UserInput, UserPatch, UserView};
+use crate::authn::weakness;
+use crate::domain::AccountId;
+use crate::domain::access::{Action, Resource};
+use crate::domain::fields::{FieldErrors, login_name, tidy_optional};
+use crate::domain::users::{NewAccount, User, UserChange};
 
 /// Operations on users.
 pub struct Users;

@@ -1,29 +1,20 @@
 //! `/api/waitlist`: those who wait for a time, and what is held for them.
 
-use poem_openapi::{OpenApi, param::Path};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
 
-use crate::{
-    api::{
-        context::{Call, Chapter},
-        http::{
-            body::Body,
-            etag::{Created, Fetched, IfMatch, NoContent},
-            idempotency::IdempotencyKey,
-            page::{Listed, Paging},
-            problem::{Problem, Refused, against},
-        },
-        views::{
-            appointments::AppointmentView,
-            waitlist::{EntryInput, EntryView},
-        },
-    },
-    domain::{
-        WaitlistEntryId,
-        access::{Action, Resource},
-        appointments::Appointment,
-        waitlist::{Acceptance, Entry},
-    },
-};
+use crate::api::context::{Call, Chapter};
+use crate::api::http::body::Body;
+use crate::api::http::etag::{Created, Fetched, IfMatch, NoContent};
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::{Listed, Paging};
+use crate::api::http::problem::{Problem, Refused, against};
+use crate::api::views::appointments::AppointmentView;
+use crate::api::views::waitlist::{EntryInput, EntryView};
+use crate::domain::WaitlistEntryId;
+use crate::domain::access::{Action, Resource};
+use crate::domain::appointments::Appointment;
+use crate::domain::waitlist::{Acceptance, Entry};
 
 /// Operations on the waitlist.
 pub struct Waitlist;

@@ -3,18 +3,15 @@
 mod examples;
 mod links;
 
-use poem_openapi::{registry::Registry, types::Type};
+use poem_openapi::registry::Registry;
+use poem_openapi::types::Type;
 use serde_json::{Value, json};
 
-use crate::api::{
-    http::{
-        etag::IfMatch,
-        idempotency::IdempotencyKey,
-        page::Paging,
-        problem::{KINDS, Kind, *},
-    },
-    views::refusal::InsteadView,
-};
+use crate::api::http::etag::IfMatch;
+use crate::api::http::idempotency::IdempotencyKey;
+use crate::api::http::page::Paging;
+use crate::api::http::problem::{KINDS, Kind, *};
+use crate::api::views::refusal::InsteadView;
 
 /// Completes the framework's document.
 pub fn complete(document: &str) -> Result<String, serde_json::Error> {

@@ -1,25 +1,19 @@
 //! Appointments as the contract shows them.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use poem_openapi::{Enum, Object, types::Example};
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
-use crate::{
-    api::{
-        http::{
-            json::{Row, by_serde, instant},
-            problem::{self, Problem},
-        },
-        views::refusal::{SlotView, ViolationView},
-    },
-    domain::{
-        Caller, Interval,
-        appointments::{Amendment, Appointment, AppointmentEvent, Outside},
-        fields::{FieldErrors, tidy},
-        lifecycle::Status,
-        proposal::Refusal,
-    },
-};
+use crate::api::http::json::{Row, by_serde, instant};
+use crate::api::http::problem;
+use crate::api::http::problem::Problem;
+use crate::api::views::refusal::{SlotView, ViolationView};
+use crate::domain::appointments::{Amendment, Appointment, AppointmentEvent, Outside};
+use crate::domain::fields::{FieldErrors, tidy};
+use crate::domain::lifecycle::Status;
+use crate::domain::proposal::Refusal;
+use crate::domain::{Caller, Interval};
 
 /// Status of an appointment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
@@ -326,10 +320,8 @@ mod tests {
     use chrono::TimeZone;
 
     use super::*;
-    use crate::{
-        api::http::json::assert_written_alike,
-        domain::{AccountId, AppointmentId, DoctorId, PatientId, SeriesId},
-    };
+    use crate::api::http::json::assert_written_alike;
+    use crate::domain::{AccountId, AppointmentId, DoctorId, PatientId, SeriesId};
 
     #[test]
     fn serde_writes_appointments_as_the_contract_shows_them() {

@@ -2,22 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use poem_openapi::{
-    ApiResponse, Object,
-    payload::Json,
-    types::{Email, Example, Password},
-};
+use poem_openapi::payload::Json;
+use poem_openapi::types::{Email, Example, Password};
+use poem_openapi::{ApiResponse, Object};
 
-use crate::{
-    api::http::json::Row,
-    authn::{Registration, SignedIn, weakness},
-    domain::{
-        Caller,
-        clinics::ClinicDetails,
-        fields::{FieldErrors, login_name, tidy, tidy_optional},
-        users::{Account, Membership},
-    },
-};
+use crate::api::http::json::Row;
+use crate::authn::{Registration, SignedIn, weakness};
+use crate::domain::Caller;
+use crate::domain::clinics::ClinicDetails;
+use crate::domain::fields::{FieldErrors, login_name, tidy, tidy_optional};
+use crate::domain::users::{Account, Membership};
 
 /// A registration.
 #[derive(Debug, Clone, Object)]

@@ -3,10 +3,9 @@
 use chrono::{DateTime, Utc};
 use poem_openapi::Object;
 
-use crate::{
-    api::{http::json::Row, views::appointments::OutsideView},
-    domain::clinics::Clinic,
-};
+use crate::api::http::json::Row;
+use crate::api::views::appointments::OutsideView;
+use crate::domain::clinics::Clinic;
 
 /// The caller's clinic.
 #[derive(Debug, Clone, Object)]

@@ -1,12 +1,12 @@
 //! Closures as the contract shows them.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use poem_openapi::{Object, types::Example};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
 
-use crate::{
-    api::{http::json::Row, views::appointments::OutsideView},
-    domain::schedules::{Changed, Closure},
-};
+use crate::api::http::json::Row;
+use crate::api::views::appointments::OutsideView;
+use crate::domain::schedules::{Changed, Closure};
 
 /// Days on which the clinic is closed.
 #[derive(Debug, Clone, Object)]

@@ -1,27 +1,17 @@
 //! Doctors as the contract shows them.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{
-    Object,
-    types::{Email, Example, MaybeUndefined},
-};
+use poem_openapi::Object;
+use poem_openapi::types::{Email, Example, MaybeUndefined};
 
-use crate::{
-    api::{
-        http::json::Row,
-        views::{
-            appointments::OutsideView,
-            patch::{parse_zone, set},
-            patients::GenderView,
-            schedules::SchedulingPatch,
-        },
-    },
-    domain::{
-        doctors::{DEFAULT_SLOT_MINUTES, Doctor, DoctorDetails, Scheduling},
-        fields::{FieldErrors, filled, tidy_optional},
-        schedules::Changed,
-    },
-};
+use crate::api::http::json::Row;
+use crate::api::views::appointments::OutsideView;
+use crate::api::views::patch::{parse_zone, set};
+use crate::api::views::patients::GenderView;
+use crate::api::views::schedules::SchedulingPatch;
+use crate::domain::doctors::{DEFAULT_SLOT_MINUTES, Doctor, DoctorDetails, Scheduling};
+use crate::domain::fields::{FieldErrors, filled, tidy_optional};
+use crate::domain::schedules::Changed;
 
 /// A doctor of the clinic.
 #[derive(Debug, Clone, Object)]

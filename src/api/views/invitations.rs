@@ -1,15 +1,12 @@
 //! Invitations as the contract shows them.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{
-    Object,
-    types::{Email, Example},
-};
+use poem_openapi::Object;
+use poem_openapi::types::{Email, Example};
 
-use crate::{
-    api::http::json::Row,
-    domain::{fields::filled, users::Invitation},
-};
+use crate::api::http::json::Row;
+use crate::domain::fields::filled;
+use crate::domain::users::Invitation;
 
 /// An invitation to join the clinic with a role.
 #[derive(Debug, Clone, Object)]

@@ -1,23 +1,15 @@
 //! Mappings as the contract shows them.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{
-    Object,
-    types::{Example, MaybeUndefined},
-};
+use poem_openapi::Object;
+use poem_openapi::types::{Example, MaybeUndefined};
 use serde::Serialize;
 
-use crate::{
-    api::{
-        http::json::{Row, by_serde, instant},
-        views::patch::set,
-    },
-    domain::{
-        DoctorId, PatientId,
-        fields::filled,
-        mappings::{Mapping, MappingDetails, NewMapping},
-    },
-};
+use crate::api::http::json::{Row, by_serde, instant};
+use crate::api::views::patch::set;
+use crate::domain::fields::filled;
+use crate::domain::mappings::{Mapping, MappingDetails, NewMapping};
+use crate::domain::{DoctorId, PatientId};
 
 /// A patient, in brief.
 #[derive(Debug, Clone, Object, Serialize)]
@@ -171,13 +163,9 @@ mod tests {
     use chrono::TimeZone;
 
     use super::*;
-    use crate::{
-        api::http::json::assert_written_alike,
-        domain::{
-            AccountId, MappingId,
-            mappings::{MappedDoctor, MappedPatient},
-        },
-    };
+    use crate::api::http::json::assert_written_alike;
+    use crate::domain::mappings::{MappedDoctor, MappedPatient};
+    use crate::domain::{AccountId, MappingId};
 
     #[test]
     fn serde_writes_mappings_as_the_contract_shows_them() {

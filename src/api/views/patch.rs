@@ -1,15 +1,14 @@
 //! What fields of bodies have in common: what a PATCH makes of what is stored, and texts that name a zone or a time.
 
-use std::{convert::identity, str::FromStr};
+use std::convert::identity;
+use std::str::FromStr;
 
 use chrono::NaiveTime;
 use chrono_tz::Tz;
 use poem_openapi::types::{Email, MaybeUndefined};
 
-use crate::domain::{
-    AccountId,
-    fields::{FieldErrors, login_name, tidy, tidy_optional},
-};
+use crate::domain::AccountId;
+use crate::domain::fields::{FieldErrors, login_name, tidy, tidy_optional};
 
 /// The zone of that name.
 ///

@@ -1,22 +1,14 @@
 //! Patients as the contract shows them.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use poem_openapi::{
-    Enum, Object,
-    types::{Email, Example, MaybeUndefined},
-};
+use poem_openapi::types::{Email, Example, MaybeUndefined};
+use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
-use crate::{
-    api::{
-        http::json::{Row, by_serde, instant, text},
-        views::patch::{Field, set},
-    },
-    domain::{
-        fields::{FieldErrors, filled},
-        patients::{BirthDate, Gender, Patient, PatientDetails},
-    },
-};
+use crate::api::http::json::{Row, by_serde, instant, text};
+use crate::api::views::patch::{Field, set};
+use crate::domain::fields::{FieldErrors, filled};
+use crate::domain::patients::{BirthDate, Gender, Patient, PatientDetails};
 
 /// Gender: male, female, other, unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
@@ -288,10 +280,8 @@ mod tests {
     use chrono::TimeZone;
 
     use super::*;
-    use crate::{
-        api::http::json::assert_written_alike,
-        domain::{AccountId, PatientId},
-    };
+    use crate::api::http::json::assert_written_alike;
+    use crate::domain::{AccountId, PatientId};
 
     #[test]
     fn serde_writes_patients_as_the_contract_shows_them() {

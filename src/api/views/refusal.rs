@@ -4,11 +4,13 @@
 use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 
-use crate::{
-    actors::{repository::Error, schedule::ScheduleError},
-    api::http::problem::{INVALID, Problem, SERIES_CONFLICT, told},
-    domain::{Interval, calendar::Violation, proposal::Refusal, series::Skipped},
-};
+use crate::actors::repository::Error;
+use crate::actors::schedule::ScheduleError;
+use crate::api::http::problem::{INVALID, Problem, SERIES_CONFLICT, told};
+use crate::domain::Interval;
+use crate::domain::calendar::Violation;
+use crate::domain::proposal::Refusal;
+use crate::domain::series::Skipped;
 
 /// A time span: `start` is inclusive, `end` is exclusive.
 #[derive(Debug, Clone, Object)]

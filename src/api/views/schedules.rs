@@ -1,26 +1,16 @@
 //! Hours, time off and limits as the contract shows them.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc, Weekday};
-use poem_openapi::{
-    Enum, Object,
-    types::{Example, MaybeUndefined},
-};
+use poem_openapi::types::{Example, MaybeUndefined};
+use poem_openapi::{Enum, Object};
 
-use crate::{
-    api::{
-        http::json::Row,
-        views::{
-            appointments::OutsideView,
-            patch::{parse_zone, set, time_of_day},
-        },
-    },
-    domain::{
-        calendar::{Hours, Window},
-        doctors::{Doctor, Scheduling},
-        fields::{FieldErrors, filled, kept_day},
-        schedules::{Changed, NewHours, TimeOff, WorkingHours},
-    },
-};
+use crate::api::http::json::Row;
+use crate::api::views::appointments::OutsideView;
+use crate::api::views::patch::{parse_zone, set, time_of_day};
+use crate::domain::calendar::{Hours, Window};
+use crate::domain::doctors::{Doctor, Scheduling};
+use crate::domain::fields::{FieldErrors, filled, kept_day};
+use crate::domain::schedules::{Changed, NewHours, TimeOff, WorkingHours};
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

@@ -1,18 +1,14 @@
 //! Series as the contract shows them.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{Object, types::Example};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
 
-use crate::{
-    api::{
-        http::json::Row,
-        views::{appointments::AppointmentView, refusal::SkippedView},
-    },
-    domain::{
-        fields::filled,
-        series::{BookedSeries, Series},
-    },
-};
+use crate::api::http::json::Row;
+use crate::api::views::appointments::AppointmentView;
+use crate::api::views::refusal::SkippedView;
+use crate::domain::fields::filled;
+use crate::domain::series::{BookedSeries, Series};
 
 /// A series of recurring appointments.
 #[derive(Debug, Clone, Object)]

@@ -3,10 +3,9 @@
 use chrono::{DateTime, FixedOffset, Offset, Utc};
 use poem_openapi::Object;
 
-use crate::{
-    api::views::refusal::{RuleView, SlotView},
-    domain::{DoctorId, Interval, calendar::Calendar},
-};
+use crate::api::views::refusal::{RuleView, SlotView};
+use crate::domain::calendar::Calendar;
+use crate::domain::{DoctorId, Interval};
 
 /// A bookable slot.
 #[derive(Debug, Clone, Object)]

@@ -1,15 +1,12 @@
 //! Users as the contract shows them.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{
-    Object,
-    types::{Email, Example, Password},
-};
+use poem_openapi::Object;
+use poem_openapi::types::{Email, Example, Password};
 
-use crate::{
-    api::http::json::Row,
-    domain::{fields::filled, users::User},
-};
+use crate::api::http::json::Row;
+use crate::domain::fields::filled;
+use crate::domain::users::User;
 
 /// A member of the clinic.
 #[derive(Debug, Clone, Object)]

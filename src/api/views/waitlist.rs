@@ -1,19 +1,15 @@
 //! The waitlist as the contract shows it.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use poem_openapi::{Enum, Object, types::Example};
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
 
-use crate::{
-    api::{
-        http::json::Row,
-        views::{patch::time_of_day, refusal::SlotView},
-    },
-    domain::{
-        DoctorId, PatientId,
-        fields::{FieldErrors, NON_FIELD, kept_day, tidy, tidy_optional},
-        waitlist::{Entry, EntryStatus, NewEntry, Sought, WantedTimes},
-    },
-};
+use crate::api::http::json::Row;
+use crate::api::views::patch::time_of_day;
+use crate::api::views::refusal::SlotView;
+use crate::domain::fields::{FieldErrors, NON_FIELD, kept_day, tidy, tidy_optional};
+use crate::domain::waitlist::{Entry, EntryStatus, NewEntry, Sought, WantedTimes};
+use crate::domain::{DoctorId, PatientId};
 
 /// Status of a waitlist entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

@@ -3,7 +3,8 @@
 //! The database stores a calendar as a version and as appointments, each stamped with the version that changed it last.
 //! The appointments with a later stamp bring a copy up to date. A copy shows no state later than its version.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 

@@ -8,10 +8,11 @@ use chrono_tz::Tz;
 use rrule::{RRule, RRuleSet, Unvalidated};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AccountId, Caller, DoctorId, Identified, Interval, PatientId, SeriesId, Visibility, appointments::Appointment,
-    calendar::Violation, fields::FieldErrors, interval::YEARS, zone,
-};
+use super::appointments::Appointment;
+use super::calendar::Violation;
+use super::fields::FieldErrors;
+use super::interval::YEARS;
+use super::{AccountId, Caller, DoctorId, Identified, Interval, PatientId, SeriesId, Visibility, zone};
 
 /// The maximum number of appointments in a series.
 pub const LONGEST: usize = 100;

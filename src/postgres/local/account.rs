@@ -1,7 +1,8 @@
 //! Whose the cluster is, and where it may lie.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder};
+use std::fs;
+use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};

@@ -18,7 +18,8 @@ mod programs;
 mod server;
 mod supervisor;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::future::pending;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -26,10 +27,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Command, Output};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::unistd::geteuid;

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{At, LocalClusterError, Result, account::forget_settings};
+use super::account::forget_settings;
+use super::{At, LocalClusterError, Result};
 
 /// The folder of PostgreSQL's programs: for an existing cluster of the major version that made it, otherwise the first.
 pub(super) fn find_binaries(data: &Path) -> Result<PathBuf> {

@@ -1,6 +1,7 @@
 //! The server of a private cluster, and how PostgreSQL's programs create, start, ask and stop it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

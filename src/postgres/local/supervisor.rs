@@ -2,13 +2,13 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::{net::UnixStream, task::JoinHandle, time::sleep};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::{File, PORT, Result, Server, blocking, lock};
 use crate::clock;

@@ -12,19 +12,14 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 pub use self::work::{Batch, BatchWritten, Work, Written};
-use super::{
-    Error, Result, alarms,
-    bookings::{self, CalendarBookings, Inserted},
-    calendars::{self, Known, Question, Since},
-    context::{ClinicDb, GroupedDb},
-    retries,
-};
-use crate::domain::{
-    Interval,
-    appointments::Hold,
-    calendar::{Stamp, Violation},
-    proposal::Refusal,
-};
+use super::bookings::{CalendarBookings, Inserted};
+use super::calendars::{Known, Question, Since};
+use super::context::{ClinicDb, GroupedDb};
+use super::{Error, Result, alarms, bookings, calendars, retries};
+use crate::domain::Interval;
+use crate::domain::appointments::Hold;
+use crate::domain::calendar::{Stamp, Violation};
+use crate::domain::proposal::Refusal;
 
 /// How often open bookings are written: as decided, as decided again, and once more after expired holds were freed.
 const PASSES: usize = 3;

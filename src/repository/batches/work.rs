@@ -4,15 +4,11 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::{
-    domain::{
-        ClinicId, DoctorId, Interval,
-        appointments::{Appointment, Booking},
-        calendar::{CalendarCopy, Decision, SpanChange, Stamp, Versions},
-        proposal::{Proposal, Refusal},
-    },
-    repository::calendars::Question,
-};
+use crate::domain::appointments::{Appointment, Booking};
+use crate::domain::calendar::{CalendarCopy, Decision, SpanChange, Stamp, Versions};
+use crate::domain::proposal::{Proposal, Refusal};
+use crate::domain::{ClinicId, DoctorId, Interval};
+use crate::repository::calendars::Question;
 
 /// Bookings of one doctor, in order.
 #[derive(Debug, Clone)]

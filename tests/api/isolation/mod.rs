@@ -8,11 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, TestApp, TestDatabase, contract, settings};
-use operations::{
-    NOWHERE,
-    Strangers::{NoSuchField, NoSuchRow, NotOfAClinic, OwnOnly},
-    rows, table,
-};
+use operations::Strangers::{NoSuchField, NoSuchRow, NotOfAClinic, OwnOnly};
+use operations::{NOWHERE, rows, table};
 
 /// Returns the parts of an answer by which a stranger could tell it from another one.
 fn as_told(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {

@@ -1,11 +1,10 @@
 //! Private keys are encrypted with a secret that the database never sees.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
-use clinicd::{
-    app::{self, App},
-    authn::KeySecret,
-    config::Settings,
-};
+use clinicd::app;
+use clinicd::app::App;
+use clinicd::authn::KeySecret;
+use clinicd::config::Settings;
 use serde_json::json;
 
 use super::{login, production};

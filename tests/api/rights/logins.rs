@@ -1,17 +1,15 @@
 //! The program's login owns nothing, on its own cluster and on a server that the README's statements prepared.
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    path::PathBuf,
-    process::{Command, Stdio},
-    str::FromStr,
-};
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
 
-use clinicd::{
-    app::{self, App},
-    postgres::{Database, LocalCluster},
-};
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use clinicd::app;
+use clinicd::app::App;
+use clinicd::postgres::{Database, LocalCluster};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 
 use super::{login, name_of, production, refusal};
 use crate::support::{TestApp, TestDatabase, settings};

@@ -3,13 +3,12 @@
 mod keys;
 mod logins;
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use clinicd::{
-    authn::KeySecret,
-    config::{Environment, Settings},
-    postgres::Database,
-};
+use clinicd::authn::KeySecret;
+use clinicd::config::{Environment, Settings};
+use clinicd::postgres::Database;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;

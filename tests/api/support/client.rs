@@ -1,8 +1,10 @@
 //! A client that checks each answer against the contract.
 
-use std::{net::SocketAddr, sync::LazyLock};
+use std::net::SocketAddr;
+use std::sync::LazyLock;
 
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 static CONTRACT: LazyLock<Value> = LazyLock::new(|| {

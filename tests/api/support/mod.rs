@@ -6,13 +6,12 @@ mod process;
 mod proxy;
 mod records;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use clinicd::{
-    api::Services,
-    app::App,
-    config::{DatabaseSettings, Environment, LogSettings, Settings},
-};
+use clinicd::api::Services;
+use clinicd::app::App;
+use clinicd::config::{DatabaseSettings, Environment, LogSettings, Settings};
 use serde_json::json;
 use tokio::sync::oneshot;
 

@@ -1,28 +1,18 @@
 //! A model of the database: executes the core's effects on a list.
 
-use super::{
-    super::{
-        core::Wrote,
-        request::{Booking, Change},
-    },
-    DOCTOR, UNKNOWN, start_of_day,
-    state::{State, side},
-    world::World,
-};
-use crate::{
-    actors::repository::{CalendarQuestion, Error, Fresh, Read},
-    domain::{
-        AccountId, AppointmentId, Interval, PatientId,
-        appointments::{Amendment, Appointment},
-        calendar::{Decision, SpanChange, Stamp},
-        lifecycle::Status,
-        proposal::{PatientSide, Proposal},
-    },
-    repository::{
-        batches::{Batch, BatchWritten, Written},
-        changes::Outcome,
-    },
-};
+use super::super::core::Wrote;
+use super::super::request::{Booking, Change};
+use super::state::{State, side};
+use super::world::World;
+use super::{DOCTOR, UNKNOWN, start_of_day};
+use crate::actors::repository::{CalendarQuestion, Error, Fresh, Read};
+use crate::domain::appointments::{Amendment, Appointment};
+use crate::domain::calendar::{Decision, SpanChange, Stamp};
+use crate::domain::lifecycle::Status;
+use crate::domain::proposal::{PatientSide, Proposal};
+use crate::domain::{AccountId, AppointmentId, Interval, PatientId};
+use crate::repository::batches::{Batch, BatchWritten, Written};
+use crate::repository::changes::Outcome;
 
 /// A write that the core has requested.
 pub(super) enum Pending {

@@ -9,7 +9,8 @@ mod state;
 mod world;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use proptest::{collection::vec, prelude::*};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use crate::domain::{ClinicId, DoctorId, Interval};
 use world::World;

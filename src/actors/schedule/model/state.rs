@@ -3,11 +3,9 @@
 use chrono::TimeDelta;
 
 use super::{BUSY, UNKNOWN, start_of_day};
-use crate::domain::{
-    AppointmentId, Interval, PatientId,
-    calendar::{Rules, Violation},
-    proposal::PatientSide,
-};
+use crate::domain::calendar::{Rules, Violation};
+use crate::domain::proposal::PatientSide;
+use crate::domain::{AppointmentId, Interval, PatientId};
 
 /// A state of the calendar, in the simplest form.
 #[derive(Debug, Clone)]

@@ -1,31 +1,23 @@
 //! A core in its world: clients that ask, pending effects, and every state that the calendar ever had.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use uuid::Uuid;
 
-use super::{
-    super::{
-        core::{Core, Effect, Happening, Now, Wrote},
-        request::{Answer, Change, Request, ScheduleError, Ticket, Wish},
-    },
-    BUSY, CLINIC, DOCTOR, ROUNDS, Step, UNKNOWN,
-    database::Pending,
-    start_of_day,
-    state::State,
-    time,
-};
-use crate::{
-    actors::repository::{CalendarQuestion, Error, Read},
-    domain::{
-        AccountId, AppointmentId, Caller, Interval, PatientId, Visibility,
-        appointments::{Amendment, Appointment, BookingRequest},
-        calendar::{Calendar, CalendarCopy, Versions, Violation},
-        lifecycle::Status,
-    },
-};
+use super::super::core::{Core, Effect, Happening, Now, Wrote};
+use super::super::request::{Answer, Change, Request, ScheduleError, Ticket, Wish};
+use super::database::Pending;
+use super::state::State;
+use super::{BUSY, CLINIC, DOCTOR, ROUNDS, Step, UNKNOWN, start_of_day, time};
+use crate::actors::repository::{CalendarQuestion, Error, Read};
+use crate::domain::appointments::{Amendment, Appointment, BookingRequest};
+use crate::domain::calendar::{Calendar, CalendarCopy, Versions, Violation};
+use crate::domain::lifecycle::Status;
+use crate::domain::{AccountId, AppointmentId, Caller, Interval, PatientId, Visibility};
 
 /// A client that waits for an answer.
 pub(super) struct Client {
