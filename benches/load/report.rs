@@ -6,8 +6,8 @@ use std::path::Path;
 use clinicd::postgres::Database;
 use sqlx::{Connection, PgConnection};
 
-use super::{Operation, Options};
 use super::sides::{Load, Logins, Server, Sides};
+use super::{Operation, Options};
 
 /// The rounds of one operation.
 pub struct Row {
