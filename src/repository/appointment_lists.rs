@@ -19,7 +19,7 @@ use crate::domain::{
 /// The longest span of days of one doctor that is read by its start.
 const DOCTORS_DAYS: Duration = Duration::days(62);
 /// The longest span of days of a whole clinic that is read by its start at once.
-const FEW_DAYS: Duration = Duration::days(2);
+const FEW_DAYS: Duration = Duration::days(7);
 
 /// A request for a list.
 #[derive(Debug, Clone)]
@@ -244,7 +244,7 @@ async fn read_by(
         }
         Way::OfOwner => newest!("patient_owner = q.owner AND held_until IS NULL"),
         Way::OfOwnerFiltered => filtered!("o.patient_owner = q.owner"),
-        Way::InDays => by!(["starts_at > q.since - interval '1 day' AND starts_at < q.until"], ""),
+        Way::InDays => filtered!("o.starts_at > q.since - interval '1 day' AND o.starts_at < q.until"),
         Way::NewestInDays => by!(["true"], " ORDER BY id DESC LIMIT 10000"),
         Way::OfStatus => newest!("status = q.status"),
         Way::Newest => newest!("true"),
