@@ -6,11 +6,10 @@ use chrono::{DateTime, Duration, TimeZone, Utc};
 
 use super::{
     Error, Page, Result,
-    appointments::AppointmentRow,
     context::{self, GroupedDb},
 };
 use crate::domain::{
-    ClinicId, DoctorId, Visibility,
+    AccountId, AppointmentId, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility,
     appointments::{Appointment, AppointmentFilter},
     interval::YEARS,
     lifecycle::Status,
@@ -146,7 +145,8 @@ async fn read_by(
                      SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
                  ) AS c
                  CROSS JOIN LATERAL (
-                     SELECT a.*
+                     SELECT a.clinic_id, a.id, a.doctor_id, a.patient_id, a.starts_at, a.ends_at, a.status, a.reason,
+                         a.series_id, a.created_by, a.created_at, a.updated_at, a.version
                      FROM (SELECT * FROM appointments WHERE clinic_id = c.clinic_id AND id < q.before AND "#
                     + $($way)+
                     + $order
@@ -181,28 +181,21 @@ async fn read_by(
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
                 let (list, found) = list.ok_or_else(|| Error::Corrupt("an appointment of a list that was not requested".into()))?;
                 context::same(list.clinic, row.clinic_id)?;
-                let row = AppointmentRow {
-                    clinic_id: row.clinic_id,
-                    id: row.id,
-                    reference: row.reference,
-                    doctor_id: row.doctor_id,
-                    patient_id: row.patient_id,
-                    during: row.during,
-                    status: row.status,
+                let (status, during) = (Status::named(&row.status), Interval::between(row.starts_at, row.ends_at));
+                let (status, during) = status.zip(during).ok_or_else(|| Error::Corrupt("an appointment's status or time".into()))?;
+                found.push(Appointment {
+                    id: AppointmentId(row.id),
+                    doctor: DoctorId(row.doctor_id),
+                    patient: PatientId(row.patient_id),
+                    during,
+                    status,
                     reason: row.reason,
-                    created_by: row.created_by,
+                    series: row.series_id.map(SeriesId),
+                    created_by: AccountId(row.created_by),
                     created_at: row.created_at,
                     updated_at: row.updated_at,
                     version: row.version,
-                    series_id: row.series_id,
-                    waitlist_entry_id: row.waitlist_entry_id,
-                    held_until: row.held_until,
-                    calendar_version: row.calendar_version,
-                    starts_at: row.starts_at,
-                    ends_at: row.ends_at,
-                    patient_owner: row.patient_owner,
-                };
-                found.push(row.checked()?);
+                });
             }
         }};
     }
