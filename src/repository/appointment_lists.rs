@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 
-use super::appointments::AppointmentRow;
 use super::context::GroupedDb;
 use super::{Error, Page, Result, context};
 use crate::domain::appointments::{Appointment, AppointmentFilter};
 use crate::domain::fields::filled;
 use crate::domain::interval::YEARS;
 use crate::domain::lifecycle::Status;
-use crate::domain::{ClinicId, DoctorId, Visibility};
+use crate::domain::{AccountId, AppointmentId, ClinicId, DoctorId, Interval, PatientId, SeriesId, Visibility};
 
 /// The longest span of days of one doctor that is read by its start.
 const DOCTORS_DAYS: Duration = Duration::days(62);
 /// The longest span of days of a whole clinic that is read by its start at once.
-const FEW_DAYS: Duration = Duration::days(2);
+const FEW_DAYS: Duration = Duration::days(7);
 
 /// A request for a list.
 #[derive(Debug, Clone)]
@@ -144,7 +143,8 @@ async fn read_by(
                      SELECT set_config('app.clinic_id', q.clinic_id::text, true)::bigint AS clinic_id OFFSET 0
                  ) AS c
                  CROSS JOIN LATERAL (
-                     SELECT a.*
+                     SELECT a.clinic_id, a.id, a.doctor_id, a.patient_id, a.starts_at, a.ends_at, a.status, a.reason,
+                         a.series_id, a.created_by, a.created_at, a.updated_at, a.version
                      FROM (SELECT * FROM appointments WHERE clinic_id = c.clinic_id AND id < q.before AND "#
                     + $($way)+
                     + $order
@@ -179,12 +179,17 @@ async fn read_by(
                 let list = request.and_then(|request| Some((lists.get(request)?, found.get_mut(request)?)));
                 let (list, found) = list.ok_or_else(|| Error::Corrupt("an appointment of a list that was not requested".into()))?;
                 context::same(list.clinic, row.clinic_id)?;
-                let row = filled!(AppointmentRow {} from row {
-                    clinic_id, id, reference, doctor_id, patient_id, during, status, reason, created_by, created_at,
-                    updated_at, version, series_id, waitlist_entry_id, held_until, calendar_version, starts_at, ends_at,
-                    patient_owner,
-                });
-                found.push(row.checked()?);
+                let (status, during) = (Status::named(&row.status), Interval::between(row.starts_at, row.ends_at));
+                let (status, during) = status.zip(during).ok_or_else(|| Error::Corrupt("an appointment's status or time".into()))?;
+                found.push(filled!(Appointment {
+                    id: AppointmentId(row.id),
+                    doctor: DoctorId(row.doctor_id),
+                    patient: PatientId(row.patient_id),
+                    during,
+                    status,
+                    series: row.series_id.map(SeriesId),
+                    created_by: AccountId(row.created_by),
+                } from row { reason, created_at, updated_at, version }));
             }
         }};
     }
@@ -226,7 +231,7 @@ async fn read_by(
         }
         Way::OfOwner => newest!("patient_owner = q.owner AND held_until IS NULL"),
         Way::OfOwnerFiltered => filtered!("o.patient_owner = q.owner"),
-        Way::InDays => by!(["starts_at > q.since - interval '1 day' AND starts_at < q.until"], ""),
+        Way::InDays => filtered!("o.starts_at > q.since - interval '1 day' AND o.starts_at < q.until"),
         Way::NewestInDays => by!(["true"], " ORDER BY id DESC LIMIT 10000"),
         Way::OfStatus => newest!("status = q.status"),
         Way::Newest => newest!("true"),

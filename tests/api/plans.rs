@@ -226,9 +226,9 @@ const LISTS: [List; 25] = [
     ),
     // Reads all matching rows and sorts them; one page is returned.
     List(
-        "appointments … q.before AND starts_at > q.since",
+        "appointments … AND o.starts_at > q.since",
         "true, NULL, NULL, NULL, NULL, NULL, 2031-01-01 08:00Z, 2031-01-01 11:00Z, MAX",
-        "appointments_by_start",
+        "only appointments_by_start",
     ),
 ];
 
