@@ -7,3 +7,5 @@ CREATE INDEX appointments_of_doctor ON appointments (clinic_id, doctor_id, id DE
     INCLUDE (status, starts_at, ends_at, patient_owner) WHERE held_until IS NULL;
 CREATE INDEX appointments_by_start ON appointments (clinic_id, starts_at)
     INCLUDE (id, ends_at, status, doctor_id, patient_owner) WHERE held_until IS NULL;
+-- In a clinic whose appointments all have one status the planner would take no index of statuses.
+ALTER TABLE appointments ALTER COLUMN status SET (n_distinct = 6);

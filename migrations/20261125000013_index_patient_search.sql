@@ -157,3 +157,11 @@ GRANT EXECUTE ON FUNCTION search_patients TO clinicd_app;
 GRANT CREATE ON SCHEMA public TO clinicd_search;
 ALTER FUNCTION search_patients OWNER TO clinicd_search;
 REVOKE CREATE ON SCHEMA public FROM clinicd_search;
+-- The policy `searching` would bind a member too: the owner of the tables must not see the patients of all clinics.
+DO $$
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        EXECUTE format('REVOKE clinicd_search FROM %I', current_user);
+    END IF;
+END
+$$;

@@ -4,22 +4,31 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words(Vec<String>);
 
+/// The fewest digits of a phone number. Fewer may be part of a name.
+const SHORTEST_NUMBER: usize = 6;
+
 impl Words {
-    /// The words of a text, each once. Digits that follow each other are one phone number, however they are set apart.
+    /// The words of a text, each once. Adjacent words of digits are one phone number, in any notation.
     pub fn of(text: &str) -> Self {
         let mut words: Vec<String> = Vec::new();
-        let mut number: Option<String> = None;
-        for word in text.split_whitespace() {
-            match (digits(word), &mut number) {
-                (Some(digits), Some(number)) => *number += &digits,
-                (Some(digits), None) => number = Some(digits),
-                (None, _) => {
-                    words.extend(number.take());
-                    words.push(word.to_owned());
+        let (mut run, mut number) = (Vec::new(), String::new());
+        for word in text.split_whitespace().map(Some).chain([None]) {
+            match word.map(|word| (word, digits(word))) {
+                Some((word, Some(digits))) => {
+                    run.push(word.to_owned());
+                    number += &digits;
+                }
+                other => {
+                    match number.len() >= SHORTEST_NUMBER {
+                        true => words.push(std::mem::take(&mut number)),
+                        false => words.append(&mut run),
+                    }
+                    run.clear();
+                    number.clear();
+                    words.extend(other.map(|(word, _)| word.to_owned()));
                 }
             }
         }
-        words.extend(number);
         words.sort_unstable();
         words.dedup();
         Self(words)
@@ -58,5 +67,11 @@ mod tests {
             assert!(words(text).contains(&"351910000201".to_owned()), "{text}");
         }
         assert_eq!(words("910 000 ana 201 silva"), ["201", "910000", "ana", "silva"]);
+    }
+
+    #[test]
+    fn few_digits_are_words_of_a_name() {
+        assert_eq!(words("Li Henry 8 2"), ["2", "8", "Henry", "Li"]);
+        assert_eq!(words("Ana Silva (2)"), ["(2)", "Ana", "Silva"]);
     }
 }

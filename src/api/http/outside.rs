@@ -116,10 +116,13 @@ impl<E: Endpoint + 'static> Outermost<E> {
                 .into_response();
             }
             () = tokio::time::sleep(PATIENCE) => {
-                return Problem::new(
-                    problem::OUTCOME_UNKNOWN,
-                    "The request took too long. It may or may not have been executed. Read the data before you try again.",
-                )
+                return match changes_nothing {
+                    true => Problem::new(problem::UNAVAILABLE, "The request took too long. Nothing was done."),
+                    false => Problem::new(
+                        problem::OUTCOME_UNKNOWN,
+                        "The request took too long. It may or may not have been executed. Read the data before you try again.",
+                    ),
+                }
                 .into_response();
             }
         };

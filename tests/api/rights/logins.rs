@@ -197,7 +197,7 @@ async fn the_readmes_statements_make_a_server_ready_for_production() {
     let (login, owner) = (cluster.url("clinicd_login", "clinicd"), cluster.url("clinicd_owner", "clinicd"));
     let database = TestDatabase { url: cluster.url("clinicd", "clinicd") };
     let mut settings = production(&database, &login);
-    settings.database.migrate_url = Some(owner);
+    settings.database.migrate_url = Some(owner.clone());
     app::migrate_only(&settings.database).await.unwrap();
     let mut app = TestApp::start_with(database.clone(), settings).await;
     app.founder("ada").await.new_patient().await;
@@ -207,6 +207,10 @@ async fn the_readmes_statements_make_a_server_ready_for_production() {
     let owned = "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
                  WHERE c.relnamespace = 'public'::regnamespace AND r.rolname <> 'clinicd_owner'";
     assert_eq!(database.count(owned).await, 0);
+    // Row-level security binds the owner too.
+    let owner = TestDatabase { url: owner };
+    assert_eq!(owner.count("SELECT count(*) FROM patients").await, 0);
+    assert_eq!(database.count("SELECT count(*) FROM patients").await, 1);
     app.stop().await;
     cluster.end().await;
 }
