@@ -179,7 +179,7 @@ impl AppointmentPatch {
         self.appointment_datetime.is_some() || self.duration_minutes.is_some()
     }
 
-    /// What the appointment shall be afterwards.
+    /// Returns the change of `current` that this body requests.
     pub fn amend(&self, caller: &Caller, current: Appointment) -> Result<Amendment, Problem> {
         let status = self.status.map_or(current.status, Status::from);
         if status != current.status && !current.status.next().contains(&status) {

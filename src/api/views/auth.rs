@@ -105,7 +105,7 @@ impl RegisterInput {
     }
 }
 
-/// A full name as given and family name: the last word is the family name.
+/// Splits a full name into given and family name. The last word is the family name.
 fn split_name(name: &str) -> (String, String) {
     match name.trim().rsplit_once(char::is_whitespace) {
         Some((first, last)) => (tidy(first), tidy(last)),

@@ -100,7 +100,7 @@ impl From<Changed<Doctor>> for ChangedDoctorView {
     }
 }
 
-/// Sets what a body to create or replace and one to change have alike.
+/// Sets the fields that the bodies of POST, PUT and PATCH have in common.
 macro_rules! set_details {
     ($body:ident to $details:ident) => {
         set!($body to $details {
@@ -180,7 +180,7 @@ impl Example for DoctorInput {
 }
 
 impl DoctorInput {
-    /// `stored` is what the doctor's appointments keep to; what is no part of this body stays.
+    /// Returns the doctor's details. Scheduling settings that this body does not have are taken from `stored`.
     pub fn details(self, stored: Scheduling) -> Result<DoctorDetails, FieldErrors> {
         let zone = tidy_optional(self.time_zone);
         let mut details = DoctorDetails { is_active: true, ..DoctorDetails::default() };

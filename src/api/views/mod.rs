@@ -1,4 +1,5 @@
-//! What the contract shows and takes: one file a resource, each made of the domain's types or into them.
+//! The bodies of requests and responses: one file per resource. Responses are made from the domain's types, and
+//! requests are converted into them.
 
 pub mod appointments;
 pub mod auth;

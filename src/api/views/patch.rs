@@ -1,4 +1,4 @@
-//! What fields of bodies have in common: what a PATCH makes of what is stored, and texts that name a zone or a time.
+//! Shared handling of body fields: how a PATCH changes stored values, and how time zones and times of day are parsed.
 
 use std::convert::identity;
 use std::str::FromStr;
@@ -10,26 +10,26 @@ use poem_openapi::types::{Email, MaybeUndefined};
 use crate::domain::AccountId;
 use crate::domain::fields::{FieldErrors, login_name, tidy, tidy_optional};
 
-/// The zone of that name.
+/// Parses the name of a time zone.
 ///
 /// # Errors
-/// An error of the field where the IANA database has no such zone.
+/// An error for the field if the IANA database has no such zone.
 pub fn parse_zone(field: &str, name: &str) -> Result<Tz, FieldErrors> {
     Tz::from_str(name.trim())
         .map_err(|_| FieldErrors::one(field, "Must be a zone of the IANA database, such as Europe/Berlin."))
 }
 
-/// A time of day as hours and minutes.
+/// Parses a time of day from hours and minutes.
 ///
 /// # Errors
-/// An error of the field.
+/// An error for the field if the text is not such a time.
 pub fn time_of_day(field: &str, text: &str) -> Result<NaiveTime, FieldErrors> {
     NaiveTime::parse_from_str(text, "%H:%M")
         .map_err(|_| FieldErrors::one(field, "Must be hours and minutes, such as 09:30."))
 }
 
-/// A field of a body, as it changes a value of a row. Texts are trimmed; a blank text clears a value that may be absent.
-/// An absent field changes nothing, and null clears.
+/// A field of a body that changes a value of a row. Texts are trimmed. A blank text clears an optional value. An absent
+/// field changes nothing, and null clears the value.
 pub trait Field<T> {
     fn set(self, stored: &mut T);
 }
@@ -52,7 +52,7 @@ impl<T, F: Field<Option<T>>> Field<Option<T>> for MaybeUndefined<F> {
     }
 }
 
-/// How a field of that type is stored.
+/// Defines how fields of each type are stored.
 macro_rules! fields {
     ($($field:ty => $stored:ty: $set:expr;)+) => {$(
         impl Field<$stored> for $field {
@@ -74,7 +74,7 @@ fields! {
     Email => Option<String>: |email: Email| Some(login_name(&email));
 }
 
-/// Sets the values with these names by the fields of a body.
+/// Sets the values of these names from the fields of a body.
 macro_rules! set {
     ($body:ident to $stored:ident { $($name:ident),+ $(,)? }) => {
         {

@@ -125,7 +125,7 @@ impl From<Patient> for PatientView {
     }
 }
 
-/// Sets what a body to create or replace and one to change have alike.
+/// Sets the fields that the bodies of POST, PUT and PATCH have in common.
 macro_rules! set_details {
     ($body:ident to $details:ident) => {
         set!($body to $details {

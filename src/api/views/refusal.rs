@@ -1,5 +1,5 @@
-//! The rules of a schedule as the contract names them, and the times that stand against a booking or
-//! instead of it.
+//! The scheduling rules under their names in the contract, and the details of a refused booking: conflicts and
+//! alternatives.
 
 use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
@@ -118,7 +118,7 @@ impl From<Skipped> for SkippedView {
     }
 }
 
-/// What stood in a booking's way, and what would work instead: a part of its problem.
+/// Why a booking was refused, and what could be booked instead. The fields are part of the problem.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Instead", skip_serializing_if_is_none)]
 pub struct InsteadView {
@@ -144,7 +144,7 @@ impl From<ScheduleError> for Problem {
     }
 }
 
-/// All broken rules are listed; the problem is of the kind of the first.
+/// Lists all broken rules. The first one decides the kind of the problem.
 impl From<Refusal> for Problem {
     fn from(refused: Refusal) -> Self {
         let mut violations = refused.violations.into_iter();
@@ -167,7 +167,8 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// A series that names nobody is not valid; otherwise each time that cannot be booked is listed.
+/// A series of an unknown doctor or patient is invalid. Otherwise the problem lists each occurrence that cannot be
+/// booked.
 impl From<Vec<Skipped>> for Problem {
     fn from(skipped: Vec<Skipped>) -> Self {
         let unknown = [Violation::NoSuchDoctor, Violation::NoSuchPatient];
@@ -175,7 +176,7 @@ impl From<Vec<Skipped>> for Problem {
         if let Some(violation) = violations.find(|violation| unknown.contains(violation)) {
             return (*violation).into();
         }
-        let detail = format!("{} of the times cannot be booked; nothing was.", skipped.len());
+        let detail = format!("{} of the times cannot be booked; nothing was booked.", skipped.len());
         Self::new(SERIES_CONFLICT, detail.clone()).with_error("rrule", detail).with_more(&InsteadView {
             conflicts: Some(slots(skipped.iter().map(|skipped| skipped.during))),
             next_slots: Some(Vec::new()),
