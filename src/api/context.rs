@@ -1,4 +1,4 @@
-//! What every operation works with, and who is calling.
+//! The services that every operation uses, and its caller.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -22,11 +22,11 @@ use crate::domain::access::{Action, Resource, Retry};
 use crate::domain::fields::FieldErrors;
 use crate::domain::{Caller, Visibility};
 
-/// How long the outcome of a request is waited for that was sent with the same key: the pauses between looks, in
-/// milliseconds, some five seconds in all.
+/// The pauses between looks for the outcome of an earlier request with the same key, in milliseconds. In total they are
+/// about five seconds.
 const PAUSES: [u64; 14] = [10, 20, 40, 80, 150, 250, 300, 400, 500, 500, 600, 700, 700, 750];
 
-/// The services behind the operations; cheap to clone, which is done for each request.
+/// The services behind the operations. Each request clones them, which is cheap.
 #[derive(Clone)]
 pub struct Services(Arc<Parts>);
 
@@ -44,7 +44,7 @@ impl From<Parts> for Services {
     }
 }
 
-/// What the services are.
+/// The parts of [`Services`].
 pub struct Parts {
     /// Signs people in.
     pub authn: Authn,
@@ -54,9 +54,9 @@ pub struct Parts {
     pub repository: Repository,
     /// The schedule actors.
     pub schedules: Schedules,
-    /// What is measured, in Prometheus' text format.
+    /// Returns the metrics in Prometheus' text format.
     pub metrics: fn() -> String,
-    /// The newest migration that the database must have; asked by `/readyz`.
+    /// The newest migration that the database must have. `/readyz` checks it.
     pub schema_version: i64,
 }
 
@@ -73,12 +73,12 @@ impl Services {
 }
 
 impl Call {
-    /// The rows within which the caller may do this.
+    /// Returns the rows on which the caller may perform the action.
     pub async fn admit(&self, action: Action, resource: Resource) -> Result<Visibility, Problem> {
         Ok(self.gate.admit(&self.caller, action, resource).await?)
     }
 
-    /// Admits the caller to rows that have no owner and no doctor: only the whole clinic's scope reaches them.
+    /// Admits the caller to rows that have no owner and no doctor. This needs the scope of the whole clinic.
     pub async fn admit_whole_clinic(&self, action: Action, resource: Resource) -> Result<(), Problem> {
         if self.admit(action, resource).await?.whole_clinic {
             return Ok(());
@@ -87,13 +87,14 @@ impl Call {
         Err(Problem::new(problem::FORBIDDEN, format!("The role {role:?} may not {action} {resource} of others.")))
     }
 
-    /// Does work that creates something; where the caller sent a key, once for that key, on all nodes together.
+    /// Runs work that creates something. If the caller sent a key, the work is done once per key, on all nodes
+    /// together.
     ///
-    /// Whoever sends a key again while its outcome is open waits for that outcome. An attempt that is refused gives its key
-    /// up before that is told: so a refusal is never told of a key for which something was, or may yet be, done.
+    /// A request that repeats a key while its outcome is open waits for the outcome. A refused attempt releases its key
+    /// before it answers. Therefore a client never gets a refusal for a key whose change was made or may still be made.
     ///
     /// # Errors
-    /// What the work meets; 409 where the outcome stays open; 422 where the key was used for another request.
+    /// The errors of the work; 409 if the outcome stays open; 422 if the key was used for another request.
     pub async fn once<T, W>(
         &self,
         retry: Option<Retry>,
@@ -112,26 +113,26 @@ impl Call {
         let keyed = Caller { retry: Some(Arc::new(retry.clone())), ..self.caller.clone() };
         match work(keyed).await {
             Ok(outcome) => Ok(Once::new(outcome)),
-            // The key stays claimed: who sends it again waits until the outcome is known.
+            // The key stays claimed. A request that repeats it waits until the outcome is known.
             Err(problem) if problem.leaves_outcome_open() => Err(problem),
             Err(problem) => match self.repository.give_up_key(&self.caller, &retry).await {
                 Ok(true) => Err(problem),
-                // Another attempt has taken it over: what that brings about is the answer.
+                // Another attempt has taken over the key. Its outcome is the answer.
                 Ok(false) => match self.claim(&retry).await? {
                     Some(kept) => Ok(kept),
-                    // Nobody works for it, and this attempt is over.
+                    // No attempt has the key any more, and this one is over.
                     None => {
                         let _ = self.repository.give_up_key(&self.caller, &retry).await;
                         Err(key_in_use())
                     }
                 },
-                // Nothing was done, and it cannot be said that nothing will be.
+                // Nothing was done, but another attempt may still do it.
                 Err(_) => Err(Error::OutcomeUnknown.into()),
             },
         }
     }
 
-    /// Claims a key, or answers what it brought about. Waits for an attempt that is under way.
+    /// Claims a key, or returns its stored outcome. Waits for an attempt that is in progress.
     async fn claim<T>(&self, retry: &Retry) -> Result<Option<Once<T>>, Problem>
     where
         T: DeserializeOwned + Send + 'static,
@@ -159,9 +160,9 @@ fn key_in_use() -> Problem {
 #[oai(ty = "bearer", key_name = "bearerAuth", rename = "bearerAuth", bearer_format = "JWT", checker = "authenticate")]
 pub struct Call(Called);
 
-/// A request of an authenticated caller, and the services that it reaches.
+/// An authenticated caller, and the services for the request.
 pub struct Called {
-    /// Who is calling.
+    /// The caller.
     pub caller: Caller,
     /// The services behind the operations.
     pub services: Services,

@@ -1,4 +1,4 @@
-//! HTTP in and out, on three floors: `operations` use `views`, and both use `http`. `tests/layers.rs` holds the arrows.
+//! The HTTP API, in three layers: `operations` use `views`, and both use `http`. `tests/layers.rs` enforces this order.
 
 mod context;
 mod http;
@@ -51,18 +51,19 @@ fn service() -> OpenApiService<impl OpenApi + use<>, ()> {
         .server("/")
 }
 
-/// The contract, as it is served and as `openapi/openapi.json` has it.
+/// Returns the contract. It is served, and `openapi/openapi.json` is the same.
 ///
 /// # Errors
-/// Where the framework's document is not JSON.
+/// Fails if the framework's document is not JSON.
 pub fn contract() -> Result<String, serde_json::Error> {
     spec::complete(&service().spec())
 }
 
-/// All that the program serves. What has not been answered when it is the last call is answered then, without its outcome.
+/// Returns the endpoint of the whole program. When `is_last_call` becomes true, open requests are answered without
+/// their outcome.
 ///
 /// # Errors
-/// Where the contract cannot be written.
+/// Fails if the contract cannot be written.
 pub fn endpoint(
     services: Services,
     cors_origins: &[String],
@@ -71,7 +72,7 @@ pub fn endpoint(
     let operations = service();
     let raw = operations.spec();
     let contract = contract()?;
-    // Both pages hold the whole contract; served from here, with nothing from another host.
+    // Both pages contain the whole contract and load nothing from another host.
     let swagger = operations
         .swagger_ui_html()
         .replace(&raw, &contract)
@@ -88,7 +89,7 @@ pub fn endpoint(
         .nest("/", operations)
         .at("/docs", get(page(swagger)))
         .at("/redoc", get(page(redoc)))
-        // Browsers ask for it with every page.
+        // Browsers request it with every page.
         .at("/favicon.ico", get(make_sync(|_| include_str!("assets/favicon.svg").with_content_type("image/svg+xml"))))
         .at("/openapi.json", get(make_sync(move |_| contract.clone().with_content_type("application/json"))))
         .at(

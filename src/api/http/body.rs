@@ -1,5 +1,5 @@
-//! JSON bodies, checked against their own schema in the contract: every wrong field is named at once,
-//! and what the contract says is what is enforced.
+//! JSON bodies. Each is checked against its own schema in the contract, so that the contract is enforced as written and
+//! one response names every invalid field.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -21,16 +21,16 @@ use crate::domain::access::Retry;
 use crate::domain::fields::{FieldErrors, NON_FIELD};
 use crate::domain::interval::YEARS;
 
-/// The largest body.
+/// The maximum size of a body, in bytes.
 const LARGEST: u64 = 1024 * 1024;
-/// The bytes that most bodies fit into.
+/// The initial capacity of the buffer, in bytes. Most bodies fit into it.
 const TYPICAL: usize = 512;
-/// How long a body may take to arrive.
+/// The time limit for receiving a body.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The deepest nesting.
+/// The maximum depth of nesting.
 const DEEPEST: usize = 64;
 
-/// A JSON body of that shape, and what the request is recognised by if it is sent again.
+/// A JSON body of this type, and the identity of the request if it has an `Idempotency-Key`.
 pub struct Body<T>(pub T, pub Option<Retry>);
 
 impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
@@ -64,7 +64,8 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         match T::parse_from_json(Some(value)) {
             Ok(parsed) => Ok(Self(parsed, retry)),
             Err(error) => {
-                // The schema let something pass that the type does not: ours to mend, harmless to the client.
+                // The schema allows something that the type refuses. This is a bug of the program, but the client gets
+                // a correct refusal.
                 tracing::warn!(error = error.message(), "a body fits its schema but not its type");
                 Err(Problem::invalid(FieldErrors::one(NON_FIELD, "The body does not match the documented schema."))
                     .into())
@@ -85,7 +86,8 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Value, Proble
     }
     let malformed = |detail: &str| Problem::new(problem::MALFORMED, detail);
     let body = body.take().map_err(|_| malformed("The body cannot be read."))?;
-    // Not `into_bytes_limit`: its buffer of 4 KiB would be a part of every handler's future, which is moved several times.
+    // `into_bytes_limit` is not used: its buffer of 4 KiB would become part of every handler's future, which is moved
+    // several times.
     let mut bytes = Vec::with_capacity(TYPICAL);
     let mut limited = body.into_async_read().take(LARGEST + 1);
     match tokio::time::timeout(PATIENCE, limited.read_to_end(&mut bytes)).await {
@@ -94,7 +96,7 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Value, Proble
         Ok(Err(_)) => return Err(malformed("The body cannot be read.")),
         Err(_) => return Err(Problem::new(problem::TIMEOUT, "The body did not arrive within ten seconds.")),
     }
-    // Where, but not what: an error must not repeat what was sent.
+    // The error names the position only. It must not repeat what the client sent.
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
         malformed(&format!("The body is not JSON (line {}, column {}).", error.line(), error.column()))
     })?;
@@ -112,10 +114,10 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// The schemas of the bodies that have been read, each with what it refers to.
+/// The schemas of the body types that were read so far, each with the schemas that it refers to.
 static SCHEMAS: LazyLock<Mutex<HashMap<TypeId, &'static Registry>>> = LazyLock::new(Mutex::default);
 
-/// The registry that knows `T`; made once a type, and there are few, so it is never given back.
+/// Returns the registry that contains `T`. It is created once per type and never freed, because there are few types.
 fn registry<T: ParseFromJSON + 'static>() -> &'static Registry {
     let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
     schemas.entry(TypeId::of::<T>()).or_insert_with(|| {
@@ -125,7 +127,7 @@ fn registry<T: ParseFromJSON + 'static>() -> &'static Registry {
     })
 }
 
-/// Everything that is wrong with the fields by the schema of `T`.
+/// Returns all errors of the fields according to the schema of `T`.
 fn check<T: ParseFromJSON + 'static>(fields: &Map<String, Value>) -> FieldErrors {
     let registry = registry::<T>();
     registry
@@ -156,7 +158,7 @@ fn fields_of(registry: &Registry, schema: &MetaSchema, fields: &Map<String, Valu
     errors
 }
 
-/// The schemas that a value must fit, with references and `allOf` resolved.
+/// Collects the schemas that a value must match. Resolves references and `allOf`.
 fn resolve<'s>(registry: &'s Registry, schema: &'s MetaSchemaRef, facets: &mut Vec<&'s MetaSchema>) {
     match schema {
         MetaSchemaRef::Reference(name) => facets.extend(registry.schemas.get(name)),
@@ -169,7 +171,7 @@ fn resolve<'s>(registry: &'s Registry, schema: &'s MetaSchemaRef, facets: &mut V
     }
 }
 
-/// What is wrong with a value, in words that do not repeat it.
+/// Returns what is wrong with a value. The message does not repeat the value.
 fn wrong(registry: &Registry, schema: &MetaSchemaRef, value: &Value) -> Option<String> {
     let mut facets = Vec::new();
     resolve(registry, schema, &mut facets);
@@ -256,7 +258,7 @@ fn wrong_number(facet: &MetaSchema, number: f64) -> Option<String> {
     }
 }
 
-/// An address alone, without the name that may stand before it.
+/// Returns whether the text is an e-mail address without a display name.
 fn is_email(text: &str) -> bool {
     <poem_openapi::types::Email as ParseFromJSON>::parse_from_json(Some(Value::String(text.to_owned()))).is_ok()
         && !text.contains(|c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>'))
@@ -267,7 +269,8 @@ fn is_date(text: &str) -> bool {
         && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|date| (1850..=2200).contains(&date.year()))
 }
 
-/// RFC 3339, with an offset, and no leap second, which no calendar can hold.
+/// Returns whether the text is an RFC 3339 instant with an offset. Leap seconds are refused, because a calendar cannot
+/// represent them.
 fn is_instant(text: &str) -> bool {
     let separated = text.as_bytes().get(10).is_some_and(|c| matches!(c, b'T' | b't'));
     let leap_second = text.get(17..19) == Some("60");

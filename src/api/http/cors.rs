@@ -1,8 +1,8 @@
 //! CORS for an exact allow list (Fetch standard, §3.2).
 //!
-//! The framework's own middleware refuses requests of origins that are not on its list, and so Swagger UI's
-//! own, which carry the server's origin. A request is none of CORS's business: only the headers are, by which
-//! a browser decides whether a page may read the answer.
+//! The framework's middleware refuses requests from origins that are not on its list. It therefore also refuses Swagger
+//! UI's requests, which carry the server's own origin. CORS does not require that: it only adds headers by which a
+//! browser decides whether a page may read the response.
 
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -10,17 +10,17 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match";
 const ANSWER_HEADERS: &str = "link, etag, location, retry-after, x-request-id, idempotency-replayed";
-/// How long a browser may remember a preflight, in seconds.
+/// How long a browser may cache a preflight, in seconds.
 const REMEMBERED: &str = "600";
 
-/// Lets pages of the listed origins read the answers.
+/// Allows pages of the listed origins to read responses.
 pub struct Cors<E> {
     inner: E,
     origins: Vec<HeaderValue>,
 }
 
 impl<E> Cors<E> {
-    /// Wraps an endpoint; without origins it changes nothing.
+    /// Wraps an endpoint. If there are no origins, it changes nothing.
     pub fn new(inner: E, origins: &[String]) -> Self {
         let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
         Self { inner, origins: origins.collect() }

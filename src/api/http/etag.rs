@@ -1,5 +1,6 @@
-//! Entity tags (RFC 9110 §8.8.3): a row's version, by which `If-Match` knows it, and a digest of the answer. An answer may
-//! show more than its row: an age, a name that another row has, what is offered now.
+//! Entity tags (RFC 9110 §8.8.3). A tag has the row's version, which `If-Match` compares, and a digest of the response.
+//! The digest is needed because a response may show more than its row: an age, a name from another row, or a current
+//! offer.
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -14,7 +15,7 @@ use crate::api::http::parameter::{described, extracted, header};
 use crate::api::http::problem;
 use crate::api::http::problem::Problem;
 
-/// The tag of a row of that version as it is shown.
+/// Returns the tag of a row of this version, as it is shown.
 pub fn etag<T: Row>(version: i64, shown: &One<T>) -> String {
     let digest = digest::digest(&digest::SHA256, shown.as_bytes());
     format!("\"{version}.{}\"", URL_SAFE_NO_PAD.encode(&digest.as_ref()[..6]))
@@ -29,17 +30,17 @@ impl IfMatch {
     /// The header's name.
     pub const NAME: &str = "If-Match";
 
-    /// What the contract says of it; an operation may say it in words of its own.
+    /// Returns the parameter for the contract. An operation may give its own description.
     pub fn parameter(said: Option<&str>) -> Value {
         let description = said.unwrap_or("The ETag that the row must have; otherwise 412.");
         described(Self::NAME, "header", json!({ "type": "string" }), description)
     }
 
-    /// The version that is asked for; `None` where the header is absent or `*`. What else the tag says does not matter: a
-    /// change stands against another of the same row, not against that of a name it shows.
+    /// Returns the requested version, or `None` if the header is absent or `*`. The digest is ignored: a change
+    /// conflicts with another change of the same row, but not with a change of a name that the row shows.
     ///
     /// # Errors
-    /// 412 where it is no tag of ours: it can match no version.
+    /// 412 if the tag is not one of ours, because it cannot match any version.
     pub fn version(&self) -> Result<Option<i64>, Problem> {
         let Some(text) = self.0.as_ref().map(|text| text.trim()).filter(|text| *text != "*") else {
             return Ok(None);
@@ -68,7 +69,7 @@ pub enum Fetched<T: Row> {
 }
 
 impl<T: Row> Fetched<T> {
-    /// A row of that version.
+    /// Returns the response for a row of this version.
     pub fn of(version: i64, row: impl Into<T>) -> Self {
         let row = One::of(row);
         let tag = etag(version, &row);
@@ -119,7 +120,7 @@ pub enum Found<T: ToJSON> {
     Ok(Json<T>),
 }
 
-/// Done, with nothing to say.
+/// Done, without a body.
 #[derive(ApiResponse)]
 pub enum NoContent {
     /// Done.

@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: a request that creates can be sent again, and is done once.
+//! `Idempotency-Key`: a request that creates something can be sent again and is executed once.
 //!
-//! What it brought about is kept in the transaction of the change, so that no crash and no lost answer
-//! comes between the two. A refusal changes nothing and is not kept.
+//! The outcome is stored in the transaction of the change, so that both are committed or neither is, also after a
+//! crash. A refusal changes nothing and is not stored.
 
 use aws_lc_rs::digest;
 use poem::Request;
@@ -16,9 +16,10 @@ use crate::api::http::problem::Problem;
 use crate::domain::access::Retry;
 use crate::domain::fields::FieldErrors;
 
-/// How long a name may be.
+/// The maximum length of a key.
 const LONGEST: usize = 200;
-/// `Idempotency-Key`, and what a request without a body is recognised by; one with a body by what `Body` has beside it.
+/// `Idempotency-Key`, with the identity of a request without a body. For a request with a body, `Body` has the
+/// identity.
 pub struct IdempotencyKey(pub Option<Retry>);
 
 extracted!(IdempotencyKey, Header, |request, body| {
@@ -31,7 +32,7 @@ impl IdempotencyKey {
     /// The header's name.
     pub const NAME: &str = "Idempotency-Key";
 
-    /// What the contract says of it.
+    /// Returns the parameter for the contract.
     pub fn parameter() -> Value {
         let schema = json!({ "type": "string", "maxLength": LONGEST, "minLength": 1 });
         described(
@@ -44,8 +45,8 @@ impl IdempotencyKey {
     }
 }
 
-/// What a request with an `Idempotency-Key` is recognised by. A password is not part of it: a digest that
-/// is quickly made would be kept beside the slow one.
+/// Returns the identity of a request with an `Idempotency-Key`: the key and a digest. The digest leaves the password
+/// out, because this fast digest would be stored beside the slow hash.
 pub fn named(request: &Request, fields: &Map<String, Value>) -> Result<Option<Retry>, Problem> {
     let Some(key) = request.headers().get(IdempotencyKey::NAME) else {
         return Ok(None);
@@ -64,7 +65,7 @@ pub fn named(request: &Request, fields: &Map<String, Value>) -> Result<Option<Re
     Ok(Some(Retry { key: key.to_owned(), fingerprint, claim: Uuid::now_v7() }))
 }
 
-/// What a request brought about, and whether that was earlier.
+/// The outcome of a request, and whether an earlier request with the same key produced it.
 pub struct Once<T> {
     outcome: T,
     /// The `Idempotency-Replayed` header.
@@ -72,22 +73,22 @@ pub struct Once<T> {
 }
 
 impl<T> Once<T> {
-    /// What was done just now.
+    /// Returns the outcome of this request.
     pub fn new(outcome: T) -> Self {
         Self { outcome, replayed: None }
     }
 
-    /// What was done earlier, by a request with the same key.
+    /// Returns the outcome of an earlier request with the same key.
     pub fn again(outcome: T) -> Self {
         Self { outcome, replayed: Some("true".to_owned()) }
     }
 
-    /// With something made of the outcome.
+    /// Converts the outcome.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Once<U> {
         Once { outcome: make(self.outcome), replayed: self.replayed }
     }
 
-    /// The answer with a new row of that collection; `id_and_version` reads the two.
+    /// Returns the response for a new row of a collection. `id_and_version` reads both from the outcome.
     pub fn created<V: From<T> + Row>(self, collection: &str, id_and_version: impl Fn(&T) -> (i64, i64)) -> Created<V> {
         let (id, version) = id_and_version(&self.outcome);
         let (row, location) = (One::of(self.outcome), format!("{collection}/{id}"));
@@ -95,7 +96,7 @@ impl<T> Once<T> {
         Created::Created(row, location, tag, self.replayed)
     }
 
-    /// The answer with a new row, of that collection, that has no version.
+    /// Returns the response for a new row of a collection whose rows have no version.
     pub fn entered<V: From<T> + Row>(self, collection: &str, id: impl Fn(&T) -> i64) -> Entered<V> {
         let location = format!("{collection}/{}", id(&self.outcome));
         Entered::Created(One::of(self.outcome), location, self.replayed)

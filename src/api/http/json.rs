@@ -1,4 +1,4 @@
-//! Rows as JSON that is written once, without a tree of values in between.
+//! Rows as JSON. Each row is serialized once, without an intermediate tree of values.
 
 use std::marker::PhantomData;
 
@@ -9,7 +9,7 @@ use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{ToJSON, Type};
 
-/// A row that an answer shows.
+/// A row that a response shows.
 pub trait Row: ToJSON {
     /// Writes the row as JSON.
     fn write(&self, out: &mut Vec<u8>) {
@@ -17,13 +17,15 @@ pub trait Row: ToJSON {
     }
 }
 
-/// Writes a row by serde, which is faster than the framework; a test beside each such view holds it to the same JSON.
+/// Writes a row by serde, which is faster than the framework. A test beside each such view checks that the JSON is the
+/// same.
 pub fn by_serde(row: &impl serde::Serialize, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = serde_json::to_writer(out, row);
 }
 
-/// Writes an instant as the framework does (RFC 3339). A list has hundreds of them, and chrono's formatter is slow.
+/// Writes an instant in the framework's format (RFC 3339). A list has hundreds of instants, and chrono's formatter is
+/// slow.
 pub fn instant<S: serde::Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
     let (year, nanos) = (at.year(), at.nanosecond());
     // Rows have at most microseconds.
@@ -58,7 +60,7 @@ pub fn instant<S: serde::Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok,
     to.serialize_str(std::str::from_utf8(&text[..end + 6]).unwrap_or_default())
 }
 
-/// A text with a format as the framework writes it.
+/// Writes a text that has a format, as the framework does.
 pub fn text<T: std::ops::Deref<Target = String>, S: serde::Serializer>(
     text: &Option<T>,
     to: S,
@@ -69,29 +71,29 @@ pub fn text<T: std::ops::Deref<Target = String>, S: serde::Serializer>(
     }
 }
 
-/// One row, written.
+/// One serialized row.
 pub struct One<T>(Vec<u8>, PhantomData<fn() -> T>);
 
 impl<T: Row> One<T> {
-    /// Writes a row.
+    /// Serializes a row.
     pub fn of(row: impl Into<T>) -> Self {
         let mut out = Vec::with_capacity(600);
         row.into().write(&mut out);
         Self(out, PhantomData)
     }
 
-    /// As it was written.
+    /// Returns the JSON.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// A list's rows, written.
+/// The serialized rows of a list.
 #[derive(Clone)]
 pub struct Rows<T>(Bytes, PhantomData<fn() -> T>);
 
 impl<T: Row> Rows<T> {
-    /// Writes rows, in their order.
+    /// Serializes rows in their order.
     pub fn of(rows: impl ExactSizeIterator<Item = T>) -> Self {
         let mut out = Vec::with_capacity(2 + 400 * rows.len());
         out.push(b'[');
@@ -107,18 +109,18 @@ impl<T: Row> Rows<T> {
 }
 
 impl<T> Rows<T> {
-    /// Rows that were written before.
+    /// Wraps rows that are already serialized.
     pub fn written(rows: Bytes) -> Self {
         Self(rows, PhantomData)
     }
 
-    /// As they were written.
+    /// Returns the JSON.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 }
 
-/// JSON that was written before.
+/// Implements the framework's traits for a type that is already serialized.
 macro_rules! json {
     ($payload:ident, $shown:ty) => {
         impl<T: Type> Payload for $payload<T> {

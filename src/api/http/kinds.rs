@@ -1,4 +1,4 @@
-//! The kinds of problems: each has a page of its own, and a name that clients go by.
+//! The kinds of problems. Clients distinguish them by name, and each has its own page.
 
 use poem::http::StatusCode;
 
@@ -12,9 +12,9 @@ pub struct Kind {
     pub name: &'static str,
     /// The HTTP status.
     pub status: StatusCode,
-    /// What it is, in words that do not depend on the occurrence.
+    /// A short description that is the same for each occurrence.
     pub title: &'static str,
-    /// What a client can do about it.
+    /// What the client can do.
     pub advice: &'static str,
 }
 
@@ -110,17 +110,17 @@ kinds! {
         "The change may or may not have been made. Read the data before you try again.";
 }
 
-/// How a broken rule is told.
+/// How a broken rule is reported.
 pub struct Told {
-    /// As which problem, where it is the first.
+    /// The kind of the problem, if this rule is the first broken one.
     pub kind: &'static Kind,
-    /// By which field of the booking.
+    /// The field of the booking.
     pub field: &'static str,
-    /// In which words.
+    /// The message.
     pub detail: &'static str,
 }
 
-/// How a broken rule is told.
+/// Returns how a broken rule is reported.
 pub fn told(violation: Violation) -> Told {
     let (kind, field, detail) = match violation {
         Violation::InThePast => (IN_THE_PAST, "appointment_datetime", "The appointment must start in the future."),

@@ -1,4 +1,4 @@
-//! HTTP itself: what holds for every operation, whatever it is about.
+//! HTTP: what all operations have in common, independent of their resource.
 
 pub mod body;
 pub mod cors;

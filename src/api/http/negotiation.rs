@@ -1,5 +1,4 @@
-//! What HTTP asks of every path (RFC 9110): the methods that it has, the representation that a client takes, and
-//! whether the client has the newest one already.
+//! HTTP semantics of every path (RFC 9110): allowed methods, content negotiation and conditional GET.
 
 use std::io::Cursor;
 
@@ -14,16 +13,16 @@ use serde_json::Value;
 use crate::api::http::problem;
 use crate::api::http::problem::Problem;
 
-/// A body of fewer bytes goes in one packet as it is.
+/// The minimum size of a body to compress, in bytes. A smaller body fits into one packet anyway.
 const WORTH_COMPRESSING: usize = 1024;
 
-/// Paths that are not in the contract; all are only read.
+/// Paths that are not in the contract. All of them only support GET.
 const PAGES: [&str; 6] = ["/docs", "/redoc", "/favicon.ico", "/openapi.json", "/metrics", "/problems/{name}"];
 
-/// Which methods each path has.
+/// The methods of each path.
 pub struct Methods(Vec<(Vec<Segment>, HeaderValue)>);
 
-/// A part of a path between slashes; what is written out goes before what may be anything.
+/// A part of a path between slashes. A literal sorts before a parameter, so that it matches first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(String),
@@ -31,10 +30,10 @@ enum Segment {
 }
 
 impl Methods {
-    /// Those of the contract, and of the pages beside it.
+    /// Reads the methods of the contract's paths, and adds those of [`PAGES`].
     ///
     /// # Errors
-    /// Where the contract is not JSON.
+    /// Fails if the contract is not JSON.
     pub fn of(contract: &str) -> Result<Self, serde_json::Error> {
         let contract: Value = serde_json::from_str(contract)?;
         let operations = contract["paths"].as_object().into_iter().flatten();
@@ -48,7 +47,7 @@ impl Methods {
         Ok(Self(all))
     }
 
-    /// The `Allow` header of a path; `None` where there is no such path.
+    /// Returns the `Allow` header of a path, or `None` if there is no such path.
     pub fn allowed(&self, path: &str) -> Option<HeaderValue> {
         let asked: Vec<_> = path.trim_end_matches('/').split('/').collect();
         let is_that = |known: &[Segment]| {
@@ -61,7 +60,7 @@ impl Methods {
         self.0.iter().find(|(known, _)| is_that(known)).map(|(_, methods)| methods.clone())
     }
 
-    /// The answer to `OPTIONS`.
+    /// Returns the response to `OPTIONS`.
     pub fn options(&self, path: &str) -> Response {
         match self.allowed(path) {
             Some(allowed) => StatusCode::NO_CONTENT.with_header(header::ALLOW, allowed).into_response(),
@@ -82,7 +81,7 @@ fn known(path: &str, mut methods: Vec<String>) -> Option<(Vec<Segment>, HeaderVa
     Some((path.split('/').map(segment).collect(), methods.join(", ").parse().ok()?))
 }
 
-/// The ranges of an `Accept…` header with their weights, as far as they can be read.
+/// Returns the ranges of an `Accept…` header with their weights. Skips values that cannot be parsed.
 fn weighted<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = (&'a str, f32)> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     let ranges = values.flat_map(|value| value.split(',')).map(str::trim).filter(|range| !range.is_empty());
@@ -94,10 +93,10 @@ fn weighted<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
     })
 }
 
-/// How an answer is compressed.
+/// The content coding of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
-    /// As it is.
+    /// Not compressed.
     Identity,
     /// RFC 1952.
     Gzip,
@@ -106,26 +105,27 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// The one that a client likes best; of two that it likes as much, the smaller (RFC 9110 §12.5.3).
+    /// Returns the coding that the client prefers. If several have the same weight, returns the one with the smallest
+    /// output (RFC 9110 §12.5.3).
     pub fn of(headers: &HeaderMap) -> Self {
         let asked: Vec<_> = weighted(headers, &header::ACCEPT_ENCODING).collect();
         let named =
             |name: &str| asked.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight);
-        // `*` is what is not named; what is as it is goes unless it is refused, but after all that is asked for.
+        // `*` stands for every coding that is not named. Identity is allowed unless it is refused, but comes last.
         let of = |name| named(name).or_else(|| named("*")).unwrap_or(0.0);
         let by_size =
             [(Self::Identity, named("identity").unwrap_or(0.0)), (Self::Gzip, of("gzip")), (Self::Brotli, of("br"))];
         let liked = by_size.into_iter().filter(|(_, weight)| *weight > 0.0);
-        // The last of those that are liked as much.
+        // If several have the same weight, `max_by` returns the last.
         liked.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(Self::Identity, |(coding, _)| coding)
     }
 }
 
-/// Compresses an answer whose body is worth it. Its tag stays: it names what is shown, however that is coded, and
-/// `If-Match` must know it again.
+/// Compresses a response whose body is large enough. The tag stays the same: it identifies the content in any coding,
+/// and `If-Match` must recognise it.
 ///
 /// # Errors
-/// Where the body cannot be read; those of this program are in memory.
+/// Fails if the body cannot be read. The bodies of this program are in memory.
 pub async fn encoded(coding: Coding, mut response: Response) -> Result<Response, ReadBodyError> {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
     if coding == Coding::Identity {
@@ -146,7 +146,7 @@ pub async fn encoded(coding: Coding, mut response: Response) -> Result<Response,
     Ok(Response::from_parts(parts, body))
 }
 
-/// Whether the client takes JSON: by the most specific range that fits it (RFC 9110 §12.5.1).
+/// Returns whether the client accepts JSON. The most specific matching range decides (RFC 9110 §12.5.1).
 pub fn takes_json(headers: &HeaderMap) -> bool {
     let mut best: Option<(usize, f32)> = None;
     let mut is_asked = false;
@@ -161,7 +161,7 @@ pub fn takes_json(headers: &HeaderMap) -> bool {
     !is_asked || best.is_some_and(|(_, weight)| weight > 0.0)
 }
 
-/// The answer to a client that has this version already, as its `If-None-Match` says (RFC 9110 §13.1.2).
+/// Returns 304 if the client already has this response according to its `If-None-Match` (RFC 9110 §13.1.2).
 pub fn unless_known(method: &Method, known: Option<IfNoneMatch>, response: Response) -> Response {
     let is_read = matches!(*method, Method::GET | Method::HEAD) && response.status() == StatusCode::OK;
     let tag: Option<ETag> = response.headers().typed_get();

@@ -1,5 +1,5 @@
-//! The outermost layer: request ids, the framework's own errors as problems, headers, and one line of
-//! log a request.
+//! The outermost layer. It handles request ids, the framework's errors, common headers and the log line of each
+//! request.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use crate::api::http::request_id::within_request;
 use crate::api::http::{negotiation, problem};
 use crate::domain::fields::FieldErrors;
 
-/// How long a request may take altogether before its client is told that its outcome is not known.
+/// The time limit for a request. After it, the client gets an answer without the outcome.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Answers every request, whatever happens inside.
+/// Answers every request, even if the inner endpoint panics or takes too long.
 pub struct Outermost<E> {
     inner: Arc<E>,
     methods: Methods,
-    /// True when the program stops and waits no longer.
+    /// Becomes true when the program stops and no longer waits for requests.
     is_last_call: watch::Receiver<bool>,
 }
 
 impl<E> Outermost<E> {
-    /// Wraps all of the program's endpoints, whose paths have these methods.
+    /// Wraps the program's endpoints. `methods` has the methods of their paths.
     pub fn new(inner: E, methods: Methods, is_last_call: watch::Receiver<bool>) -> Self {
         Self { inner: Arc::new(inner), methods, is_last_call }
     }
@@ -74,7 +74,7 @@ impl<E: Endpoint + 'static> Outermost<E> {
         let encoded = negotiation::encoded(coding, response).await;
         response = encoded.unwrap_or_else(|error| Problem::internal(&error).into_response());
         set_headers(&mut response, id, is_api);
-        // The operation's name, not the path: a path may hold what a log must not.
+        // Logs the operation's name instead of the path, because a path may contain what a log must not contain.
         tracing::info!(
             request = %id,
             %method,
@@ -86,8 +86,8 @@ impl<E: Endpoint + 'static> Outermost<E> {
         Ok(response)
     }
 
-    /// Has the operation done. What may change something is done to its end also where the client goes away in the middle,
-    /// so that what follows a change in the database (telling memories of it, giving a key up) is never left out.
+    /// Runs the operation. A request that may change something runs to its end even if the client disconnects, so that
+    /// the work after a change in the database (updating caches, releasing a key) is never skipped.
     async fn called(&self, request: Request, id: Uuid) -> poem::Result<Response> {
         let changes_nothing = request.method().is_safe();
         let inner = self.inner.clone();
@@ -136,7 +136,7 @@ impl<E: Endpoint + 'static> Outermost<E> {
     }
 }
 
-/// What is answered where a handler panics. The hook that prints a panic has logged it.
+/// Returns the response after a handler panicked. The panic hook has already logged the panic.
 fn panicked(changes_nothing: bool) -> Response {
     match changes_nothing {
         true => Problem::internal(&"a request panicked"),
@@ -148,12 +148,12 @@ fn panicked(changes_nothing: bool) -> Response {
     .into_response()
 }
 
-/// The framework's errors, as problems; our own are problems already.
+/// Converts an error of the framework into a problem. The program's own errors are problems already.
 fn problem_of(error: poem::Error) -> Response {
     if let Some(bad) = error.downcast_ref::<ParseParamError>() {
         return bad_parameter(bad).into_response();
     }
-    // A path parameter that is no id names nothing.
+    // A path parameter that is not an id cannot match a row.
     if error.downcast_ref::<ParsePathError>().is_some() {
         return Problem::new(problem::NOT_FOUND, "There is no such row, or you may not see it.").into_response();
     }
@@ -182,7 +182,7 @@ fn problem_of(error: poem::Error) -> Response {
     .into_response()
 }
 
-/// A query or header parameter is told what it may be.
+/// Returns a problem that says which values the query or header parameter may have.
 fn bad_parameter(bad: &ParseParamError) -> Problem {
     // The framework's reason repeats the value unless it is a broken limit.
     let message = match bad.reason.split_once("verification failed. ") {
@@ -199,7 +199,7 @@ fn set_headers(response: &mut Response, id: Uuid, is_api: bool) {
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");
     set(header::REFERRER_POLICY, "no-referrer");
-    // Swagger UI and ReDoc are one page each, with their scripts and styles inside.
+    // Swagger UI and ReDoc are single pages with inline scripts and styles.
     let policy = if is_api {
         "default-src 'none'; frame-ancestors 'none'"
     } else {

@@ -1,4 +1,4 @@
-//! Lists: newest first, in pages whose cursors are bound to their clinic and query (RFC 8288).
+//! Pages of lists, newest first. Their links follow RFC 8288, and their cursors are bound to a clinic and a query.
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -15,15 +15,15 @@ use crate::api::http::problem::Problem;
 use crate::domain::Caller;
 use crate::domain::fields::FieldErrors;
 
-/// How many rows a page has unless asked otherwise.
+/// The default number of rows per page.
 const USUAL: i64 = 50;
-/// The most rows that a page has.
+/// The maximum number of rows per page.
 const MOST: i64 = 200;
 
-/// The longest cursor.
+/// The maximum length of a cursor.
 const LONGEST_CURSOR: usize = 200;
 
-/// Which page of a list a request asks for, by its query's `limit` and `cursor`.
+/// The requested page of a list, from the query parameters `limit` and `cursor`.
 pub struct Paging {
     path: String,
     /// The query without its cursor.
@@ -47,7 +47,7 @@ impl Paging {
         Self { path: uri.path().trim_end_matches('/').to_owned(), query: parts.join("&"), limit, cursor }
     }
 
-    /// What the contract says of it.
+    /// Returns the parameters for the contract.
     pub fn parameters() -> [Value; 2] {
         let limit = json!({ "type": "integer", "format": "int64", "maximum": MOST as f64, "minimum": 1.0 });
         let cursor = json!({ "type": "string", "maxLength": LONGEST_CURSOR });
@@ -57,12 +57,12 @@ impl Paging {
         ]
     }
 
-    /// The page of the caller's clinic.
+    /// Returns the requested page, bound to the caller's clinic.
     ///
     /// # Errors
-    /// 422 for a cursor that was made for another clinic or query, or by somebody else.
+    /// 422 if the cursor was made for another clinic or query, or was not made by this program.
     pub fn of(self, caller: &Caller) -> Result<Listing, Problem> {
-        // The size of the page may change from page to page; what is listed may not.
+        // The limit may change between pages, but the filters may not.
         let mut listed: Vec<_> = self.query.split('&').filter(|part| !part.starts_with("limit=")).collect();
         listed.sort_unstable();
         let bound = format!("{} {}?{}", caller.clinic, self.path, listed.join("&"));
@@ -93,12 +93,12 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The page to fetch: one row more than is shown, to know whether there is another page.
+    /// Returns the page to fetch. It has one row more than is shown, which tells whether there is another page.
     pub fn fetch(&self) -> Page {
         Page { limit: self.page.limit + 1, ..self.page }
     }
 
-    /// The page's rows with a link to the next, if there is one.
+    /// Returns the page's rows, with a link to the next page if there is one.
     pub fn listed<Found, View: Row>(
         &self,
         mut rows: Vec<Found>,
@@ -110,7 +110,8 @@ impl Listing {
         Listed::Ok(Rows::of(rows.into_iter().map(view)), link)
     }
 
-    /// The same of rows that others asked for as well: the first of them writes the page for all.
+    /// As [`listed`](Self::listed), for rows that several requests share. The first request serializes the page for
+    /// all.
     pub fn shared<Found: Clone, View: Row>(
         &self,
         rows: &Shared<Found>,
@@ -123,7 +124,7 @@ impl Listing {
         Listed::Ok(Rows::written(shown), self.link(rows.all(), id))
     }
 
-    /// The link to the next page, if there is one.
+    /// Returns the link to the next page, if there is one.
     fn link<Found>(&self, rows: &[Found], id: impl Fn(&Found) -> i64) -> Option<String> {
         let limit = self.page.limit as usize;
         let last = rows.get(limit - 1).filter(|_| rows.len() > limit)?;

@@ -1,4 +1,5 @@
-//! Parameters that many operations have: each is a type, and `spec` writes into the contract what the type says of it.
+//! Parameters that many operations have in common. Each is a type that describes itself; `spec` writes the description
+//! into the contract.
 
 use poem::{Request, RequestBody};
 use poem_openapi::error::ParseParamError;
@@ -8,12 +9,12 @@ use poem_openapi::validation::Validator;
 use poem_openapi::{ApiExtractor, ExtractParamOptions};
 use serde_json::Value;
 
-/// A header of that name.
+/// Reads a header.
 pub async fn header(request: &Request, body: &mut RequestBody, name: &'static str) -> poem::Result<Option<String>> {
     Ok(Header::from_request(request, body, named(name)).await?.0)
 }
 
-/// A part of the query of that name.
+/// Reads a query parameter.
 pub async fn query<T: ParseFromParameter>(
     request: &Request,
     body: &mut RequestBody,
@@ -33,17 +34,17 @@ fn named<T>(name: &'static str) -> ExtractParamOptions<T> {
     }
 }
 
-/// Holds a parameter to its limits.
+/// Checks a parameter against its limits.
 ///
 /// # Errors
-/// 422 with the limit.
+/// 422 with the violated limit.
 pub fn check<T>(name: &'static str, value: Option<&T>, limits: &[&dyn Validator<T>]) -> poem::Result<()> {
     let broken = value.and_then(|value| limits.iter().find(|limit| !limit.check(value)));
     let reason = broken.map(|limit| format!("verification failed. {limit}"));
     reason.map_or(Ok(()), |reason| Err(ParseParamError { name, reason }.into()))
 }
 
-/// A type that an operation takes, made of parameters in that place.
+/// Implements the framework's extractor for a type that is read from parameters in the given place.
 macro_rules! extracted {
     ($made:ty, $place:ident, |$request:ident, $body:ident| $by:expr) => {
         impl<'a> poem_openapi::ApiExtractor<'a> for $made {
@@ -71,7 +72,7 @@ macro_rules! extracted {
 }
 pub(super) use extracted;
 
-/// A parameter that need not be sent, as the contract describes it.
+/// Returns an optional parameter for the contract.
 pub fn described(name: &str, place: &str, schema: Value, description: &str) -> Value {
     serde_json::json!({
         "name": name, "schema": schema, "in": place, "description": description,

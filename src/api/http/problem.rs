@@ -1,4 +1,4 @@
-//! The one problem type (RFC 9457): every refusal that a client meets has this shape.
+//! The problem type (RFC 9457). Every error response has this form.
 
 use std::marker::PhantomData;
 
@@ -19,13 +19,13 @@ use crate::domain::lifecycle::Status;
 
 pub use crate::api::http::kinds::*;
 
-/// A refusal on its way to a client.
+/// An error that is answered to a client.
 #[derive(Debug, Clone)]
 pub struct Problem {
     kind: &'static Kind,
     detail: String,
     errors: FieldErrors,
-    /// What this kind tells beside what all kinds tell (RFC 9457 §3.2).
+    /// Additional fields of this kind (RFC 9457 §3.2).
     more: Option<Box<Map<String, Value>>>,
 }
 
@@ -49,12 +49,12 @@ pub struct ProblemBody {
 }
 
 impl Problem {
-    /// A problem of that kind.
+    /// Creates a problem of a kind.
     pub fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: FieldErrors::default(), more: None }
     }
 
-    /// Fields that are not valid.
+    /// Creates the problem for invalid fields.
     pub fn invalid(errors: FieldErrors) -> Self {
         let fields: Vec<_> = errors.0.keys().map(String::as_str).collect();
         let detail = match fields.as_slice() {
@@ -64,7 +64,7 @@ impl Problem {
         Self { errors, ..Self::new(INVALID, detail) }
     }
 
-    /// A step that the lifecycle does not have.
+    /// Creates the problem for a step that the lifecycle does not allow.
     pub fn invalid_transition(from: Status, to: Status) -> Self {
         let allowed: Vec<_> = from.next().iter().map(|status| status.name()).collect();
         let allowed = match allowed.as_slice() {
@@ -81,23 +81,23 @@ impl Problem {
         self
     }
 
-    /// Whether what was asked may have been done, or may yet be.
+    /// Returns whether the requested change may have been made, or may still be made.
     pub fn leaves_outcome_open(&self) -> bool {
         [OUTCOME_UNKNOWN, INTERNAL].contains(&self.kind)
     }
 
-    /// An error that its client can do nothing about; it is logged.
+    /// Logs an error that the client cannot resolve, and creates its problem.
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "internal error");
         Self::new(INTERNAL, "Internal error. The server has logged it under this request's id.")
     }
 
-    /// What kind it is.
+    /// Returns the kind.
     pub fn kind(&self) -> &'static Kind {
         self.kind
     }
 
-    /// Adds what this kind tells beside what all kinds tell.
+    /// Adds the additional fields of this kind.
     pub fn with_more(mut self, more: &impl ToJSON) -> Self {
         if let Some(Value::Object(more)) = more.to_json() {
             self.more = Some(Box::new(more));
@@ -144,15 +144,15 @@ impl From<Problem> for poem::Error {
     }
 }
 
-/// What can stand against an operation, beside what can stand against all of its shape.
+/// The problems that an operation may have, in addition to those that follow from its parameters and body.
 pub trait Against {
-    /// The kinds of its problems.
+    /// The kinds of these problems.
     const KINDS: &'static [&'static Kind];
-    /// Whether the policy is asked, and may forbid it.
+    /// Whether the policy is asked. If so, the operation may be forbidden.
     const ASKS_POLICY: bool = true;
 }
 
-/// Names what can stand against operations: a type for [`Refused`].
+/// Defines a type for [`Refused`] that names the problems that operations may have.
 macro_rules! against {
     ($(#[$doc:meta])* $name:ident: $($kind:ident),*) => {
         $(#[$doc])*
@@ -175,23 +175,23 @@ macro_rules! against {
 pub(crate) use against;
 
 against!(
-    /// Nothing but what can stand against all.
+    /// No additional problems.
     Nothing:
 );
 against!(
-    /// Nothing, and the policy is not asked.
+    /// No additional problems. The policy is not asked.
     Unasked without policy:
 );
 against!(
-    /// Another row has a value that may be there once.
+    /// Another row already has a unique value.
     Taken: TAKEN
 );
 against!(
-    /// Appointments to come.
+    /// There are upcoming appointments.
     HasAppointments: HAS_FUTURE_APPOINTMENTS
 );
 
-/// A problem of an operation whose type says what can stand against it.
+/// A problem of an operation. The type parameter names the problems that the operation may have.
 pub struct Refused<K>(Problem, PhantomData<fn() -> K>);
 
 impl<K, E: Into<Problem>> From<E> for Refused<K> {
@@ -206,7 +206,7 @@ impl<K> From<Refused<K>> for poem::Error {
     }
 }
 
-/// Tells `spec` the kinds, as media types of an answer; it writes the answers themselves.
+/// Passes the kinds to `spec`, encoded as media types of a response. `spec` writes the actual responses.
 impl<K: Against> ApiResponse for Refused<K> {
     fn meta() -> MetaResponses {
         let policy = K::ASKS_POLICY.then_some(FORBIDDEN);

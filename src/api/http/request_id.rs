@@ -1,4 +1,4 @@
-//! The id of the request that is being answered: it is in the answer, the log and the audit trail.
+//! The id of the current request. It is in the response, the log and the audit trail.
 
 use uuid::Uuid;
 
@@ -6,12 +6,12 @@ tokio::task_local! {
     static REQUEST: Uuid;
 }
 
-/// The id of the request that is being answered; nil outside of one.
+/// Returns the id of the current request, or nil if there is none.
 pub fn current_request() -> Uuid {
     REQUEST.try_with(|id| *id).unwrap_or_default()
 }
 
-/// Runs work as a part of that request, also in a task of its own.
+/// Runs work as part of a request, even in a separate task.
 pub async fn within_request<T>(id: Uuid, work: impl Future<Output = T>) -> T {
     REQUEST.scope(id, work).await
 }

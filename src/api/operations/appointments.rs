@@ -1,4 +1,4 @@
-//! `/api/appointments`: parse and validate; the schedule of the doctor decides.
+//! `/api/appointments`. The operations parse and validate; the doctor's schedule decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use poem_openapi::OpenApi;
@@ -20,24 +20,25 @@ use crate::domain::fields::tidy;
 use crate::domain::lifecycle::Status;
 use crate::domain::{AppointmentId, Caller, DoctorId, PatientId, Visibility};
 
-/// How often a change that asks for no version is made again from the version that overtook it.
+/// The maximum number of attempts of a change without `If-Match`. After a concurrent change, it is tried again on the
+/// new version.
 const ATTEMPTS: usize = 5;
 
 /// Operations on appointments.
 pub struct Appointments;
 
 against!(
-    /// What stands against a booking.
+    /// The problems of a booking.
     Booking: SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE, CLINIC_CLOSED, TIME_OFF, OUTSIDE_HOURS, TOO_CLOSE, DAY_FULL,
         IN_THE_PAST, TOO_SOON, TOO_FAR
 );
 against!(
-    /// What stands against giving an appointment another time.
+    /// The problems of rescheduling.
     Moving: SLOT_TAKEN, PATIENT_BUSY, DOCTOR_INACTIVE, CLINIC_CLOSED, TIME_OFF, OUTSIDE_HOURS, TOO_CLOSE, DAY_FULL,
         INVALID_TRANSITION, IN_THE_PAST, TOO_SOON, TOO_FAR
 );
 against!(
-    /// What stands against a step.
+    /// The problems of a step.
     Stepping: INVALID_TRANSITION
 );
 
@@ -136,7 +137,7 @@ impl Appointments {
         if patch.status.is_some() {
             reach = Some(call.admit(Action::Transition, Resource::Appointments).await?);
         }
-        // A body that changes nothing needs the right to change all the same.
+        // Even a body that changes nothing needs the right to update.
         if patch.moves() || patch.reason.is_some() || patch.status.is_none() {
             let updatable = call.admit(Action::Update, Resource::Appointments).await?;
             reach = Some(reach.map_or(updatable, |transitionable| narrower(transitionable, updatable)));
@@ -179,8 +180,8 @@ fn request(caller: Caller, bookable: Visibility, wanted: AppointmentInput) -> Bo
     }
 }
 
-/// The rows within which both may be done. Grants of one role are alike in practice; where they differ,
-/// what only one of them reaches is out of reach.
+/// Returns the rows that both visibilities include. In practice the grants of one role are the same. If they differ,
+/// rows that only one of them includes are left out.
 fn narrower(one: Visibility, other: Visibility) -> Visibility {
     if one.whole_clinic {
         return other;
@@ -195,15 +196,15 @@ fn narrower(one: Visibility, other: Visibility) -> Visibility {
     }
 }
 
-/// Whether a change must take a step, or may find things as it wants them.
+/// Whether the status must change, or may already be the requested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
     Change,
     Step,
 }
 
-/// Reads the appointment, works out what it shall be, and has its doctor's schedule decide. Somebody
-/// else's change in between is met by doing it again, unless the caller asked for a version.
+/// Reads the appointment, builds the change, and asks the doctor's schedule. If somebody else changes the appointment
+/// in between, it tries again, unless the caller requested a version.
 pub(super) async fn amend(
     call: &Call,
     id: AppointmentId,

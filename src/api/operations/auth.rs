@@ -1,4 +1,4 @@
-//! `/api/auth` and `/api/token`: signing up, in, on and out.
+//! `/api/auth` and `/api/token`: sign up, log in, refresh, switch clinics, log out.
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -22,15 +22,15 @@ use crate::domain::users::Account;
 pub struct Auth;
 
 against!(
-    /// What stands against signing up.
+    /// The problems of signing up.
     Registering without policy: TAKEN
 );
 against!(
-    /// What stands against logging in.
+    /// The problems of logging in.
     LoggingIn without policy: UNAUTHENTICATED, FORBIDDEN
 );
 against!(
-    /// What stands against refreshing.
+    /// The problems of refreshing tokens.
     Refreshing without policy: UNAUTHENTICATED
 );
 

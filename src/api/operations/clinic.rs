@@ -49,7 +49,8 @@ impl ClinicApi {
                 })
             })
             .await?;
-        // Its doctors' days are read in its zone. After the change, so that nobody who books waits for it.
+        // The days of its doctors depend on its time zone. This read comes after the change, so that bookings do not
+        // wait for it.
         let outside = match is_another_zone {
             true => call.repository.outside_of_clinic(row.id, None).await?,
             false => Vec::new(),

@@ -16,7 +16,7 @@ use crate::domain::calendar::ClosedDays;
 use crate::domain::fields::{FieldErrors, kept_day, tidy};
 use crate::domain::schedules::Changed;
 
-/// The most days of one closure.
+/// The maximum length of a closure, in days.
 const LONGEST: i64 = 366;
 
 /// Operations on closures.
@@ -59,7 +59,7 @@ impl Closures {
             Ok(changing.schedules.rules().create_closure(&caller, days, reason).await?)
         });
         let made = made.await?;
-        // After the change, so that nobody who books waits for it.
+        // This read comes after the change, so that bookings do not wait for it.
         let outside = call.repository.outside_of_clinic(clinic, Some(days)).await?;
         Ok(made.map(|row| Changed { row, outside }).entered("/api/clinic/closures", |made| made.row.id.0))
     }

@@ -157,7 +157,7 @@ impl Doctors {
         let doctor = DoctorId(id.0);
         call.repository.find_doctor(&call.caller, doctor, doctors_seen).await?;
         let paging = paging.of(&call.caller)?;
-        // A doctor sees who is assigned to themselves, not who is assigned to a colleague.
+        // Doctors see the patients who are assigned to them, but not those of a colleague.
         let is_hidden =
             !mappings_seen.whole_clinic && mappings_seen.owner.is_none() && mappings_seen.doctor != Some(doctor);
         if is_hidden {
@@ -169,7 +169,7 @@ impl Doctors {
     }
 }
 
-/// Changes a doctor, and lets its login know.
+/// Changes a doctor, and drops the cached memberships of the clinic, which name the doctors of accounts.
 async fn change(
     call: Call,
     id: DoctorId,

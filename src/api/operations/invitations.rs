@@ -19,7 +19,7 @@ use crate::domain::access::{Action, Resource};
 use crate::domain::fields::login_name;
 use crate::domain::users::NewInvitation;
 
-/// How long an invitation is good for.
+/// The lifetime of an invitation.
 const LIFETIME: TimeDelta = TimeDelta::days(7);
 
 /// Operations on invitations.
@@ -34,7 +34,7 @@ enum Invited {
 }
 
 against!(
-    /// Somebody has accepted it.
+    /// The invitation was already accepted.
     Accepted: ALREADY_ACCEPTED
 );
 

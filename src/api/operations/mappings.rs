@@ -16,7 +16,7 @@ use crate::domain::access::{Action, Resource};
 use crate::domain::mappings::{Mapping, MappingFilter};
 use crate::domain::{DoctorId, MappingId, PatientId};
 
-/// The most doctors that a patient's mappings are listed with at once.
+/// The maximum number of mappings that are listed for a patient.
 const MOST: i64 = 200;
 
 /// Operations on mappings.

@@ -1,4 +1,5 @@
-//! What can be done: one file a resource. Each admits its caller, checks, asks the actors, and shows the outcome.
+//! The operations: one file per resource. Each operation authorizes the caller, validates, asks the actors, and returns
+//! the outcome.
 
 pub mod appointments;
 pub mod auth;

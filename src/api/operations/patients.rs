@@ -183,7 +183,7 @@ impl Patients {
         let patient = PatientId(id.0);
         call.repository.find_patient(&call.caller, patient, patients_seen).await?;
         let paging = paging.of(&call.caller)?;
-        // A doctor whose mapping the caller may see is one that the caller may see here.
+        // The caller may see a doctor here if the caller may see the doctor's mapping.
         let filter = DoctorFilter { patient: Some(patient), ..DoctorFilter::default() };
         let rows = call.repository.list_doctors(&call.caller, mappings_seen, filter, paging.fetch()).await?;
         Ok(paging.listed(rows, |row| row.id.0, DoctorView::from))

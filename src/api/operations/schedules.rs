@@ -1,4 +1,4 @@
-//! `/api/doctors/{id}/working-hours`, `/time-off` and `/scheduling`: what a doctor's appointments keep to.
+//! `/api/doctors/{id}/working-hours`, `/time-off` and `/scheduling`: the rules of a doctor's schedule.
 
 use chrono::TimeDelta;
 use poem_openapi::OpenApi;
@@ -19,10 +19,10 @@ use crate::domain::doctors::DoctorDetails;
 use crate::domain::fields::{FieldErrors, tidy};
 use crate::domain::{DoctorId, Interval, TimeOffId};
 
-/// The longest time off, in days.
+/// The maximum length of time off, in days.
 const LONGEST_TIME_OFF: i64 = 366;
 
-/// Operations on what a doctor's appointments keep to.
+/// Operations on the rules of a doctor's schedule.
 pub struct DoctorSchedules;
 
 #[OpenApi(prefix_path = "/api/doctors", tag = "Chapter::Schedules")]

@@ -1,4 +1,4 @@
-//! `/api/appointment-series`: repeats of appointments at the doctor's wall-clock time.
+//! `/api/appointment-series`: appointments that repeat at the same local time of the doctor.
 
 use chrono::TimeDelta;
 use poem_openapi::OpenApi;
@@ -20,7 +20,7 @@ use crate::domain::{DoctorId, PatientId, SeriesId};
 pub struct AppointmentSeries;
 
 against!(
-    /// Some times cannot be booked.
+    /// Some occurrences cannot be booked.
     SomeTimes: SERIES_CONFLICT
 );
 

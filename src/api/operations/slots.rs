@@ -1,4 +1,4 @@
-//! Free times: of one doctor, of many, and why a time is not one. Answered from the schedule actors.
+//! Free slots of one doctor or of all doctors, and why a time is not free. The schedule actors answer.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use poem_openapi::OpenApi;
@@ -19,13 +19,13 @@ use crate::domain::fields::{FieldErrors, filter_text};
 use crate::domain::interval::YEARS;
 use crate::domain::{DoctorId, Interval};
 
-/// The longest span that is searched.
+/// The maximum span of a search.
 const LONGEST: TimeDelta = TimeDelta::days(31);
-/// The span that is searched unless said.
+/// The default span of a search.
 const USUAL: TimeDelta = TimeDelta::days(7);
-/// How many doctors a search of many looks at.
+/// The maximum number of doctors in a search of all doctors.
 const MOST_DOCTORS: i64 = 200;
-/// How many times a search of many answers unless said.
+/// The default number of slots in a search of all doctors.
 const USUAL_SLOTS: usize = 50;
 
 /// Operations on free times.
@@ -136,7 +136,7 @@ impl Slots {
         for doctor in call.repository.list_doctors(&call.caller, seen, filter, page).await? {
             let calendar = match call.schedules.calendar(call.caller.clinic, doctor.id).await {
                 Ok(calendar) => calendar,
-                // Deleted since.
+                // The doctor was deleted meanwhile.
                 Err(ScheduleError::Refused(_)) => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -150,7 +150,7 @@ impl Slots {
     }
 }
 
-/// The span that is searched.
+/// Returns the span to search.
 fn span(
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
@@ -172,7 +172,7 @@ fn out_of_years(field: &str) -> FieldErrors {
     FieldErrors::one(field, "Must lie in the years 1900 to 2200.")
 }
 
-/// A doctor whom the schedules do not know is one whom the caller may not know of.
+/// Converts a doctor that the schedules do not know into 404.
 fn not_found(error: ScheduleError) -> Problem {
     match error {
         ScheduleError::Refused(_) => Error::NotFound.into(),

@@ -1,4 +1,4 @@
-//! The steps of an appointment, each by its own path, and what came of them.
+//! The steps of an appointment, each with its own path, and its history.
 
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -21,7 +21,7 @@ use crate::domain::{AppointmentId, Visibility};
 pub struct AppointmentSteps;
 
 against!(
-    /// What stands against calling appointments off.
+    /// The problems of cancelling appointments.
     CallingOff: INVALID_TRANSITION, NOT_IN_SERIES
 );
 
@@ -157,7 +157,7 @@ impl AppointmentSteps {
     }
 }
 
-/// Takes an appointment to a status that may follow its present one.
+/// Moves an appointment to a status that may follow its current one.
 async fn step(call: Call, id: i64, if_match: IfMatch, status: StatusView) -> Result<Fetched<AppointmentView>, Problem> {
     let reach = call.admit(Action::Transition, Resource::Appointments).await?;
     let expected = if_match.version()?;

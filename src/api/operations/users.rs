@@ -20,7 +20,7 @@ use crate::domain::users::{NewAccount, User, UserChange};
 pub struct Users;
 
 against!(
-    /// The clinic would have no administrator.
+    /// The clinic would be left without an administrator.
     LastAdministrator: LAST_ADMINISTRATOR
 );
 

@@ -1,4 +1,4 @@
-//! `/api/waitlist`: those who wait for a time, and what is held for them.
+//! `/api/waitlist`: patients who wait for a slot, and the slots that are held for them.
 
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -20,11 +20,11 @@ use crate::domain::waitlist::{Acceptance, Entry};
 pub struct Waitlist;
 
 against!(
-    /// What stands against taking an offer.
+    /// The problems of accepting an offer.
     Accepting: NO_OFFER, OFFER_ACCEPTED
 );
 against!(
-    /// What stands against waiting no longer.
+    /// The problems of leaving the waitlist.
     Withdrawing: OFFER_ACCEPTED
 );
 

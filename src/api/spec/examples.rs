@@ -1,10 +1,10 @@
-//! Examples: one value for each field and required parameter, from which those of bodies and answers are made.
+//! Examples: one value for each field and required parameter. The examples of bodies and responses are made from them.
 
 use serde_json::{Map, Value, json};
 
 use crate::api::http::problem::{KINDS, Kind};
 
-/// What a field or parameter of that name looks like.
+/// Returns the example of a field or parameter by its name.
 fn example(name: &str) -> Option<Value> {
     Some(match name {
         "accepted_at" | "held_until" => json!(null),
@@ -74,7 +74,7 @@ fn example(name: &str) -> Option<Value> {
     })
 }
 
-/// What a field looks like where its name means something else elsewhere.
+/// Returns the example of a field whose name has another meaning in this schema.
 fn of_schema(schema: &str, field: &str) -> Option<Value> {
     Some(match (schema, field) {
         ("Problem", "status") => json!(409),
@@ -92,7 +92,7 @@ fn of_schema(schema: &str, field: &str) -> Option<Value> {
     })
 }
 
-/// Gives every field, parameter, body and answer its example.
+/// Adds an example to every field, required parameter, body and response.
 pub fn add(spec: &mut Value) {
     let mut schemas = spec["components"]["schemas"].as_object().cloned().unwrap_or_default();
     for (name, schema) in &mut schemas {
@@ -111,7 +111,7 @@ pub fn add(spec: &mut Value) {
     spec["components"]["examples"] = problems(&spec["paths"].to_string());
     let operations = spec["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        // Swagger UI sends an optional parameter that has an example unless one clears it.
+        // Swagger UI sends an optional parameter that has an example, unless the user clears it.
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
         for parameter in parameters.filter(|parameter| parameter["required"] == true) {
             if let Some(known) = parameter["name"].as_str().and_then(example) {
@@ -128,7 +128,7 @@ pub fn add(spec: &mut Value) {
     }
 }
 
-/// Gives a body the example that its schema makes.
+/// Adds the example of its schema to a body.
 fn show(body: &mut Value, schemas: &Map<String, Value>) {
     for content in body.get_mut("content").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
         let example = made(&content["schema"], schemas);
@@ -136,7 +136,7 @@ fn show(body: &mut Value, schemas: &Map<String, Value>) {
     }
 }
 
-/// The example of a schema.
+/// Returns the example of a schema.
 fn made(schema: &Value, schemas: &Map<String, Value>) -> Value {
     if let Some(example) = schema.get("example") {
         return example.clone();
@@ -160,14 +160,14 @@ fn made(schema: &Value, schemas: &Map<String, Value>) -> Value {
     }
 }
 
-/// The examples of these kinds of problems.
+/// Returns references to the examples of these kinds of problems.
 pub fn of_problems(kinds: &[&Kind]) -> Value {
     let reference =
         |kind: &&Kind| (kind.name.to_owned(), json!({ "$ref": format!("#/components/examples/{}", kind.name) }));
     Value::Object(kinds.iter().map(reference).collect())
 }
 
-/// What a problem of each kind that these paths name looks like.
+/// Returns an example of each kind of problem that these paths name.
 fn problems(paths: &str) -> Value {
     let used = KINDS.iter().filter(|kind| paths.contains(&format!("/examples/{}\"", kind.name)));
     let examples = used.map(|kind| {

@@ -1,8 +1,9 @@
-//! Links: which operations a new row's id leads to.
+//! Links from a new row to the operations that take its id.
 
 use serde_json::{Map, Value, json};
 
-/// Where a new row's id is a field of another row's body: who makes the row, the body's operation, its field.
+/// Fields of bodies that take the id of a new row: the operation that creates the row, the operation of the body, and
+/// the field.
 const FIELDS: [(&str, &str, &str); 11] = [
     ("createDoctor", "createMapping", "doctor"),
     ("createDoctor", "createAppointment", "doctor"),
@@ -17,14 +18,14 @@ const FIELDS: [(&str, &str, &str); 11] = [
     ("createUser", "createDoctor", "user"),
 ];
 
-/// What can be done with an appointment after a step: the step's operation, the next ones.
+/// The next operations on an appointment after a step: the operation of the step, and those that may follow it.
 const STEPS: [(&str, &[&str]); 3] = [
     ("confirmAppointment", &["checkInAppointment", "rescheduleAppointment", "markAppointmentNoShow"]),
     ("checkInAppointment", &["completeAppointment"]),
     ("rescheduleAppointment", &["confirmAppointment"]),
 ];
 
-/// Links each answer with a new row to what can be done with the row next.
+/// Links each response that has a new row to the operations on that row.
 pub fn add(spec: &mut Value) {
     let Some(paths) = spec["paths"].as_object().cloned() else {
         return;
@@ -35,7 +36,7 @@ pub fn add(spec: &mut Value) {
             continue;
         };
         let mut links = Map::new();
-        // The operations on the row itself: their path goes on from the collection's, by one parameter.
+        // The operations on the row itself. Their path is the collection's path with one more parameter.
         let own = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let own: Map<_, _> = own.map(|name| (name.to_owned(), json!(format!("$request.path.{name}")))).collect();
         let of_row = paths.iter().filter(|(other, _)| other.starts_with(&format!("{path}/{{")));

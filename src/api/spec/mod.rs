@@ -1,4 +1,4 @@
-//! The contract as it is served: what the framework writes, completed by what holds for all operations.
+//! Completes the framework's OpenAPI document with what all operations have in common.
 
 mod examples;
 mod links;
@@ -13,7 +13,7 @@ use crate::api::http::page::Paging;
 use crate::api::http::problem::{KINDS, Kind, *};
 use crate::api::views::refusal::InsteadView;
 
-/// Completes the framework's document.
+/// Returns the complete contract.
 pub fn complete(document: &str) -> Result<String, serde_json::Error> {
     let mut spec: Value = serde_json::from_str(document)?;
     if let Some(paths) = spec["paths"].as_object_mut() {
@@ -95,7 +95,8 @@ fn complete_operation(is_get: bool, operation: &mut Value) {
     }
 }
 
-/// Takes out the kinds of problems that the operation's type says, which stand among its answers.
+/// Removes the pseudo-responses that [`Refused`](crate::api::http::problem::Refused) adds, and returns the kinds of
+/// problems that they name.
 fn declared(operation: &mut Value) -> Vec<&'static Kind> {
     let mut declared = Vec::new();
     if let Some(answers) = operation["responses"].as_object_mut() {
@@ -109,7 +110,7 @@ fn declared(operation: &mut Value) -> Vec<&'static Kind> {
     declared
 }
 
-/// Writes what the types of common parameters say of them, in the place of the arguments of these types.
+/// Replaces the arguments whose types are common parameters by the descriptions of these parameters.
 fn complete_parameters(operation: &mut Value) {
     let Some(Value::Array(parameters)) = operation.get_mut("parameters") else { return };
     let completed = parameters.drain(..).flat_map(|parameter| match parameter["name"].as_str() {
@@ -121,8 +122,8 @@ fn complete_parameters(operation: &mut Value) {
     *parameters = completed.collect();
 }
 
-/// A body, and what is in it, has no fields but those of its schema; `body.rs` enforces this and the framework does
-/// not say it.
+/// Adds `additionalProperties: false` to bodies and their parts. `body.rs` enforces this, but the framework does not
+/// write it.
 fn close_bodies(spec: &mut Value) {
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {
@@ -150,7 +151,7 @@ fn close_bodies(spec: &mut Value) {
     }
 }
 
-/// The framework leaves schemas out that its own operations do not name.
+/// Adds schemas that the framework leaves out because no operation of its own names them.
 fn add_problem_schemas(spec: &mut Value) -> Result<(), serde_json::Error> {
     let mut registry = Registry::new();
     ProblemBody::register(&mut registry);
@@ -159,7 +160,7 @@ fn add_problem_schemas(spec: &mut Value) -> Result<(), serde_json::Error> {
     for (name, schema) in &registry.schemas {
         schemas[name] = serde_json::to_value(schema)?;
     }
-    // What only some kinds of problems tell is a part of the one problem.
+    // The additional fields of some kinds become part of the one problem schema.
     let instead = schemas.as_object_mut().and_then(|schemas| schemas.shift_remove("Instead"));
     if let (Some(Value::Object(more)), Some(problem)) =
         (instead.map(|mut instead| instead["properties"].take()), schemas["Problem"]["properties"].as_object_mut())
@@ -169,7 +170,8 @@ fn add_problem_schemas(spec: &mut Value) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
-/// The framework writes headers' names in capitals, and parameters of media types where tools look for the type alone.
+/// Corrects names. The framework writes header names in capitals, and adds parameters to media types where tools expect
+/// only the type.
 fn name_as_http_does(answer: &mut Value) {
     const NAMES: [&str; 4] = ["ETag", "Location", "Link", "Idempotency-Replayed"];
     if let Some(headers) = answer.get_mut("headers").and_then(Value::as_object_mut) {
@@ -186,7 +188,7 @@ fn name_as_http_does(answer: &mut Value) {
     }
 }
 
-/// A row that has a tag is not sent again to who has that version.
+/// Adds the conditional GET of a row that has a tag: a client that has the current version gets 304.
 fn add_conditional_get(operation: &mut Value) {
     let parameter = json!({
         "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string" },
@@ -224,8 +226,8 @@ fn problem_response(status: u16, kinds: &[&Kind]) -> Value {
     response
 }
 
-/// The framework describes a field of a named schema in a second part of `allOf`; where it may be null, tools look for
-/// the type beside that.
+/// Merges references. The framework describes a field with a named schema in a second part of `allOf`. If the field is
+/// nullable, tools expect its type next to `nullable`.
 fn join_references(spec: &mut Value) {
     let types: Vec<(String, Value)> = spec["components"]["schemas"].as_object().map_or_else(Vec::new, |schemas| {
         let of = |(name, schema): (&String, &Value)| (format!("#/components/schemas/{name}"), schema["type"].clone());
@@ -255,7 +257,7 @@ fn join_references(spec: &mut Value) {
     walk(spec, &types);
 }
 
-/// The framework calls a plain date `naive-date`; the OpenAPI registry of formats calls it `date`.
+/// Renames the format of dates. The framework writes `naive-date`; the OpenAPI registry of formats has `date`.
 fn rename_formats(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -269,7 +271,7 @@ fn rename_formats(value: &mut Value) {
     }
 }
 
-/// The page that explains a kind of problem, for whoever follows `type`.
+/// Returns the page that explains a kind of problem. The field `type` of a problem links to it.
 pub fn problem_page(name: &str) -> Option<String> {
     let kind = KINDS.iter().find(|kind| kind.name == name)?;
     Some(format!("{} ({})\n\n{}.\n{}\n", kind.name, kind.status, kind.title, kind.advice))
