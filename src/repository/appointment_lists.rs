@@ -193,14 +193,14 @@ async fn read_by(
             }
         }};
     }
-    // Reads from the newest on, until there are enough. OFFSET keeps the other conditions out: the planner takes them for so
-    // rare that it would sort all.
+    // Reads from the newest row on until there are enough. OFFSET separates the other conditions: the planner estimates
+    // them as so selective that it would sort all rows.
     macro_rules! newest {
         ($way:tt) => {
             by!([$way], " ORDER BY id DESC OFFSET 0")
         };
     }
-    // Finds the ids by an index that has all that is asked for, and reads only those rows.
+    // Finds the ids by an index that has all filtered columns, and reads only those rows.
     macro_rules! filtered {
         ($way:tt) => {
             by!(

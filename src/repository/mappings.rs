@@ -194,11 +194,11 @@ async fn read_by(db: &mut GroupedDb<'_>, way: Way, lists: &[MappingList], found:
     fn all<T>(asked: &[(i32, &MappingList)], of: impl Fn(&MappingList) -> T) -> Vec<T> {
         asked.iter().map(|(_, list)| of(list)).collect()
     }
-    // Each table compares its own `clinic_id` with the list's clinic. A table that is joined by another table's
-    // `clinic_id` might be read once for a whole group, in the context of its first list.
+    // Each table's `clinic_id` is compared with the list's clinic. A table that is joined by another table's
+    // `clinic_id` could be read once for a whole group, in the context of its first list.
     //
-    // Reads from the newest on, until there are enough. OFFSET keeps the other conditions and the joins out: the planner takes
-    // what matches for so rare that it would sort all.
+    // Reads from the newest row on until there are enough. OFFSET separates the other conditions and the joins: the
+    // planner estimates them as so selective that it would sort all rows.
     macro_rules! by {
         ($way:tt) => {{
             let rows = sqlx::query!(

@@ -7,7 +7,7 @@ use crate::domain::fields::filled;
 use crate::domain::patients::{BirthDate, Patient, PatientDetails, PatientFilter};
 use crate::domain::{AccountId, ClinicId, DoctorId, PatientId, Visibility};
 
-/// Rows of a function that answers all that a patient has, or nothing of it.
+/// Selects the rows of a function that returns either all columns of a patient or none.
 macro_rules! rows {
     ($and:tt, $($argument:tt)+) => {
         sqlx::query!(
@@ -24,19 +24,19 @@ macro_rules! rows {
     };
 }
 
-/// A patient that somebody asks for.
+/// A request for a patient.
 #[derive(Debug, Clone, Copy)]
 pub struct PatientRead {
-    /// In which clinic.
+    /// The clinic.
     pub clinic: ClinicId,
-    /// Which.
+    /// The patient's id.
     pub id: PatientId,
-    /// Within which rows.
+    /// The rows that the caller may see.
     pub seen: Visibility,
 }
 
-/// Those of the patients whom their callers may see, in the order of the requests. One round trip for all
-/// (the function `find_patients` of the migrations).
+/// Returns the requested patients that their callers may see, in the order of the requests. Reads all in one round
+/// trip, by the function `find_patients` of the migrations.
 pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[PatientRead]) -> Result<Vec<Option<Patient>>> {
     let rows = rows!(
         r#"id AS "id!" FROM find_patients($1, $2, $3, $4, $5, $6)"#,
@@ -52,28 +52,28 @@ pub async fn find_all(db: &mut GroupedDb<'_>, wanted: &[PatientRead]) -> Result<
     let mut found = vec![None; wanted.len()];
     for row in rows {
         let place = usize::try_from(row.request).ok().and_then(|at| Some((found.get_mut(at)?, wanted.get(at)?)));
-        let (place, wanted) = place.ok_or_else(|| Error::Corrupt("a patient that nobody asked for".into()))?;
+        let (place, wanted) = place.ok_or_else(|| Error::Corrupt("a patient that was not requested".into()))?;
         context::same(wanted.clinic, row.clinic_id)?;
         *place = Some(patient!(row)?);
     }
     Ok(found)
 }
 
-/// A page of patients that costs no more to read than its rows: of a whole clinic, of one owner, or of one doctor.
+/// A page of patients whose cost is proportional to its rows: of a whole clinic, of one owner, or of one doctor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PatientPage {
-    /// In which clinic.
+    /// The clinic.
     pub clinic: ClinicId,
-    /// Only those of this owner.
+    /// Only patients of this owner.
     pub owner: Option<AccountId>,
-    /// Only those assigned to this doctor.
+    /// Only patients who are assigned to this doctor.
     pub doctor: Option<DoctorId>,
-    /// Which.
+    /// The page.
     pub page: Page,
 }
 
 impl PatientPage {
-    /// The page that has the patients who match and whom the caller may see, where there is one.
+    /// Returns the page of the matching patients that the caller may see, or `None` if the list is of another kind.
     pub fn of(clinic: ClinicId, seen: Visibility, filter: &PatientFilter, page: Page) -> Option<Self> {
         let PatientFilter { search: None, created_by, doctor } = *filter else { return None };
         let all = Self { clinic, owner: None, doctor: None, page };
@@ -88,18 +88,18 @@ impl PatientPage {
     }
 }
 
-/// What became of a page.
+/// The result of reading a page.
 pub enum PageRead {
-    /// It is as it was when it had the mark that was told.
+    /// The page still has the given mark, so its rows are unchanged.
     Unchanged,
-    /// It has these patients, newest first, and this mark.
+    /// The page has these patients, newest first, and this mark.
     Changed(Vec<Patient>, Option<String>),
 }
 
-/// Pages of patients, each with the mark by which it is known, in the order of the requests. One round trip for all
-/// (the function `patient_pages` of the migrations).
+/// Reads pages of patients, each requested with the mark of its cached version, in the order of the requests. Reads all
+/// in one round trip, by the function `patient_pages` of the migrations.
 pub async fn pages(db: &mut GroupedDb<'_>, asked: &[(PatientPage, Option<String>)]) -> Result<Vec<PageRead>> {
-    // A page of which nothing is told has one row without a patient.
+    // An empty or unchanged page has one row without a patient.
     let rows = rows!(
         r#"id AS "id?", mark FROM patient_pages($1, $2, $3, $4, $5, $6, $7)"#,
         &db.column(asked.iter().map(|(asked, _)| asked.clinic))?,
@@ -116,7 +116,7 @@ pub async fn pages(db: &mut GroupedDb<'_>, asked: &[(PatientPage, Option<String>
     pages.resize_with(asked.len(), || PageRead::Changed(Vec::new(), None));
     for row in rows {
         let place = usize::try_from(row.request).ok().and_then(|at| Some((pages.get_mut(at)?, asked.get(at)?)));
-        let (place, (asked, _)) = place.ok_or_else(|| Error::Corrupt("a page that nobody asked for".into()))?;
+        let (place, (asked, _)) = place.ok_or_else(|| Error::Corrupt("a page that was not requested".into()))?;
         context::same(asked.clinic, row.clinic_id)?;
         match row.id {
             Some(id) => {
@@ -125,7 +125,7 @@ pub async fn pages(db: &mut GroupedDb<'_>, asked: &[(PatientPage, Option<String>
                     *mark = mark.take().or(row.mark);
                 }
             }
-            // A page that has a mark has patients: those that are known.
+            // Only a page with patients has a mark, so these are the cached ones.
             None if row.mark.is_some() => *place = PageRead::Unchanged,
             None => {}
         }

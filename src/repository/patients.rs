@@ -7,7 +7,7 @@ use crate::domain::patients::{BirthDate, Patient, PatientDetails, PatientFilter}
 use crate::domain::search::Words;
 use crate::domain::{AccountId, Caller, DoctorId, PatientId, Visibility};
 
-/// Reads a patient from a row that has the columns of the table.
+/// Converts a row with the table's columns into a patient.
 macro_rules! patient {
     ($row:ident) => {
         patient!($row, $row.id)
@@ -28,7 +28,7 @@ macro_rules! patient {
 }
 pub(super) use patient;
 
-/// Writes the details of a patient by a statement whose first parameter is the clinic, and whose last is `$last`.
+/// Builds a statement that writes a patient's details. Its first parameter is the clinic, its last one is `$last`.
 macro_rules! written {
     ($db:ident, $details:ident, $begin:tt, $between:tt, $end:tt, $last:expr) => {
         sqlx::query!(
@@ -56,7 +56,7 @@ macro_rules! written {
     };
 }
 
-/// Registers a patient, owned by the caller.
+/// Creates a patient. The caller becomes the owner.
 pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, details: &PatientDetails) -> Result<Patient> {
     let row = written!(
         db,
@@ -70,13 +70,13 @@ pub async fn insert(db: &mut ClinicDb<'_>, caller: &Caller, details: &PatientDet
     patient!(row)
 }
 
-/// The patients that match and that the caller may see, newest first. A statement for each way to read them: a plan is made
-/// once and serves all values, so that what an index is to be read by must not be optional.
+/// Returns the matching patients that the caller may see, newest first. Each way to read them has its own statement: a
+/// generic plan serves all values, so a condition that selects an index must not be optional.
 pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &PatientFilter, page: Page) -> Result<Vec<Patient>> {
     if seen.is_nothing() {
         return Ok(Vec::new());
     }
-    // A caller who sees only an owner's or a doctor's rows asks for those.
+    // For a caller who sees only the rows of an owner or a doctor, that is a filter.
     let (owner, doctor) = (filter.created_by.or(seen.only_owner()), filter.doctor.or(seen.only_doctor()));
     if let Some(words) = &filter.search {
         return search(db, seen, words, owner, doctor, page).await;
@@ -128,8 +128,8 @@ pub async fn list(db: &mut ClinicDb<'_>, seen: Visibility, filter: &PatientFilte
     }
 }
 
-/// The patients that have all words: of that owner and that doctor, where they are given. The function `search_patients`
-/// of the migrations finds the ids past row-level security, and the rows are read beneath it.
+/// Returns the patients that match all words, filtered by owner and doctor if given. The function `search_patients` of
+/// the migrations finds the ids without row-level security. The rows are then read with row-level security.
 async fn search(
     db: &mut ClinicDb<'_>,
     seen: Visibility,
@@ -166,7 +166,7 @@ async fn search(
     .collect()
 }
 
-/// The patient, if the caller may see them.
+/// Returns the patient, if the caller may see the patient.
 pub async fn find(db: &mut ClinicDb<'_>, id: PatientId, seen: Visibility) -> Result<Patient> {
     let row = sqlx::query!(
         "SELECT *
@@ -189,7 +189,7 @@ pub async fn find(db: &mut ClinicDb<'_>, id: PatientId, seen: Visibility) -> Res
     patient!(row)
 }
 
-/// Keeps the row as it is until the transaction ends. Nobody books with the patient meanwhile.
+/// Locks the row until the transaction ends. Until then, nobody can book with the patient.
 async fn lock(db: &mut ClinicDb<'_>, id: PatientId) -> Result<()> {
     sqlx::query!(
         "SELECT id FROM patients WHERE clinic_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
@@ -201,7 +201,7 @@ async fn lock(db: &mut ClinicDb<'_>, id: PatientId) -> Result<()> {
     Ok(())
 }
 
-/// Changes a patient that the caller may see by `change`.
+/// Applies `change` to a patient that the caller may see.
 pub async fn update(
     db: &mut ClinicDb<'_>,
     id: PatientId,
@@ -225,7 +225,7 @@ pub async fn update(
     patient!(row)
 }
 
-/// Gives the patient another owner, who must be a member of the clinic.
+/// Changes the patient's owner. The new owner must be an active member of the clinic.
 pub async fn transfer(
     db: &mut ClinicDb<'_>,
     id: PatientId,
@@ -256,8 +256,8 @@ pub async fn transfer(
     }
 }
 
-/// Deletes a patient softly: history stays, reads no longer find the row. Active appointments in the
-/// future are cancelled with it where `cancel_appointments` says so, and otherwise stand against it.
+/// Marks a patient as deleted: the history stays, but reads no longer find the row. Future active appointments are
+/// cancelled if `cancel_appointments` is true; otherwise they prevent the deletion.
 pub async fn delete(
     db: &mut ClinicDb<'_>,
     caller: &Caller,
@@ -267,7 +267,7 @@ pub async fn delete(
     cancel_appointments: bool,
 ) -> Result<()> {
     let future = cancellations::Future::OfPatient(id);
-    // Calendars are held before patients are; who is booked in between makes this start again.
+    // Calendars are locked before patients. If another doctor is booked in between, the deletion starts again.
     let doctors = cancellations::future_doctors(&mut *db, future).await?;
     calendars::hold_all(&mut *db, &doctors).await?;
     lock(db, id).await?;
