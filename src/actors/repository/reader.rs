@@ -1,4 +1,4 @@
-//! Readers: what is asked for while their connection is busy is one round trip.
+//! Readers. Requests that arrive while a reader's connection is busy become one round trip.
 
 use std::marker::PhantomData;
 
@@ -18,14 +18,16 @@ use crate::repository::mappings::MappingList;
 use crate::repository::patient_groups::PatientRead;
 use crate::repository::{appointment_lists, mappings, patient_groups};
 
-/// What is read in groups. It costs little each, so that nobody waits long for the others of a group.
+/// A kind of request that is read in groups. Each request is cheap, so that no caller waits long for the rest of its
+/// group.
 pub(super) trait GroupedRead: Clone + Send + Sync + 'static {
-    /// What the metrics call it.
+    /// Its name in the metrics.
     const NAME: &'static str;
-    /// What is answered.
+    /// The type of an answer.
     type Answer: Send + 'static;
 
-    /// Reads all, each in its own clinic, in their order; `None` where there is none.
+    /// Reads all requests, each in its own clinic. Returns the answers in the order of the requests, with `None` for a
+    /// row that does not exist.
     fn read_all(
         connection: &mut Connection,
         asked: Vec<Self>,
@@ -66,7 +68,8 @@ impl GroupedRead for MappingList {
     }
 }
 
-/// Reads lists of clinics, of which `first` is one.
+/// Reads lists in a transaction. Sets the context of `first`, the clinic of one of them, because the planner needs a
+/// context.
 async fn planned<T: Send, F>(connection: &mut Connection, first: Option<ClinicId>, read: F) -> Result<T>
 where
     F: for<'c> FnOnce(&'c mut GroupedDb<'_>) -> BoxFuture<'c, Result<T>> + Send + 'static,
@@ -80,11 +83,11 @@ where
         }
         .boxed()
     });
-    // Nothing was to be committed.
+    // A read has nothing to commit, so its outcome is never unknown.
     reading.await.map_err(|error| if let Error::OutcomeUnknown = error { Error::Unavailable } else { error })
 }
 
-/// Reads what is asked for in groups.
+/// The work of a reader.
 pub(super) struct Reader<A>(PhantomData<A>);
 
 impl<A: GroupedRead> GroupedWork for Reader<A> {
@@ -102,7 +105,7 @@ impl<A: GroupedRead> GroupedWork for Reader<A> {
                     let _ = answer.send(found.ok_or(Error::NotFound));
                 }
             }
-            // What stands against one must not fail the others.
+            // An error of one request must not fail the others, so each is read again alone.
             Err(Error::TryAgain | Error::Database(_) | Error::Corrupt(_)) if asked.len() > 1 => {
                 for (asked, answer) in asked.into_iter().zip(answers) {
                     let alone =
