@@ -1,4 +1,4 @@
-//! Builds everything and joins it: start, serve, drain, stop.
+//! Builds and connects all parts of the program: start, serve, drain, stop.
 
 use std::future::{Future, pending};
 use std::net::SocketAddr;
@@ -24,31 +24,31 @@ use crate::config::{DatabaseSettings, Environment, Settings};
 use crate::postgres::{Database, DatabaseError, LocalClusterError, schema_version};
 use crate::{api, clock, demo, telemetry};
 
-/// How many passwords are hashed at a time: each is 19 MiB and a processor, and half of the processors
-/// are left to everything else, PostgreSQL beside us included.
+/// Returns how many passwords are hashed at a time. Each takes 19 MiB and one processor. Half of the processors are
+/// left for other work, such as a PostgreSQL server on the same machine.
 fn hashing_permits() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2)
 }
-/// How many connections book.
+/// The number of connections that write bookings.
 const BOOKING_WRITERS: usize = 2;
-/// After the signal to stop, whatever the database does: how long requests may take to finish by themselves; those that have
-/// not are told that their outcome is not known.
+/// How long requests may take to finish after the signal to stop. The others are then answered without their outcome.
+/// The limits from here to [`STOPPED`] are counted from the signal and do not depend on the database.
 const ANSWERED: Duration = Duration::from_secs(7);
-/// By when the last answer is sent, however slowly its client reads.
+/// The time limit for sending the last response, even if its client reads slowly.
 const SENT: Duration = Duration::from_secs(8);
-/// By when the work behind the requests is done.
+/// The time limit for the actors to finish their work.
 const DONE: Duration = Duration::from_secs(9);
-/// By when the private cluster is stopped. The program ends a second later at the latest, which `main.rs` leaves to what blocks a
-/// thread.
+/// The time limit for stopping the private cluster. The program ends at most one second later: `main.rs` waits that
+/// long for blocked threads.
 const STOPPED: Duration = Duration::from_secs(12);
 
-/// Why the program does not start.
+/// Why the program does not start, or does not stop cleanly.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is no database to work with.
+    /// The database cannot be opened or used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The database does not do what it must.
+    /// A query of the database failed.
     #[error("the database: {0}")]
     Repository(#[from] repository::Error),
     /// The policy cannot be used.
@@ -57,13 +57,13 @@ pub enum StartError {
     /// Passwords cannot be hashed.
     #[error(transparent)]
     Passwords(#[from] PasswordError),
-    /// The keys cannot be had.
+    /// The signing keys cannot be opened.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// An actor does not start.
-    #[error("an actor does not start: {0}")]
+    /// An actor cannot be started.
+    #[error("cannot start an actor: {0}")]
     Actor(#[from] ractor::SpawnErr),
-    /// The address is taken or not ours.
+    /// The address cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     /// The contract cannot be written.
@@ -72,19 +72,19 @@ pub enum StartError {
     /// Serving ended with an error.
     #[error("serving: {0}")]
     Serve(std::io::Error),
-    /// The program was told to stop, and could not finish all in time.
+    /// The program was asked to stop and did not finish everything in time.
     #[error("stopped before this was done: {0}")]
     Unfinished(String),
 }
 
-/// The program, ready to work; nothing listens yet.
+/// The program, ready to serve. It does not listen yet.
 pub struct App {
     /// The services behind the operations.
     pub services: Services,
     waitlist: Waitlist,
     housekeeping: Housekeeping,
     database: Database,
-    /// Whether nobody had an account when it was built.
+    /// Whether the database had no accounts at the start.
     is_empty: bool,
 }
 
@@ -92,7 +92,7 @@ impl App {
     /// Opens the database, reads the policy and starts the actors.
     ///
     /// # Errors
-    /// The first thing that stands against it.
+    /// The first error.
     pub async fn build(settings: &Settings) -> Result<Self, StartError> {
         match Self::build_unless(settings, pending()).await {
             Ok(Some(app)) => Ok(app),
@@ -101,11 +101,11 @@ impl App {
         }
     }
 
-    /// The same, but `None` where it is told to stop meanwhile: the cluster that was started for it is stopped then, within
-    /// [`STOPPED`].
+    /// As [`build`](Self::build), but returns `None` if `stop` completes first. In that case the private cluster is
+    /// stopped again, within [`STOPPED`].
     ///
     /// # Errors
-    /// The first thing that stands against it, and where something could not be stopped in time.
+    /// The first error, or [`StartError::Unfinished`] if the cluster was not stopped in time.
     pub async fn build_unless(settings: &Settings, stop: impl Future<Output = ()>) -> Result<Option<Self>, StartError> {
         let (tell, told) = watch::channel(false);
         let mut building = pin!(Self::build_until(settings, told));
@@ -142,18 +142,18 @@ impl App {
                 Ok(Some(Self { services, waitlist, housekeeping, database, is_empty }))
             }
             other => {
-                // A cluster of our own was started for nothing.
+                // The private cluster was started for nothing.
                 database.close().await;
                 other.map(|_| None)
             }
         }
     }
 
-    /// Listens, says where, and serves until `stop`; then finishes what is under way and closes everything, within
-    /// [`STOPPED`].
+    /// Listens, reports the address to `listening`, and serves until `stop` completes. Then it finishes the work in
+    /// progress and closes everything, within [`STOPPED`].
     ///
     /// # Errors
-    /// Where the address cannot be had, and where something could not be finished in time.
+    /// Fails if the address cannot be bound, or if something was not finished in time.
     pub async fn serve(
         self,
         settings: &Settings,
@@ -195,7 +195,7 @@ impl App {
             tokio::pin!(filling);
             tokio::select! {
                 logins = &mut filling => logins,
-                // Half a demo would be taken for a clinic.
+                // The demo clinic is completed first. A later start would take half of it for a real clinic.
                 () = &mut stop => {
                     is_stopping = true;
                     tokio::select! {
@@ -217,10 +217,10 @@ impl App {
             .map_err(StartError::Serve)
     }
 
-    /// Finishes what is under way and closes everything.
+    /// Finishes the work in progress and closes everything.
     ///
     /// # Errors
-    /// Where something could not be finished in time.
+    /// Fails if something was not finished in time.
     pub async fn close(self) -> Result<(), StartError> {
         self.close_after(clock::instant()).await
     }
@@ -234,15 +234,15 @@ impl App {
             }
         };
         let deadline = asked + DONE;
-        note("offers to those who wait", self.waitlist.drain(deadline).await);
-        note("schedules", self.services.schedules.drain(deadline).await);
-        note("work for the database", self.services.repository.drain(deadline).await);
+        note("offers of the waitlist", self.waitlist.drain(deadline).await);
+        note("changes of schedules", self.services.schedules.drain(deadline).await);
+        note("work on the database", self.services.repository.drain(deadline).await);
         note("the local PostgreSQL", timeout_at((asked + STOPPED).into(), self.database.close()).await.is_ok());
         if unfinished.is_empty() { Ok(()) } else { Err(StartError::Unfinished(unfinished.join(", "))) }
     }
 }
 
-/// Starts what works on the database.
+/// Prepares the database and starts the actors and services.
 async fn join(
     settings: &Settings,
     policy: Arc<Policy>,
@@ -256,7 +256,7 @@ async fn join(
             }
         }
         Environment::Production => {
-            // Who may become more than the program's role may be made to by an injected statement.
+            // An injected statement could use every right that the login has beyond the program's role.
             if let Some(excess) = database.excess_rights().await? {
                 return Err(DatabaseError::from(excess).into());
             }
@@ -285,13 +285,14 @@ async fn join(
     ))
 }
 
-/// Waits until the program is told to stop.
+/// Waits until the program is asked to stop.
 async fn is_told(mut told: watch::Receiver<bool>) {
-    // Whoever could tell it waits for the end of this.
+    // The sender outlives this future, so the wait cannot fail.
     let _ = told.wait_for(|is_told| *is_told).await;
 }
 
-/// The database of that URL, or without one the private cluster unless told to stop, waited for as the settings say.
+/// Opens the database at the URL, or the private cluster if there is no URL. Completion of `stop` interrupts the start
+/// of the cluster. The settings say how long to wait for the server.
 async fn open(
     settings: &DatabaseSettings,
     url: Option<&String>,
@@ -302,7 +303,8 @@ async fn open(
     Ok(opened.await?.waiting(wait))
 }
 
-/// Brings the database to this program's schema, and encrypts the private keys that are not yet; the secret must open the others.
+/// Migrates the database to this program's schema, and encrypts the private keys that are still in plain text. The
+/// secret must open the other keys.
 async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(), StartError> {
     let of_owner = match &settings.migrate_url {
         Some(url) => Some(open(settings, Some(url), pending()).await.map_err(|error| match error {
@@ -319,10 +321,10 @@ async fn migrate(settings: &DatabaseSettings, database: &Database) -> Result<(),
     Ok(())
 }
 
-/// Brings the database that the settings name to the schema of this program.
+/// Migrates the database of the settings to this program's schema.
 ///
 /// # Errors
-/// Where it cannot be reached or a migration fails.
+/// Fails if the database cannot be reached or a migration fails.
 pub async fn migrate_only(settings: &DatabaseSettings) -> Result<(), StartError> {
     let database = open(settings, settings.database_url.as_ref(), pending()).await?;
     let migrated = migrate(settings, &database).await;

@@ -38,7 +38,7 @@ fn sources() -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     walk("src".as_ref(), &mut found);
     found.retain(|(name, _, _)| name.ends_with(".rs"));
-    assert!(found.len() > 50, "the sources are where they were");
+    assert!(found.len() > 50, "the sources are found");
     found
 }
 
@@ -171,8 +171,8 @@ fn every_case_of_scheduling_names_tests_that_exist() {
     }
 }
 
-/// The floors of `src/api`, and which floors each may use.
-const FLOORS: &[(&str, &[&str])] = &[
+/// The layers of `src/api`, and which of them each may use.
+const API_LAYERS: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("context", &["http"]),
     ("views", &["http"]),
@@ -181,13 +181,13 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn each_floor_of_the_api_uses_only_what_is_below_it() {
+fn each_layer_of_the_api_uses_only_lower_ones() {
     let files = Sources::read();
     let mut wrong = Vec::new();
     for (user, used) in files.uses() {
-        let floor = |file: &str| file.strip_prefix("api/")?.split(['/', '.']).next().map(str::to_owned);
-        let (Some(above), Some(below)) = (floor(&user), floor(&used)) else { continue };
-        let allowed = FLOORS.iter().find(|(of, _)| *of == above).map(|(_, allowed)| *allowed);
+        let layer = |file: &str| file.strip_prefix("api/")?.split(['/', '.']).next().map(str::to_owned);
+        let (Some(above), Some(below)) = (layer(&user), layer(&used)) else { continue };
+        let allowed = API_LAYERS.iter().find(|(of, _)| *of == above).map(|(_, allowed)| *allowed);
         if above != below && allowed.is_some_and(|allowed| !allowed.contains(&below.as_str())) {
             wrong.push(format!("{user} uses {used}"));
         }
@@ -195,11 +195,11 @@ fn each_floor_of_the_api_uses_only_what_is_below_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Features whose files may use each other: each is one thing, told in several files.
+/// Features whose files may use each other. Each is one unit that is divided into several files.
 const FEATURES: &[&str] = &["actors/schedule/", "cli/", "postgres/local/"];
 
 #[test]
-fn no_files_of_several_features_use_each_other_in_a_circle() {
+fn no_circle_of_uses_spans_several_features() {
     let files = Sources::read();
     let uses = files.uses();
     assert!(uses.len() > 500, "the uses are found: {}", uses.len());
@@ -211,12 +211,12 @@ fn no_files_of_several_features_use_each_other_in_a_circle() {
 }
 
 #[test]
-fn a_circle_is_found_and_a_chain_is_none() {
+fn a_circle_is_found_but_a_chain_is_not() {
     let uses = [("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(circles(&BTreeSet::from(uses)), [BTreeSet::from(["b".to_owned(), "c".to_owned()])].into());
 }
 
-/// The files that reach each other.
+/// Returns the groups of files that reach each other.
 fn circles(uses: &BTreeSet<(String, String)>) -> BTreeSet<BTreeSet<String>> {
     let reached = |from: &str| {
         let (mut found, mut open) = (BTreeSet::new(), vec![from.to_owned()]);
@@ -235,7 +235,7 @@ fn circles(uses: &BTreeSet<(String, String)>) -> BTreeSet<BTreeSet<String>> {
     circles.filter(|circle| circle.len() > 1).collect()
 }
 
-/// The modules of `src` with their texts, without comments and tests.
+/// The modules of `src` with their file names and their code, without comments and tests.
 struct Sources(BTreeMap<Vec<String>, (String, String)>);
 
 impl Sources {
@@ -254,7 +254,8 @@ impl Sources {
         )
     }
 
-    /// Which file uses which: by `use`, and by paths in the code. A door (`pub use`) is seen through, and is no use itself.
+    /// Returns which file uses which, by `use` and by paths in the code. A re-export (`pub use`) is followed to its
+    /// source. It is not counted as a use itself.
     fn uses(&self) -> BTreeSet<(String, String)> {
         let mut uses = BTreeSet::new();
         for (module, (name, text)) in &self.0 {
@@ -268,7 +269,7 @@ impl Sources {
         uses
     }
 
-    /// A path from the crate's root; `None` for what is not ours.
+    /// Returns a path from the crate's root, or `None` if it belongs to another crate.
     fn absolute(&self, module: &[String], path: &[String]) -> Option<Vec<String>> {
         let ups = path.iter().take_while(|part| *part == "super").count();
         let (from, rest) = match path.first()?.as_str() {
@@ -281,37 +282,38 @@ impl Sources {
         Some([from, rest].concat())
     }
 
-    /// The module whose file has what a path names.
-    fn file_of(&self, path: &[String], doors: usize) -> Option<Vec<String>> {
+    /// Returns the module whose file contains the item of a path.
+    fn file_of(&self, path: &[String], reexports: usize) -> Option<Vec<String>> {
         let depth = (0..=path.len()).rev().find(|depth| self.0.contains_key(&path[..*depth]))?;
         let (module, rest) = path.split_at(depth);
-        let door = rest.first().filter(|_| doors < 5).and_then(|name| {
-            let mut doors = statements(&self.0[module].1, true).flat_map(named);
-            let door = doors.find(|door| door.last().is_some_and(|last| last == name || last == "*"))?;
-            let door: Vec<_> = door.into_iter().filter(|part| part != "*").collect();
-            self.absolute(module, &door)
+        let reexport = rest.first().filter(|_| reexports < 5).and_then(|name| {
+            let mut reexports = statements(&self.0[module].1, true).flat_map(named);
+            let reexport =
+                reexports.find(|reexport| reexport.last().is_some_and(|last| last == name || last == "*"))?;
+            let reexport: Vec<_> = reexport.into_iter().filter(|part| part != "*").collect();
+            self.absolute(module, &reexport)
         });
-        match door {
-            Some(door) => self.file_of(&door, doors + 1),
+        match reexport {
+            Some(reexport) => self.file_of(&reexport, reexports + 1),
             None => Some(module.to_owned()),
         }
     }
 }
 
-/// The paths after `use`, or after `pub use`.
-fn statements(text: &str, is_door: bool) -> impl Iterator<Item = &str> {
+/// Returns the paths after `use`, or after `pub use` if `is_reexport`.
+fn statements(text: &str, is_reexport: bool) -> impl Iterator<Item = &str> {
     text.match_indices("use ").filter_map(move |(at, _)| {
         let before = text[..at].rsplit('\n').next().unwrap_or_default().trim();
         let is_statement = before.is_empty() || before.starts_with("pub");
-        (is_statement && before.starts_with("pub") == is_door).then(|| text[at + 4..].split(';').next())?
+        (is_statement && before.starts_with("pub") == is_reexport).then(|| text[at + 4..].split(';').next())?
     })
 }
 
-/// Every path that a text uses.
+/// Returns every path that a text uses.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut paths: Vec<_> = statements(text, false).flat_map(named).collect();
     let written = statements(text, true).chain(statements(text, false));
-    let text = &written.fold(text.to_owned(), |text, door| text.replace(door, ""));
+    let text = &written.fold(text.to_owned(), |text, reexport| text.replace(reexport, ""));
     for (at, _) in text.match_indices("::") {
         let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
         let begin = text[..at].rfind(|c| !is_part(c)).map_or(0, |before| before + 1);
@@ -325,7 +327,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// The paths of a `use`, with its braces resolved.
+/// Returns the paths of a `use`, with its braces resolved.
 fn named(text: &str) -> Vec<Vec<String>> {
     let Some((before, rest)) = text.split_once('{') else {
         let path = text.split(" as ").next().unwrap_or_default().split("::").map(|part| part.trim().to_owned());

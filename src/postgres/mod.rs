@@ -1,4 +1,4 @@
-//! PostgreSQL: where it is, how to connect, and the migrations.
+//! The connection to PostgreSQL, and the migrations.
 
 mod local;
 mod rights;
@@ -21,39 +21,39 @@ pub use rights::ExcessRights;
 
 /// The migrations that are built into the program.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
-/// Names the lock of who migrates: any number that nobody else locks.
+/// The advisory lock for migrations: an arbitrary number that nothing else locks.
 const MIGRATING: i64 = 7_023_400_114_586_172_051;
 
-/// How long one attempt to connect may take while the program starts.
+/// The time limit for one attempt to connect while the program starts.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// Why there is no database to work with.
+/// Why the database cannot be opened or used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// A URL is none.
+    /// A URL is invalid.
     #[error("{variable} is not a PostgreSQL URL (postgresql://user:password@host:5432/database): {why}")]
     Url {
-        /// The setting that it was in.
+        /// The setting that contains it.
         variable: &'static str,
         /// What is wrong with it.
         why: String,
     },
-    /// The private local cluster does not start.
-    #[error("the private local PostgreSQL does not start: {0}")]
+    /// The private local cluster cannot be started.
+    #[error("cannot start the private local PostgreSQL: {0}")]
     Local(#[from] LocalClusterError),
-    /// The server cannot be reached, or does not let us in.
+    /// The server cannot be reached, or refuses the login.
     #[error("cannot connect to PostgreSQL: {0}")]
     Connect(sqlx::Error),
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(MigrateError),
-    /// Whoever migrates may not.
+    /// The login lacks the rights to migrate.
     #[error("cannot migrate the database: {0}; set CLINICD_MIGRATE_URL to the URL of its owner")]
     MayNotMigrate(sqlx::Error),
     /// The database lacks migrations of this program.
     #[error("the database lacks {0} of this program's migrations; run `clinicd migrate`")]
     Pending(usize),
-    /// The login has no rights in the database.
+    /// The login lacks the rights of the program's role.
     #[error(
         "the login {login} has no rights in the database: GRANT clinicd_app TO {login} (since PostgreSQL 16 WITH INHERIT TRUE, \
          SET TRUE), and run `clinicd migrate`: {error}"
@@ -61,7 +61,7 @@ pub enum DatabaseError {
     NoRights {
         /// The login's name.
         login: String,
-        /// What the server says.
+        /// The server's error.
         error: sqlx::Error,
     },
     /// The login may do more than the program needs.
@@ -69,26 +69,26 @@ pub enum DatabaseError {
     ExcessRights(#[from] ExcessRights),
 }
 
-/// A database that the program works with, and the cluster behind it where that is our own.
+/// The program's database, with the private cluster if there is one.
 pub struct Database {
     options: PgConnectOptions,
-    /// Who migrates, where it is another login of the same server.
+    /// The login that migrates, if it is another login of the same server.
     owner: Option<PgConnectOptions>,
     cluster: Option<LocalCluster>,
-    /// For how long a server that is not there yet, starts or recovers is waited for.
+    /// How long to wait for a server that is absent, starting or recovering.
     wait: Duration,
 }
 
 impl Database {
-    /// The database of that URL; without one, that of the private local cluster in `data_dir`.
+    /// Opens the database at the URL, or that of the private local cluster in `data_dir` if there is no URL.
     ///
     /// # Errors
-    /// Where the URL is none, or the cluster does not start.
+    /// Fails if the URL is invalid or the cluster cannot be started.
     pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, DatabaseError> {
         Self::open_unless(url, data_dir, pending()).await
     }
 
-    /// The same, but the start of the cluster is given up at `stop`.
+    /// As [`open`](Self::open), but gives up starting the cluster when `stop` completes.
     ///
     /// # Errors
     /// As of [`open`](Self::open).
@@ -112,16 +112,17 @@ impl Database {
         }
     }
 
-    /// Waits so long for a server that is not there yet, starts or recovers, where it is migrated or checked.
+    /// Sets how long migrations and checks wait for a server that is absent, starting or recovering.
     #[must_use]
     pub fn waiting(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// How the repository actors connect. The server gives up on a statement before the actor does.
+    /// Returns the options with which the repository actors connect. The server aborts a statement before the actor
+    /// gives up.
     pub fn options(&self) -> PgConnectOptions {
         self.options.clone().application_name("clinicd").options([
-            // From the first statement on, and after RESET ROLE too.
+            // Applies from the first statement on, and also after RESET ROLE.
             ("role", "clinicd_app"),
             ("statement_timeout", "10s"),
             ("lock_timeout", "5s"),
@@ -129,12 +130,13 @@ impl Database {
             ("TimeZone", "UTC"),
             // No statement has a plan that depends on its values, and planning costs more than running.
             ("plan_cache_mode", "force_generic_plan"),
-            // Lists are read in the order of an index until there are enough rows: as on an SSD.
+            // The value for an SSD. Lists are read in the order of an index until there are enough rows.
             ("random_page_cost", "1.1"),
-            // A generic plan for a large table looks dear, and compiling it takes far longer than reading a page.
+            // The estimated cost of a generic plan for a large table is high, and compiling it takes far longer than
+            // reading a page.
             ("jit", "off"),
-            // The server gives up on a program that is gone without a word, and on the locks of its transaction. On a Unix
-            // socket these mean nothing.
+            // The server detects a program that disappeared, and releases the locks of its transaction. These settings
+            // have no effect on a Unix socket.
             ("tcp_keepalives_idle", "10"),
             ("tcp_keepalives_interval", "5"),
             ("tcp_keepalives_count", "3"),
@@ -142,14 +144,14 @@ impl Database {
         ])
     }
 
-    /// From now on the private local cluster is not started again where it dies: the program is about to stop.
+    /// Stops restarting the private local cluster if it dies, because the program is about to stop.
     pub fn leave_alone(&self) {
         if let Some(cluster) = &self.cluster {
             cluster.leave_alone();
         }
     }
 
-    /// Stops the private local cluster, if there is one and nobody else uses it.
+    /// Stops the private local cluster, if there is one and no other process uses it.
     pub async fn close(self) {
         if let Some(cluster) = self.cluster
             && let Err(error) = cluster.stop().await
@@ -158,10 +160,10 @@ impl Database {
         }
     }
 
-    /// Brings the database to the schema of this program. Several programs may do so at once.
+    /// Migrates the database to this program's schema. Several programs may do this at the same time.
     ///
     /// # Errors
-    /// Where it cannot be reached or a migration fails.
+    /// Fails if the database cannot be reached or a migration fails.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
         self.migrate_as_owner().await.map_err(|error| match error {
             DatabaseError::Connect(error) if is_without_right(&error) => DatabaseError::MayNotMigrate(error),
@@ -176,15 +178,15 @@ impl Database {
 
     async fn migrate_as_owner(&self) -> Result<(), DatabaseError> {
         let mut db = self.connect_as_owner().await?;
-        // Until this connection closes: two that change the catalogue at once would fail. The migrator's own lock ends too
-        // early.
+        // The lock is held until this connection closes, because two programs that change the catalogue at the same
+        // time would fail. The migrator releases its own lock too early.
         sqlx::query("SELECT pg_advisory_lock($1)")
             .bind(MIGRATING)
             .execute(&mut db)
             .await
             .map_err(DatabaseError::Connect)?;
         MIGRATIONS.run(&mut db).await.map_err(DatabaseError::Migrate)?;
-        // What `/readyz` and the start of the program look at.
+        // `/readyz` and the start of the program read this table.
         let may_look = sqlx::query_scalar("SELECT has_table_privilege('clinicd_app', '_sqlx_migrations', 'SELECT')");
         let may_look: bool = may_look.fetch_one(&mut db).await.map_err(DatabaseError::Connect)?;
         if !may_look {
@@ -196,10 +198,11 @@ impl Database {
         db.close().await.map_err(DatabaseError::Connect)
     }
 
-    /// Checks that no migration of this program is missing, with the rights of the program.
+    /// Checks, with the rights of the program, that no migration is missing.
     ///
     /// # Errors
-    /// [`DatabaseError::Pending`] where one is, [`DatabaseError::NoRights`] where the login may not look.
+    /// [`DatabaseError::Pending`] if one is missing, [`DatabaseError::NoRights`] if the login may not read the table of
+    /// migrations.
     pub async fn require_migrated(&self) -> Result<(), DatabaseError> {
         let mut db = self.connect().await?;
         let missing = missing_migrations(&mut db).await.map_err(|error| match error {
@@ -211,19 +214,19 @@ impl Database {
         if missing == 0 { Ok(()) } else { Err(DatabaseError::Pending(missing)) }
     }
 
-    /// What the program's login has beyond the program's role, or lacks of it.
+    /// Returns the first right that the login has beyond the program's role, or lacks of it.
     ///
     /// # Errors
-    /// Where the database cannot be asked.
+    /// Fails if the database cannot be queried.
     pub async fn excess_rights(&self) -> Result<Option<ExcessRights>, DatabaseError> {
         let mut db = self.connect().await?;
         rights::excess(&mut db).await.map_err(DatabaseError::Connect)
     }
 
-    /// A connection as who migrates.
+    /// Connects as the login that migrates.
     ///
     /// # Errors
-    /// Where the server cannot be reached.
+    /// Fails if the server cannot be reached.
     pub async fn connect_as_owner(&self) -> Result<PgConnection, DatabaseError> {
         self.connect_with(self.owner.as_ref().unwrap_or(&self.options)).await
     }
@@ -253,7 +256,7 @@ impl Database {
     }
 }
 
-/// Whether nobody answers there yet, or the server says that it starts, stops or recovers.
+/// Returns whether the server does not answer yet, or reports that it is starting, stopping or recovering.
 fn is_not_there_yet(error: &sqlx::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, TimedOut, UnexpectedEof};
     match error {
@@ -265,9 +268,10 @@ fn is_not_there_yet(error: &sqlx::Error) -> bool {
     }
 }
 
-/// How many migrations of this program the database lacks.
+/// Returns how many migrations of this program the database lacks.
 async fn missing_migrations(db: &mut PgConnection) -> sqlx::Result<usize> {
-    // A login that does not inherit the program's rights has none before. Where there is no such role, nothing is migrated.
+    // A login that does not inherit the rights of the role has none before this statement. Without the role, no
+    // migration was applied.
     let has_role = sqlx::query_scalar("SELECT to_regrole('clinicd_app') IS NOT NULL");
     if has_role.fetch_one(&mut *db).await? {
         sqlx::raw_sql("SET ROLE clinicd_app").execute(&mut *db).await?;
@@ -280,12 +284,12 @@ async fn missing_migrations(db: &mut PgConnection) -> sqlx::Result<usize> {
     Ok(MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)).count())
 }
 
-/// Whether the server says that the login lacks a right.
+/// Returns whether the server reports that the login lacks a right.
 fn is_without_right(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
 }
 
-/// Whatever its scheme, the driver would take a URL for one of its own.
+/// Parses a URL. Checks the scheme, because the driver accepts any.
 fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     let no_url = |why| DatabaseError::Url { variable: "DATABASE_URL", why };
     if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
@@ -294,7 +298,7 @@ fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     PgConnectOptions::from_str(url).map_err(|error| no_url(error.to_string()))
 }
 
-/// The newest migration of this program.
+/// Returns the version of the newest migration of this program.
 pub fn schema_version() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }

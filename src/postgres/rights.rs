@@ -1,11 +1,13 @@
-//! What a login could do beyond the program's role: `SET ROLE NONE` gives it to whoever injects a statement.
+//! The rights of a login beyond the program's role. An injected statement could use them after `SET ROLE NONE`.
 
 use sqlx::PgConnection;
 
-/// The first thing that a login has and needs not, or lacks; NULL where there is none. Whoever may create roles may grant them
-/// to itself. Who was given leave to connect to this database has no more than it needs. A large object is nothing of the
-/// program's, and anybody can make one: it must not keep the program from starting. Before version 16, a member may always SET
-/// ROLE.
+/// Returns the first right that a login has but does not need, or needs but lacks; NULL if there is none.
+///
+/// - A login that may create roles can grant them to itself.
+/// - The right to connect to this database is allowed.
+/// - Large objects are ignored: the program has none, and any login can create one, so they must not prevent the start.
+/// - Before version 16, a member may always SET ROLE.
 const EXCESS: &str = "
     SELECT r.rolname::text, CASE
         WHEN r.rolsuper THEN 'is a superuser'
@@ -60,17 +62,17 @@ const EXCESS: &str = "
 /// A login that may do more than the program needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the login {login} {excess}; in production DATABASE_URL is a login that owns nothing, \
-     CREATE ROLE clinicd_login LOGIN PASSWORD '…' IN ROLE clinicd_app, and CLINICD_MIGRATE_URL is the owner"
+    "the login {login} {excess}; in production, DATABASE_URL must have a login that owns nothing \
+     (CREATE ROLE clinicd_login LOGIN PASSWORD '…' IN ROLE clinicd_app), and CLINICD_MIGRATE_URL the owner"
 )]
 pub struct ExcessRights {
     /// The login's name.
     pub login: String,
-    /// What it is or may do, as the rest of a sentence.
+    /// The right, as the predicate of a sentence.
     pub excess: String,
 }
 
-/// What the login of this connection has beyond the program's role, or lacks of it.
+/// Returns the first right that the login of this connection has beyond the program's role, or lacks of it.
 pub(super) async fn excess(db: &mut PgConnection) -> sqlx::Result<Option<ExcessRights>> {
     let (login, excess): (String, Option<String>) = sqlx::query_as(EXCESS).fetch_one(db).await?;
     Ok(excess.map(|excess| ExcessRights { login, excess }))

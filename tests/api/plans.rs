@@ -78,7 +78,7 @@ async fn no_statement_scans_a_clinic_table_sequentially() {
     let planner = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET ROLE clinicd_app";
     sqlx::raw_sql(planner).execute(&mut db).await.unwrap();
     let mut statements = statements();
-    assert!(statements.len() > 80, "the statements are where they were");
+    assert!(statements.len() > 80, "the statements are found");
     statements.extend(statements_of_functions(&mut db).await);
     // Procedures have no rights on clinic tables, and only their owner changes keys.
     statements.retain(|statement, _| !statement.starts_with("CALL ") && !statement.contains("signing_keys"));
@@ -260,12 +260,12 @@ async fn a_list_uses_its_index_and_reads_few_extra_rows() {
     let mut statements = statements();
     statements.extend(statements_of_functions(&mut db).await);
     let statements: Vec<String> = statements.into_keys().collect();
-    for List(told_by, parameters, index) in LISTS {
-        let parts: Vec<_> = told_by.split(" … ").collect();
+    for List(text, parameters, index) in LISTS {
+        let parts: Vec<_> = text.split(" … ").collect();
         let flat = |statement: &str| statement.split_whitespace().collect::<Vec<_>>().join(" ");
         let found = statements.iter().filter(|statement| parts.iter().all(|part| flat(statement).contains(part)));
         let found: Vec<_> = found.collect();
-        assert_eq!(found.len(), 1, "one statement is told by {told_by}");
+        assert_eq!(found.len(), 1, "one statement matches {text}");
         let parameters = parameters.replace("MAX", "9223372036854775807");
         let execute = if found[0].contains("unnest(") {
             // A group of one list, or a page of patients that is not cached.
@@ -289,42 +289,43 @@ async fn a_list_uses_its_index_and_reads_few_extra_rows() {
         let (mut rows, mut indexes) = (0.0, BTreeSet::new());
         read(plan, &mut rows, &mut indexes);
         let answered = plan["Actual Rows"].as_f64().unwrap();
-        assert!(answered > 0.0, "{told_by} answers nothing");
+        assert!(answered > 0.0, "{text} returns no rows");
         let is_read_by = |index: &str| indexes.iter().any(|by| by == index || by.strip_prefix("only ") == Some(index));
-        assert!(is_read_by(index), "{told_by} is read by {indexes:?}");
-        assert!(rows <= 4.0 * answered, "{told_by} reads {rows} rows for {answered}:\n{plan:#}");
+        assert!(is_read_by(index), "{text} is read by {indexes:?}");
+        assert!(rows <= 4.0 * answered, "{text} reads {rows} rows for {answered}:\n{plan:#}");
     }
 }
 
-/// A search: its parameters, how many rows it may read, and whether it goes on by the index of parts of words.
+/// A search: its parameters, the maximum number of rows that it may read, and whether it also uses the index of word
+/// parts.
 struct Search(&'static str, i64, bool);
 
-/// Written as the parameters `words, whole clinic, owner, doctor, owner, doctor`.
+/// The parameters are `words, whole clinic, owner, doctor, owner, doctor`.
 const SEARCHES: [Search; 9] = [
-    // What many have is among the newest three hundred.
+    // Frequent words are found among the newest 300 patients.
     Search("'{okafor}', true, NULL, NULL, NULL, NULL", 300, false),
     Search("'{ok,ma}', true, NULL, NULL, NULL, NULL", 300, false),
-    // What few have is found by the index, and nothing else is read then.
+    // Rare words are found by the index, which reads only the matching rows.
     Search("'{okafor,500}', true, NULL, NULL, NULL, NULL", 302, true),
     Search("'{nobody}', true, NULL, NULL, NULL, NULL", 300, true),
     Search("'{q}', true, NULL, NULL, NULL, NULL", 300, true),
     Search("'{500}', true, NULL, NULL, 4, NULL", 112, false),
-    // Who has fewer has them all looked at.
+    // An owner with fewer patients: all of them are read.
     Search("'{nobody}', false, 4, NULL, 4, NULL", 112, false),
     Search("'{okafor}', false, 20, NULL, 20, NULL", 4, false),
-    // Their assignments too.
+    // A doctor: the assignments are read as well.
     Search("'{nobody}', false, NULL, 3, NULL, 3", 200, false),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_reads_three_hundred_rows_and_then_what_the_index_finds() {
+async fn a_search_reads_the_newest_300_rows_and_then_the_index() {
     let database = TestDatabase::create().await;
     let mut db = database.connect_unstamped().await;
     sqlx::raw_sql(FILL).execute(&mut db).await.unwrap();
     let planner = "SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1; SET ROLE clinicd_app;
                    SET app.clinic_id = '1'";
     sqlx::raw_sql(planner).execute(&mut db).await.unwrap();
-    // Of this transaction: rows that were fetched, scans of whole tables, and scans of the index.
+    // The counters of this transaction: fetched rows, scans of whole tables, and scans of the index.
     let counted = "SELECT sum(pg_stat_get_xact_tuples_fetched(t))::bigint, sum(pg_stat_get_xact_numscans(t))::bigint,
                        pg_stat_get_xact_numscans('patients_searched'::regclass)
                    FROM unnest('{patients,mappings}'::regclass[]) AS t";

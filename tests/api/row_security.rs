@@ -31,7 +31,7 @@ async fn row_level_security_alone_keeps_clinics_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_past_row_level_security_answers_of_the_clinic_of_the_context_alone() {
+async fn search_finds_only_patients_of_the_contexts_clinic() {
     let app = TestApp::start().await;
     let (admin, stranger) = (app.founder("ada").await, app.founder("eve").await);
     let id = admin.new_patient().await;

@@ -1,10 +1,10 @@
-//! Search: what words find, and whose.
+//! Search: which patients the words of a query match, and which of them each role finds.
 
 use serde_json::json;
 
 use crate::support::{Session, TestApp};
 
-/// The query that asks for a text, whatever it has in it.
+/// Returns the query string for a text. Every byte is escaped.
 fn query(text: &str) -> String {
     text.bytes().fold("search=".to_owned(), |query, byte| format!("{query}%{byte:02X}"))
 }
@@ -14,7 +14,7 @@ async fn found(session: &Session, text: &str) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_word_must_be_found_in_any_order_and_case_by_its_parts() {
+async fn every_word_must_match_in_any_order_and_case() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let new = async |first: &str, last: &str, email: &str| {
@@ -37,12 +37,12 @@ async fn every_word_must_be_found_in_any_order_and_case_by_its_parts() {
         ("o'neil", vec![pat]),
         ("neil-å", vec![pat]),
         ("example.org", vec![pat]),
-        // Less than three characters begin a word.
+        // A text of fewer than three characters matches the start of a word.
         ("si", vec![odd, ana]),
         ("lv", vec![]),
         ("a", vec![ana]),
         ("s m", vec![ana]),
-        // What a pattern would have means itself.
+        // Special characters of patterns match themselves.
         ("100%_", vec![odd]),
         (r"0%_\", vec![odd]),
         ("0__", vec![]),
@@ -60,7 +60,7 @@ async fn every_word_must_be_found_in_any_order_and_case_by_its_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_phone_number_is_found_by_its_digits_however_it_is_written() {
+async fn a_phone_number_is_found_by_its_digits_in_any_notation() {
     let app = TestApp::start().await;
     let admin = app.founder("ada").await;
     let new = async |phone: &str| {
@@ -98,7 +98,7 @@ const ASSIGN: &str = "
     INSERT INTO mappings (clinic_id, patient_id, doctor_id, assigned_by, is_active)
     SELECT clinic_id, id, $2, $3, id % 7 <> 0 FROM patients WHERE clinic_id = $1 AND id % 3 = 0";
 
-/// All ids that a search answers, page by page.
+/// Returns all ids of a search, page by page.
 async fn walked(session: &Session, text: &str) -> Vec<i64> {
     let (mut path, mut met) = (format!("/api/patients?limit=100&{}", query(text)), Vec::new());
     loop {
@@ -112,7 +112,7 @@ async fn walked(session: &Session, text: &str) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_role_finds_all_of_its_own_in_their_order_and_nothing_else() {
+async fn each_role_finds_exactly_its_own_patients_in_order() {
     let app = TestApp::start().await;
     let (admin, stranger) = (app.founder("ada").await, app.founder("eve").await);
     let (staff, doctor) = (app.user(&admin, "sam", "staff").await, app.user(&admin, "dora", "doctor").await);

@@ -81,7 +81,7 @@ async fn a_second_signal_ends_the_program_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_still_waits_for_its_database_ends_when_told() {
+async fn a_program_that_waits_for_its_database_stops_on_request() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let program = Process::launch(&format!("postgresql://clinicd@{address}/clinicd?sslmode=disable"));

@@ -56,7 +56,7 @@ fn two_checkouts_run_at_once_independently() {
 }
 
 #[test]
-fn production_neither_migrates_nor_fills_by_itself() {
+fn production_neither_migrates_nor_creates_a_demo() {
     let folder = Folder::new("production");
     let refused = run(&folder, &["serve", "--env", "production", "--log", "error"]);
     let complaint = String::from_utf8(refused.stderr).unwrap();
@@ -86,7 +86,7 @@ fn production_neither_migrates_nor_fills_by_itself() {
 }
 
 #[test]
-fn create_admin_makes_an_administrator_of_a_new_or_named_clinic() {
+fn create_admin_works_for_a_new_and_an_existing_clinic() {
     let folder = Folder::new("admin");
     let create = |email: &str, password: &str, clinic: &str| {
         let arguments =
@@ -168,7 +168,7 @@ fn the_log_contains_no_person_and_no_secret() {
 }
 
 #[test]
-fn the_contract_is_printed_as_it_is_committed() {
+fn the_printed_contract_is_the_committed_one() {
     let folder = Folder::new("openapi");
     let printed = run(&folder, &["openapi"]);
     assert!(printed.stdout == include_bytes!("../../openapi/openapi.json"), "run `make openapi`");

@@ -1,4 +1,4 @@
-//! The real program in a folder of its own.
+//! Runs the real program in a folder of its own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ impl Drop for Folder {
     }
 }
 
-/// The program in a folder of its own, with nothing of this environment's settings.
+/// Returns the command for the program in this folder, without the settings of the current environment.
 pub fn clinicd(folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clinicd"));
     command.args(arguments).current_dir(&folder.0).env_remove("DATABASE_URL");
@@ -39,7 +39,7 @@ pub fn run(folder: &Folder, arguments: &[&str]) -> Output {
     clinicd(folder, arguments).output().expect("the program runs")
 }
 
-/// A serving program; killed where a test ends before it does.
+/// A serving program. It is killed if the test ends first.
 pub struct Serving {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -62,7 +62,7 @@ impl Serving {
         Self { child, out, address }
     }
 
-    /// The lines that it has printed after the first.
+    /// Returns the next lines that the program printed. The first line of all was already read.
     pub fn lines(&mut self, count: usize) -> Vec<String> {
         (0..count)
             .map(|_| {
@@ -73,7 +73,7 @@ impl Serving {
             .collect()
     }
 
-    /// Sends a request and answers status and body.
+    /// Sends a request and returns the status and the body.
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> (u16, Value) {
         let body = body.map_or_else(String::new, |body| body.to_string());
         let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
@@ -96,7 +96,7 @@ impl Serving {
         self.ask("POST", "/api/auth/login", None, Some(json!({ "email": email, "password": password })))
     }
 
-    /// Ends it as `kill` and Ctrl-C do, and answers its exit code and its log.
+    /// Sends a signal to the program, and returns its exit code and its log.
     pub fn stop(mut self, signal: nix::sys::signal::Signal) -> (Option<i32>, String) {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
         nix::sys::signal::kill(pid, signal).unwrap();
@@ -113,7 +113,7 @@ impl Drop for Serving {
     }
 }
 
-/// Whether a PostgreSQL of that folder runs.
+/// Returns whether a PostgreSQL server of this folder runs.
 pub fn cluster_runs(folder: &Folder) -> bool {
     let data = folder.0.join(".clinicd/postgres/data").canonicalize();
     let Ok(data) = data else { return false };

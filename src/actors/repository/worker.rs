@@ -58,7 +58,7 @@ mod tests {
     use crate::repository::context::{Global, Scope};
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_worker_whose_work_panics_is_replaced_and_the_next_request_is_answered() {
+    async fn a_worker_that_panics_is_replaced_by_one_that_answers() {
         // Nothing connects before a statement is to run.
         let settings = Settings { options: PgConnectOptions::new_without_pgpass(), workers: 1, booking_writers: 1 };
         let repository = Repository::start(settings).await.unwrap();

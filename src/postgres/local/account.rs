@@ -1,4 +1,4 @@
-//! Whose the cluster is, and where it may lie.
+//! The account that owns the cluster, and the cluster's folder.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use nix::unistd::{User, getegid, geteuid};
 
 use super::{At, DATA, LocalClusterError, Result, SYSTEM_FOLDER, output_of, path_hash};
 
-/// The account that PostgreSQL runs as, because it refuses to run as root.
+/// The account that PostgreSQL runs as. PostgreSQL refuses to run as root.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account {
     pub(super) uid: u32,
@@ -24,10 +24,10 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn command(self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
-        // Of its own process group, or Ctrl-C in the terminal would kill it half way.
+        // The program gets its own process group. Otherwise Ctrl-C in the terminal would kill it before it is done.
         command.current_dir(folder).stdin(Stdio::null()).process_group(0);
         if geteuid().is_root() {
-            // Setting the user id as root clears the supplementary groups as well.
+            // Setting the user id as root also clears the supplementary groups.
             command.uid(self.uid).gid(self.gid);
         }
         forget_settings(&mut command).env("LC_ALL", "C").env("PGCONNECT_TIMEOUT", "10");
@@ -40,8 +40,8 @@ impl Account {
     }
 }
 
-/// Keeps the settings and secrets of this program from another one, and PGDATA, PGPORT, PGOPTIONS and the like, which are
-/// meant for other servers than this one.
+/// Removes this program's settings and secrets from the environment of another program, and PGDATA, PGPORT, PGOPTIONS
+/// and similar variables, which are meant for other servers.
 pub(super) fn forget_settings(command: &mut Command) -> &mut Command {
     let is_setting = |name: &OsStr| {
         ["PG", "CLINICD_"].iter().any(|start| name.as_bytes().starts_with(start.as_bytes())) || name == "DATABASE_URL"
@@ -52,14 +52,15 @@ pub(super) fn forget_settings(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Where the cluster of a data folder lives, and whose it is. Root's clusters belong to an unprivileged account.
+/// Returns the folder and the account of the cluster of a data folder. Root's clusters belong to an unprivileged
+/// account.
 pub(super) fn place(data_dir: &Path) -> Result<(PathBuf, Account)> {
     let near = data_dir.join("postgres");
     if !geteuid().is_root() {
         return Ok((near, Account { uid: geteuid().as_raw(), gid: getegid().as_raw() }));
     }
     let far = Path::new(SYSTEM_FOLDER).join(format!("{:016x}", path_hash(data_dir)));
-    // An existing cluster is kept where and whose it is, even if the folders' permissions changed since.
+    // An existing cluster keeps its folder and its account, even if the permissions of folders have changed.
     for base in [&far, &near] {
         if let Ok(data) = fs::metadata(base.join(DATA)) {
             let account = Account { uid: data.uid(), gid: data.gid() };
@@ -81,7 +82,8 @@ pub(super) fn place(data_dir: &Path) -> Result<(PathBuf, Account)> {
     Ok((far, account))
 }
 
-/// Makes `folder` exist, belong to the account and be closed to everybody else; refuses one that somebody else made.
+/// Creates `folder` if necessary, gives it to the account and closes it to other users. Refuses a folder that belongs
+/// to another user.
 pub(super) fn private_folder(folder: &Path, account: Account) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).at(folder),

@@ -1,4 +1,4 @@
-//! What stands against the private cluster.
+//! Errors of the private cluster.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,25 @@ pub enum LocalClusterError {
         "PostgreSQL is not installed: run `apt-get install postgresql`, or set CLINICD_PG_BIN to the folder of its programs"
     )]
     NoBinaries,
-    /// The existing cluster was made by a major version whose programs are not installed.
-    #[error("{} was made by PostgreSQL {major}, which is not installed: run `apt-get install postgresql-{major}`, or set CLINICD_PG_BIN to the folder of its programs", data.display())]
+    /// The existing cluster was created by a major version whose programs are not installed.
+    #[error("{} was created by PostgreSQL {major}, which is not installed: run `apt-get install postgresql-{major}`, or set CLINICD_PG_BIN to the folder of its programs", data.display())]
     MissingVersion { data: PathBuf, major: u32 },
-    /// Running as root, and neither of the accounts PostgreSQL could run as exists.
+    /// The program runs as root, and no account exists that PostgreSQL could run as.
     #[error("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as")]
     NoUnprivilegedUser,
     /// The account that owns an existing cluster can no longer enter its folder.
     #[error("the user with id {uid}, who owns the PostgreSQL cluster in {}, cannot enter that folder: check the permissions of the folders above it", path.display())]
     Unreachable { path: PathBuf, uid: u32 },
-    /// A folder meant to be private to the cluster is not a folder, or belongs to somebody else.
+    /// A private folder of the cluster is not a folder or belongs to another user.
     #[error("{} is not a folder that belongs to the user PostgreSQL runs as (id {uid})", path.display())]
     NotOurs { path: PathBuf, uid: u32 },
     /// Creating the cluster failed.
     #[error("initdb failed: {output}")]
     Initdb { output: String },
-    /// The server did not start; `log` holds the last lines it wrote.
+    /// The server did not start. `log` has its last lines.
     #[error("PostgreSQL did not start: {log}")]
     Start { log: String },
-    /// The server runs, but does not answer or does not let the database be created.
+    /// The server runs, but does not answer or refuses to create the database.
     #[error("the local PostgreSQL does not answer: {output}")]
     Query { output: String },
     /// The server did not stop.
@@ -39,14 +39,14 @@ pub enum LocalClusterError {
     /// A file, folder or program could not be used.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// The runtime was shut down before the work was done.
-    #[error("interrupted by the shutdown of the runtime")]
+    /// The start was given up, or the runtime was shut down.
+    #[error("interrupted before it was done")]
     Interrupted,
 }
 
 pub(super) type Result<T, E = LocalClusterError> = std::result::Result<T, E>;
 
-/// Names the path an I/O error is about.
+/// Adds the path to an I/O error.
 pub(super) trait At<T> {
     fn at(self, path: &Path) -> Result<T>;
 }

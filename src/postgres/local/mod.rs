@@ -1,15 +1,13 @@
-//! A private PostgreSQL cluster for one data folder, so that `clinicd serve` works without any set-up.
+//! A private PostgreSQL cluster for one data folder, so that `clinicd serve` works without setup.
 //!
-//! The cluster lives in `<data_dir>/postgres` and is reached over a Unix socket only. It asks for no password: the
-//! socket lies in a folder with mode 0700, which nobody but the cluster's owner (and root) can enter.
+//! The cluster is in `<data_dir>/postgres` and listens on a Unix socket only. It needs no password: the socket is in a
+//! folder with mode 0700, which only the cluster's owner and root can enter.
 //!
 //! ```text
-//! <data_dir>/local.lock        shared lock of every process that uses the cluster, for as long as it does
-//! <data_dir>/local.start.lock  exclusive lock around creating, starting and stopping the cluster
-//! <data_dir>/postgres/         0700, owned by the account PostgreSQL runs as; also holds the socket
-//!     data/                    the cluster itself
-//!     data.new.<pid>/          a cluster being created; a leftover means the creation was interrupted
-//!     postgres.log             what the server says
+//! <data_dir>/local.lock shared lock of every process that uses the cluster, for as long as it does
+//! <data_dir>/local.start.lock exclusive lock around creating, starting and stopping the cluster <data_dir>/postgres/
+//! 0700, owned by the account PostgreSQL runs as; also holds the socket data/ the cluster itself data.new.<pid>/ a
+//! cluster being created; a leftover means the creation was interrupted postgres.log the server's log
 //! ```
 
 mod account;
@@ -40,15 +38,15 @@ use supervisor::Supervisor;
 
 const PORT: u16 = 5432;
 const DATA: &str = "data";
-/// Where root's clusters go when PostgreSQL's account cannot reach the data folder.
+/// The folder for root's clusters if PostgreSQL's account cannot reach the data folder.
 const SYSTEM_FOLDER: &str = "/var/lib/clinicd";
-/// How often a start looks whether it is given up.
+/// The interval at which a start checks whether it was given up.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// A running PostgreSQL cluster, private to one data folder and shared by the processes that use that folder. Its server is
-/// started again where it dies.
+/// A running PostgreSQL cluster, private to one data folder and shared by the processes that use that folder. Its
+/// server is restarted if it dies.
 ///
-/// Dropped without [`stop`](Self::stop), it tells the server to stop and does not wait for it.
+/// If dropped without [`stop`](Self::stop), it tells the server to stop and does not wait.
 #[derive(Debug)]
 pub struct LocalCluster {
     running: Running,
@@ -56,20 +54,20 @@ pub struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Starts the cluster that belongs to `data_dir`, or finds it running; creates it on first use.
+    /// Starts the cluster of `data_dir`, unless it is already running. Creates it on first use.
     ///
     /// # Errors
     ///
-    /// Any [`LocalClusterError`] but [`Stop`](LocalClusterError::Stop).
+    /// Any [`LocalClusterError`] except [`Stop`](LocalClusterError::Stop).
     pub async fn start(data_dir: &Path) -> Result<Self> {
         Self::start_unless(data_dir, pending()).await
     }
 
-    /// The same, but the start is given up at `stop`; a server that it has started is stopped then.
+    /// As [`start`](Self::start), but gives up when `stop` completes. A server that was started until then is stopped.
     ///
     /// # Errors
     ///
-    /// As of [`start`](Self::start); [`LocalClusterError::Interrupted`] once all is as if it had not begun.
+    /// As [`start`](Self::start); [`LocalClusterError::Interrupted`] after it gave up and stopped the server.
     pub async fn start_unless(data_dir: &Path, stop: impl Future<Output = ()>) -> Result<Self> {
         let given_up = GivenUp::default();
         let (data_dir, is_given_up) = (data_dir.to_owned(), given_up.0.clone());
@@ -85,42 +83,42 @@ impl LocalCluster {
         Ok(Self { running, supervisor })
     }
 
-    /// The folder of the Unix socket.
+    /// Returns the folder of the Unix socket.
     pub fn socket_dir(&self) -> &Path {
         &self.running.server.socket_dir
     }
 
-    /// The port, which only names the socket file: the server does not listen on TCP.
+    /// Returns the port. It is only part of the socket's name: the server does not listen on TCP.
     pub fn port(&self) -> u16 {
         PORT
     }
 
-    /// The database, which exists once the cluster is started.
+    /// Returns the name of the database. It exists once the cluster is started.
     pub fn database(&self) -> &str {
         DATABASE
     }
 
-    /// The role that owns the database (the cluster's superuser); it needs no password.
+    /// Returns the role that owns the database: the cluster's superuser. It needs no password.
     pub fn user(&self) -> &str {
         USER
     }
 
-    /// From now on the server is not started again where it dies.
+    /// Stops restarting the server if it dies.
     pub fn leave_alone(&self) {
         self.supervisor.end();
     }
 
-    /// The role that the program works as: it owns nothing, and may do what `clinicd_app` may.
+    /// Returns the program's role. It owns nothing and has the rights of `clinicd_app`.
     pub fn login(&self) -> &str {
         LOGIN
     }
 
-    /// Stops the server, ending open connections, unless another process still uses it.
+    /// Stops the server and ends open connections, unless another process still uses it.
     ///
     /// # Errors
     ///
-    /// [`LocalClusterError::Stop`] when the server is still running after a minute, [`LocalClusterError::Io`] when
-    /// its programs or the lock files cannot be used.
+    /// [`LocalClusterError::Stop`] if the server still runs after a minute, [`LocalClusterError::Io`] if its programs
+    /// or the lock files cannot be used.
     pub async fn stop(mut self) -> Result<()> {
         self.leave_alone();
         self.running.is_stopped = true;
@@ -134,12 +132,12 @@ impl LocalCluster {
 
 impl Drop for LocalCluster {
     fn drop(&mut self) {
-        // Before the server is stopped.
+        // This must happen before the server is stopped.
         self.leave_alone();
     }
 }
 
-/// A server that was started or found. Whoever drops it tells it to stop.
+/// A server that was started or was already running. Dropping it tells the server to stop.
 #[derive(Debug)]
 struct Running {
     server: Arc<Server>,
@@ -149,7 +147,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Where a lock is held, somebody else uses the server or is about to.
+        // If another process holds a lock, it uses the server or is about to.
         if !self.is_stopped
             && let Ok(_start_lock) = lock(&self.start_lock_path, |file| Ok(file.try_lock()?))
         {
@@ -158,7 +156,7 @@ impl Drop for Running {
     }
 }
 
-/// Whether a start is given up: so it is also where nobody waits for it any more.
+/// Whether a start is given up. Dropping this also gives it up, because nobody waits for it any more.
 #[derive(Default)]
 struct GivenUp(Arc<AtomicBool>);
 
@@ -168,12 +166,12 @@ impl Drop for GivenUp {
     }
 }
 
-/// Starts the server. A start that fails or is given up stops it.
+/// Starts the server. If the start fails or is given up, the server is stopped.
 fn start_blocking(data_dir: &Path, is_given_up: &AtomicBool) -> Result<Running> {
     make_folder(data_dir)?;
     let data_dir = data_dir.canonicalize().at(data_dir)?;
 
-    // The kernel drops these locks when their holder dies, however it dies, so they are never stale.
+    // The kernel releases these locks when their process ends in any way, so they are never stale.
     let start_lock_path = data_dir.join("local.start.lock");
     let _start_lock = lock(&start_lock_path, |file| lock_unless(is_given_up, file))?;
     let users_lock = lock(&data_dir.join("local.lock"), File::lock_shared)?;
@@ -191,7 +189,8 @@ fn start_blocking(data_dir: &Path, is_given_up: &AtomicBool) -> Result<Running> 
     Ok(Running { server: Arc::new(server), start_lock_path, is_stopped: false })
 }
 
-/// Makes the data folder, unless there is one. Nobody else may look into it; but root's is entered by PostgreSQL's account.
+/// Creates the data folder if it does not exist. Other users cannot read it. If root creates it, others can enter it,
+/// because PostgreSQL's account must.
 fn make_folder(data_dir: &Path) -> Result<()> {
     if let Some(above) = data_dir.parent() {
         fs::create_dir_all(above).at(above)?;
@@ -200,7 +199,7 @@ fn make_folder(data_dir: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(data_dir).at(data_dir)
 }
 
-/// Waits for the lock, until the start is given up.
+/// Waits for the lock until the start is given up.
 fn lock_unless(is_given_up: &AtomicBool, file: &File) -> io::Result<()> {
     loop {
         match file.try_lock() {
@@ -223,10 +222,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     }
 }
 
-/// Opens and locks a file, waiting for the lock. The programs started here do not inherit it: std closes it on exec.
+/// Opens and locks a file. The programs started here do not inherit it, because std closes it on exec.
 fn lock(path: &Path, how: impl FnOnce(&File) -> io::Result<()>) -> Result<File> {
     let mut options = OpenOptions::new();
-    // Who may open it may lock it, and so keep the cluster from starting.
+    // A user who can open the file can lock it and so prevent the cluster from starting.
     let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).at(path)?;
     file.set_permissions(Permissions::from_mode(0o600)).at(path)?;
     how(&file).at(path)?;
@@ -237,7 +236,8 @@ fn output_of(command: &mut Command) -> Result<Output> {
     command.output().map_err(|source| LocalClusterError::Io { path: command.get_program().into(), source })
 }
 
-/// FNV-1a: unlike the standard library's hasher it stays the same across Rust versions, as names on disk must.
+/// Returns the FNV-1a hash of a path. Unlike the standard library's hasher, it is the same in all Rust versions, which
+/// names on disk require.
 fn path_hash(path: &Path) -> u64 {
     path.as_os_str()
         .as_bytes()

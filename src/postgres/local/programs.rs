@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are on this machine.
+//! Finds PostgreSQL's programs on this machine.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,8 @@ use std::process::Command;
 use super::account::forget_settings;
 use super::{At, LocalClusterError, Result};
 
-/// The folder of PostgreSQL's programs: for an existing cluster of the major version that made it, otherwise the first.
+/// Returns the folder of PostgreSQL's programs. An existing cluster needs the major version that created it; otherwise
+/// the first folder is taken.
 pub(super) fn find_binaries(data: &Path) -> Result<PathBuf> {
     let version_path = data.join("PG_VERSION");
     let needed = match fs::read_to_string(&version_path) {
@@ -44,7 +45,7 @@ fn binary_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The folders `<parent>/<prefix><version>/bin`, newest version first.
+/// Returns the folders `<parent>/<prefix><version>/bin`, newest version first.
 fn versioned_folders(parent: &str, prefix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = entries
@@ -56,7 +57,7 @@ fn versioned_folders(parent: &str, prefix: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// The major version of the PostgreSQL in `folder`; `None` unless all the programs needed are there.
+/// Returns the major version of PostgreSQL in `folder`, or `None` if a required program is missing.
 fn major_version(folder: &Path) -> Option<u32> {
     if !["initdb", "pg_ctl", "postgres", "psql"].iter().all(|program| folder.join(program).is_file()) {
         return None;

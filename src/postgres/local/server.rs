@@ -1,4 +1,4 @@
-//! The server of a private cluster, and how PostgreSQL's programs create, start, ask and stop it.
+//! The server of a private cluster. PostgreSQL's programs create, start, query and stop it.
 
 use std::fs;
 use std::fs::{File, TryLockError};
@@ -19,31 +19,31 @@ const MAKE_LOGIN: &str = "DO 'BEGIN CREATE ROLE clinicd_app; EXCEPTION WHEN dupl
     CREATE ROLE clinicd_login LOGIN IN ROLE clinicd_app";
 pub(super) const DATABASE: &str = "clinicd";
 pub(super) const LOG: &str = "postgres.log";
-/// The DETAIL of an error repeats what is in the row, such as somebody's e-mail address.
+/// Keeps row values, such as an e-mail address, out of the log. The DETAIL of an error would contain them.
 const QUIET: &str = "-c log_error_verbosity=terse";
-/// Longest socket path that every platform takes (Linux 107 bytes, macOS 103).
+/// The longest socket path that every platform accepts, in bytes (Linux 107, macOS 103).
 const MAX_SOCKET_PATH: usize = 103;
-/// How long a server that is already on its way up or down may take until it can be used.
+/// How long to wait for a server that is already starting or stopping.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to wait for backends that outlived a killed server to notice and leave, before they are killed.
+/// How long backends that outlived a killed server get to exit by themselves, before they are killed.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
-/// How long to wait for them altogether.
+/// How long to wait for these backends in total.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Everything needed to run PostgreSQL's programs on one cluster. Its methods block, and expect the start lock
-/// held.
+/// Everything needed to run PostgreSQL's programs on one cluster. The methods block, and the caller must hold the start
+/// lock.
 #[derive(Debug)]
 pub(super) struct Server {
     bin: PathBuf,
     pub(super) base: PathBuf,
     pub(super) socket_dir: PathBuf,
     account: Account,
-    /// Held shared by each process that uses the cluster.
+    /// Each process that uses the cluster holds a shared lock on this file.
     users_lock: File,
 }
 
 impl Server {
-    /// Settles where the cluster lives and what runs it, and creates it if there is none.
+    /// Selects the cluster's folder, its account and PostgreSQL's programs, and creates the cluster if there is none.
     pub(super) fn prepare(data_dir: &Path, users_lock: File) -> Result<Self> {
         let (base, account) = place(data_dir)?;
         let data = base.join(DATA);
@@ -66,17 +66,18 @@ impl Server {
         Ok(server)
     }
 
-    /// Creates the cluster under another name and renames it when complete, so that `data` is never half a cluster.
+    /// Creates the cluster under another name and renames it when it is complete, so that `data` is never half a
+    /// cluster.
     fn create(&self) -> Result<()> {
         tracing::info!(folder = %self.base.display(), "creating a local PostgreSQL cluster");
         for entry in fs::read_dir(&self.base).at(&self.base)?.flatten() {
             if entry.file_name().as_bytes().starts_with(b"data.new.") {
-                // It may fail while an initdb that outlived its parent still writes; the next creation tries again.
+                // This may fail while an initdb that outlived its parent still writes. The next creation tries again.
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
         let new = format!("data.new.{}", std::process::id());
-        // Not every system has C.UTF-8; with plain C, upper and lower case are known for ASCII only.
+        // Not every system has C.UTF-8. With plain C, upper and lower case work for ASCII only.
         let mut output = String::new();
         for locale in ["C.UTF-8", "C"] {
             let done = self.run("initdb", |initdb| {
@@ -86,7 +87,7 @@ impl Server {
             if done.status.success() {
                 let data = self.base.join(DATA);
                 fs::rename(self.base.join(&new), &data).at(&data)?;
-                // A rename lost in a power failure would make the next start take the cluster for an unfinished one.
+                // If a power failure lost the rename, the next start would take the cluster for an unfinished one.
                 return File::open(&self.base).and_then(|folder| folder.sync_all()).at(&self.base);
             }
             output = text(&done);
@@ -94,7 +95,7 @@ impl Server {
         Err(LocalClusterError::Initdb { output })
     }
 
-    /// Returns once the server takes connections, whatever state it was found in, or fails once it is given up.
+    /// Returns when the server accepts connections, and starts it if necessary. Fails if the start is given up.
     pub(super) fn ensure_running(&self, is_given_up: &AtomicBool) -> Result<()> {
         let began = crate::clock::instant();
         loop {
@@ -104,7 +105,7 @@ impl Server {
             if !self.is_running()? {
                 self.launch(began, is_given_up)?;
             }
-            // A server found running may still be recovering, or be on its way down.
+            // A server that was already running may still be recovering, or may be stopping.
             match self.query("SELECT 1") {
                 Ok(_) => return Ok(()),
                 Err(error) if began.elapsed() > READY_TIMEOUT => return Err(error),
@@ -113,15 +114,16 @@ impl Server {
         }
     }
 
-    /// Starts the server and waits for it. `Ok` promises no more than that it is worth asking it.
+    /// Starts the server and waits for it. After `Ok`, the server may accept connections or may still need time.
     fn launch(&self, began: Instant, is_given_up: &AtomicBool) -> Result<()> {
-        // Like the pid file it names a process, which PostgreSQL would take for a server on the same socket.
+        // Like the pid file, this file names a process. PostgreSQL would take that process for a server on the same
+        // socket.
         let _ = fs::remove_file(self.socket_dir.join(format!(".s.PGSQL.{PORT}.lock")));
         let log_path = self.base.join(LOG);
         let log_start = fs::metadata(&log_path).map_or(0, |log| log.len());
-        // pg_ctl hands its arguments to a shell: every path is given relative to the working folder, and so needs no
-        // quoting. The server itself works in `data`, from where the socket folder is `..`. It gets a session of its
-        // own from pg_ctl, so that Ctrl-C in the terminal does not reach it.
+        // pg_ctl passes its arguments to a shell. Paths are relative to the working folder, so that they need no
+        // quoting. The server's working folder is `data`, so the socket folder is `..`. pg_ctl gives the server its own
+        // session, so that Ctrl-C in the terminal does not reach it.
         let socket_dir = if self.socket_dir == self.base { "..".into() } else { self.socket_dir.to_string_lossy() };
         let options = format!(
             "-k {socket_dir} -p {PORT} -c listen_addresses= -c max_connections=100 -c shared_buffers=512MB {QUIET}"
@@ -131,7 +133,7 @@ impl Server {
         pg_ctl.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut starting = pg_ctl.spawn().at(pg_ctl.get_program().as_ref())?;
         while starting.try_wait().at(&self.base)?.is_none() {
-            // It ends when its server does. That one may recover for long, and can be stopped meanwhile.
+            // pg_ctl ends when the server ends. A server that recovers for a long time can be stopped meanwhile.
             if is_given_up.load(Ordering::SeqCst) {
                 let _ = self.stop_as_last_user(&["-W"]);
             }
@@ -144,14 +146,15 @@ impl Server {
         }
         let log = fs::read(&log_path).unwrap_or_default();
         let log = String::from_utf8_lossy(log.get(log_start as usize..).unwrap_or_default()).into_owned();
-        // Backends that outlived a killed server keep the cluster locked until they notice.
+        // Backends that outlived a killed server keep the cluster locked until they exit.
         if log.contains("is still in use") && began.elapsed() < ORPHAN_TIMEOUT {
             if began.elapsed() > ORPHAN_PATIENCE {
                 self.kill_orphans()?;
             }
             return Ok(());
         }
-        // A pg_ctl whose parent was killed may have been first, or a long recovery is still going on.
+        // Another pg_ctl, whose parent was killed, may have started the server first, or a long recovery is in
+        // progress.
         if self.is_running()? {
             return Ok(());
         }
@@ -160,7 +163,7 @@ impl Server {
         Err(LocalClusterError::Start { log: if last_lines.is_empty() { text(&done) } else { last_lines } })
     }
 
-    /// Whether a server runs on this very cluster, rather than just some process with the id noted in its pid file.
+    /// Returns whether a server runs on this cluster, and not merely another process with the id in the pid file.
     pub(super) fn is_running(&self) -> Result<bool> {
         if !cfg!(target_os = "linux") {
             let done = self.run("pg_ctl", |pg_ctl| pg_ctl.args(["status", "-D", DATA]))?;
@@ -174,17 +177,18 @@ impl Server {
         let Some(pid) = content.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
             return Ok(false);
         };
-        // A server's working folder is its data folder. When the process is gone or another one, its id in the file
-        // is replaced by an impossible one, lest PostgreSQL takes that process for a server. The file itself must
-        // stay: by the rest of it PostgreSQL notices backends that outlived their server. All of this is done as the
-        // server's account, as even root may lack the right to look at another user's process.
+        // A server's working folder is its data folder. If the process is gone or is not a server of this cluster, its
+        // id in the file is replaced by an impossible one, so that PostgreSQL does not take that process for a server.
+        // The file must stay, because PostgreSQL needs the rest of it to detect backends that outlived their server.
+        // The script runs as the server's account, because even root may lack the right to inspect another user's
+        // process.
         let script = r#"test "/proc/$1/cwd" -ef data || { sed -i '1s/.*/2147483647/' data/postmaster.pid; exit 1; }"#;
         let mut command = self.account.command(Path::new("sh"), &self.base);
         Ok(output_of(command.args(["-c", script, "sh", &pid.to_string()]))?.status.success())
     }
 
-    /// Kills the backends that outlived their server: what they were at is undone by the recovery that follows. By their title
-    /// they are not taken for a server that somebody starts just now.
+    /// Kills the backends that outlived their server. The recovery that follows rolls back their transactions. Backends
+    /// are recognised by their process title, so that a server that is just being started is not killed.
     fn kill_orphans(&self) -> Result<()> {
         if self.is_running()? {
             return Ok(());
@@ -200,7 +204,7 @@ impl Server {
         if self.query(&format!("SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"))?.is_empty() {
             self.query(&format!("CREATE DATABASE {DATABASE}"))?;
         }
-        // A cluster of before has no such login.
+        // A cluster of an earlier version has no such login.
         if self.query("SELECT 1 FROM pg_roles WHERE rolname = 'clinicd_login'")?.is_empty() {
             self.query(MAKE_LOGIN)?;
         }
@@ -217,11 +221,11 @@ impl Server {
 
     /// Stops the server, unless another process uses it.
     pub(super) fn stop_as_last_user(&self, waiting: &[&str]) -> Result<()> {
-        // Turning the shared lock into an exclusive one succeeds for the last user only.
+        // Only the last user can turn the shared lock into an exclusive one.
         match self.users_lock.try_lock() {
             Ok(()) => self.stop(waiting),
             Err(TryLockError::WouldBlock) => {
-                tracing::debug!("the local PostgreSQL stays up for another process");
+                tracing::debug!("the local PostgreSQL keeps running for another process");
                 Ok(())
             }
             Err(TryLockError::Error(source)) => Err(source).at(&self.base),
@@ -229,7 +233,7 @@ impl Server {
     }
 
     fn stop(&self, waiting: &[&str]) -> Result<()> {
-        // Asked first, as pg_ctl would signal whatever process has the id in the pid file.
+        // This check comes first, because pg_ctl would signal any process that has the id in the pid file.
         if !self.is_running()? {
             return Ok(());
         }
@@ -238,7 +242,7 @@ impl Server {
             return Err(LocalClusterError::Stop { output: text(&done) });
         }
         if self.socket_dir != self.base {
-            let _ = fs::remove_dir(&self.socket_dir); // only tidiness, and made again when needed
+            let _ = fs::remove_dir(&self.socket_dir); // Only cleanup: the folder is created again when it is needed.
         }
         tracing::info!("stopped the local PostgreSQL");
         Ok(())
@@ -254,7 +258,7 @@ impl Server {
     }
 }
 
-/// What a program printed, complaints last.
+/// Returns what a program printed: first its output, then its errors.
 fn text(output: &Output) -> String {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&text).trim().to_owned()

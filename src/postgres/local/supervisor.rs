@@ -1,4 +1,4 @@
-//! Sees that the private cluster's server has died, and starts it again.
+//! Detects that the private cluster's server has died, and restarts it.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use tokio::time::sleep;
 use super::{File, PORT, Result, Server, blocking, lock};
 use crate::clock;
 
-/// How often the server is looked at, and how soon a start that failed is tried again.
+/// The interval between checks of the server, and between attempts to restart it.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Starts the server again where it dies, until this ends or is dropped.
+/// Restarts the server if it dies, until this is ended or dropped.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     is_over: Arc<AtomicBool>,
@@ -30,7 +30,8 @@ impl Supervisor {
         Self { is_over, watching: tokio::spawn(watched.watch()) }
     }
 
-    /// Ends: whoever has the start lock after this knows that the server is not started again.
+    /// Ends the supervision. A process that takes the start lock afterwards can rely on it that the server is not
+    /// restarted.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         self.watching.abort();
@@ -43,7 +44,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// The server, and how to start it again.
+/// The server, with what is needed to restart it.
 #[derive(Clone)]
 struct Watched {
     server: Arc<Server>,
@@ -59,19 +60,20 @@ impl Watched {
                 continue;
             }
             let seen = clock::instant();
-            tracing::error!("the local PostgreSQL has died; starting it again");
+            tracing::error!("the local PostgreSQL died; restarting it");
             let mut is_told = false;
             while let Err(error) = self.mend().await {
                 if !std::mem::replace(&mut is_told, true) {
-                    tracing::error!(%error, "the local PostgreSQL cannot be started; trying again until it can");
+                    tracing::error!(%error, "cannot restart the local PostgreSQL; retrying until it starts");
                 }
                 sleep(PAUSE).await;
             }
-            tracing::warn!(seconds = seen.elapsed().as_secs_f64(), "the local PostgreSQL runs again");
+            tracing::warn!(seconds = seen.elapsed().as_secs_f64(), "the local PostgreSQL is running again");
         }
     }
 
-    /// Whether somebody listens at the server's socket. Only its first process does, not those that outlive it.
+    /// Returns whether a process listens on the server's socket. Only the server's first process does, not the
+    /// processes that outlive it.
     async fn is_listening(&self) -> bool {
         let socket = self.server.socket_dir.join(format!(".s.PGSQL.{PORT}"));
         match UnixStream::connect(socket).await {
@@ -80,7 +82,7 @@ impl Watched {
         }
     }
 
-    /// Starts the server, unless another process has done so meanwhile.
+    /// Restarts the server, unless another process already did.
     async fn mend(&self) -> Result<()> {
         let watched = self.clone();
         blocking(move || {

@@ -1,4 +1,4 @@
-//! The private cluster, started for real.
+//! Tests of the private cluster with a real server.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -43,7 +43,7 @@ async fn the_last_user_stops_the_cluster_and_data_stay() {
 }
 
 #[tokio::test]
-async fn a_pid_file_naming_another_process_and_an_unfinished_creation_do_no_harm() {
+async fn a_stale_pid_file_and_an_unfinished_creation_are_harmless() {
     let scratch = Scratch::new("stale");
     LocalCluster::start(&scratch.0).await.unwrap().stop().await.unwrap();
     let (base, account) = place(&scratch.0.canonicalize().unwrap()).unwrap();
@@ -64,7 +64,7 @@ async fn a_pid_file_naming_another_process_and_an_unfinished_creation_do_no_harm
 #[tokio::test]
 async fn the_log_repeats_no_row_and_nobody_else_can_lock_the_cluster() {
     let scratch = Scratch::new("private");
-    // As an earlier version made it.
+    // An earlier version created the file with this mode.
     let lock = scratch.0.join("local.lock");
     fs::write(&lock, "").unwrap();
     fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
@@ -86,13 +86,13 @@ async fn the_log_repeats_no_row_and_nobody_else_can_lock_the_cluster() {
     cluster.stop().await.unwrap();
 }
 
-/// The server's first process.
+/// Returns the process id of the server's first process.
 fn postmaster(cluster: &LocalCluster) -> Pid {
     let file = fs::read_to_string(cluster.running.server.base.join(DATA).join("postmaster.pid")).unwrap();
     Pid::from_raw(file.lines().next().unwrap().parse().unwrap())
 }
 
-/// Asks until the cluster answers, for as long as any machine takes to start a server.
+/// Repeats a query until the cluster answers. The time limit is long enough for a slow machine to start a server.
 async fn answers(cluster: &LocalCluster, sql: &str) -> String {
     let began = crate::clock::instant();
     loop {
@@ -105,7 +105,7 @@ async fn answers(cluster: &LocalCluster, sql: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_dies_is_started_again_also_by_two_that_see_it() {
+async fn a_dead_server_is_restarted_even_if_two_programs_see_it() {
     let scratch = Scratch::new("mended");
     let first = LocalCluster::start(&scratch.0).await.unwrap();
     let second = LocalCluster::start(&scratch.0).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_server_that_dies_is_started_again_also_by_two_that_see_it() {
 async fn backends_that_outlive_their_server_do_not_keep_it_down() {
     let scratch = Scratch::new("orphans");
     let cluster = LocalCluster::start(&scratch.0).await.unwrap();
-    // It runs as the server's account, and only SIGKILL ends it.
+    // A stopped process can only be ended by SIGKILL.
     let checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
     let checkpointer: i32 = cluster.running.server.query(checkpointer).unwrap().parse().unwrap();
     kill(Pid::from_raw(checkpointer), Signal::SIGSTOP).unwrap();
@@ -135,12 +135,12 @@ async fn backends_that_outlive_their_server_do_not_keep_it_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_that_is_left_alone_stays_down() {
+async fn a_cluster_that_is_not_supervised_stays_down() {
     let scratch = Scratch::new("alone");
     let cluster = LocalCluster::start(&scratch.0).await.unwrap();
     cluster.leave_alone();
     kill(postmaster(&cluster), Signal::SIGKILL).unwrap();
-    // Several times as long as it takes to see it.
+    // This is several times the interval at which a dead server is detected.
     sleep(Duration::from_secs(3)).await;
     assert!(!cluster.running.server.is_running().unwrap());
     cluster.stop().await.unwrap();

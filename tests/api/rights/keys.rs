@@ -46,7 +46,7 @@ async fn kept(database: &TestDatabase) -> Vec<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
+async fn a_stored_key_is_encrypted_and_opens_only_with_its_secret() {
     let (database, secret, other) = (TestDatabase::create().await, "a1".repeat(32), "b2".repeat(32));
     let mut app = TestApp::start_with(database.clone(), with_secret(&database, Some(&secret))).await;
     let session = app.founder("ada").await;
@@ -58,19 +58,19 @@ async fn a_key_is_kept_encrypted_and_opens_with_its_secret_alone() {
     assert!(wrong.starts_with("CLINICD_KEY_SECRET cannot decrypt signing key "), "{wrong}");
     assert!(!wrong.contains(&other), "{wrong}");
     let migrating = app::migrate_only(&with_secret(&database, Some(&other)).database).await.unwrap_err();
-    assert_eq!(migrating.to_string(), wrong, "`clinicd migrate` says it too");
+    assert_eq!(migrating.to_string(), wrong, "`clinicd migrate` gives the same error");
     let missing = refused(&with_secret(&database, None)).await;
     assert!(missing.contains("set CLINICD_KEY_SECRET"), "{missing}");
     runs(&database, Some(&secret), &session).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_lost_secret_a_new_key_is_made_and_sessions_go_on() {
+async fn sessions_continue_with_a_new_key_after_a_lost_secret() {
     let (database, other) = (TestDatabase::create().await, "b2".repeat(32));
     let mut app = TestApp::start_with(database.clone(), with_secret(&database, Some(&"a1".repeat(32)))).await;
     let session = app.founder("ada").await;
     app.stop().await;
-    // As the README says.
+    // This is the statement in the README.
     let lost = "DELETE FROM signing_keys WHERE is_wrapped";
     sqlx::raw_sql(lost).execute(&mut database.connect().await).await.unwrap();
     let mut app = TestApp::start_with(database.clone(), with_secret(&database, Some(&other))).await;

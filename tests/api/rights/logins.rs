@@ -1,4 +1,4 @@
-//! The program's login owns nothing, on its own cluster and on a server that the README's statements prepared.
+//! The program's login owns nothing, in the private cluster and on a server that the README's statements prepared.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::support::{TestApp, TestDatabase, settings};
 const README: &str = include_str!("../../../README.md");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn production_refuses_a_login_that_may_do_more_and_says_what() {
+async fn production_refuses_a_login_with_excess_rights_by_name() {
     let database = TestDatabase::create().await;
     let owner = login(&database, "IN ROLE clinicd_app").await;
     let name = PgConnectOptions::from_str(&database.url).unwrap().get_database().unwrap().to_owned();
@@ -44,7 +44,7 @@ async fn production_refuses_a_login_that_may_do_more_and_says_what() {
         assert!(refused.contains("CREATE ROLE clinicd_login LOGIN PASSWORD '…' IN ROLE clinicd_app"), "{refused}");
         assert_eq!(refused.lines().count(), 1, "{refused}");
     }
-    // It need not inherit, and may have leave to connect; anybody can make a large object.
+    // A login without INHERIT, with the right to connect and with a large object is accepted.
     let url = login(&database, "NOINHERIT IN ROLE clinicd_app").await;
     grant(&database, &format!("CONNECT ON DATABASE {name} TO %I"), &url).await;
     let mut as_login = PgConnection::connect(&url).await.unwrap();
@@ -54,7 +54,7 @@ async fn production_refuses_a_login_that_may_do_more_and_says_what() {
     assert_eq!(logins_of_program(&mut database.connect().await).await, [name_of(&url)]);
 }
 
-/// A login of the program's that was granted something beside.
+/// Creates a login with the program's role and an additional grant, and returns its URL.
 async fn granted(database: &TestDatabase, what: &str) -> String {
     let url = login(database, "IN ROLE clinicd_app").await;
     grant(database, what, &url).await;
@@ -67,7 +67,7 @@ async fn grant(database: &TestDatabase, what: &str, url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_without_rights_is_told_so_and_not_that_the_schema_is_old() {
+async fn a_login_without_rights_is_not_reported_as_an_old_schema() {
     let database = TestDatabase::create().await;
     let url = login(&database, "").await;
     let of_login = Database::open(Some(&url), "unused".as_ref()).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_login_without_rights_is_told_so_and_not_that_the_schema_is_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_migrate_is_told_what_to_set() {
+async fn a_login_that_may_not_migrate_gets_the_remedy() {
     let database = TestDatabase::create().await;
     let mut settings = production(&database, &login(&database, "IN ROLE clinicd_app").await);
     let refused = app::migrate_only(&settings.database).await.unwrap_err().to_string();
@@ -115,7 +115,7 @@ async fn development_works_with_a_superuser_and_warns_once() {
     let mut log = String::new();
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(line.starts_with("listening on "), "{line}{log}");
-    assert_eq!(log.matches("the login clinicd is a superuser; in production DATABASE_URL is").count(), 1, "{log}");
+    assert_eq!(log.matches("the login clinicd is a superuser; in production, DATABASE_URL must").count(), 1, "{log}");
     // Its connections start with the program's rights, and RESET ROLE returns to those.
     let options = Database::open(Some(&database.url), "unused".as_ref()).await.unwrap().options();
     let mut db = PgConnection::connect_with(&options).await.unwrap();

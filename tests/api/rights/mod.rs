@@ -19,7 +19,7 @@ use crate::support::{PASSWORD, TestApp, TestDatabase, settings};
 const LIST: &str = include_str!("list.txt");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_login_may_do_what_the_list_says_and_nothing_else() {
+async fn the_login_has_exactly_the_listed_rights() {
     let other = TestDatabase::create().await;
     let name = format!("rights_{}", Uuid::new_v4().simple());
     let create = format!("CREATE DATABASE {name}");
