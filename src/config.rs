@@ -54,7 +54,7 @@ pub struct Settings {
     /// The settings of the database.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// Development or production
+    /// The environment in which the program runs
     #[arg(long = "env", env = "CLINICD_ENV", default_value = "development")]
     pub environment: Environment,
     /// A folder with model.conf and policy.csv; the built-in policy if absent
@@ -63,8 +63,9 @@ pub struct Settings {
     /// Origins whose pages may call the API, separated by commas; none if absent
     #[arg(long, env = "CLINICD_CORS_ORIGINS", value_delimiter = ',', value_parser = origin, value_name = "ORIGINS")]
     pub cors_origins: Vec<String>,
-    /// Connections for reading and writing; bookings have two more of their own
-    #[arg(long, env = "CLINICD_DB_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=500))]
+    /// The number of connections for reading and writing; bookings have two more
+    #[arg(long, env = "CLINICD_DB_CONNECTIONS", default_value_t = 8, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=500))]
     pub db_connections: u16,
     /// The lifetime of an access token
     #[arg(long, env = "CLINICD_ACCESS_TOKEN_MINUTES", default_value_t = 60, value_name = "MINUTES",

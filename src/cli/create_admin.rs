@@ -28,10 +28,10 @@ pub(super) struct Arguments {
     /// The name of an existing or new clinic; prompted for if absent
     #[arg(long)]
     clinic: Option<String>,
-    /// Given name
+    /// The administrator's given name
     #[arg(long, default_value = "")]
     first_name: String,
-    /// Family name
+    /// The administrator's family name
     #[arg(long, default_value = "")]
     last_name: String,
     #[command(flatten)]

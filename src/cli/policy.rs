@@ -31,7 +31,7 @@ enum Question {
         #[arg(long)]
         action: String,
     },
-    /// Print role × resource × action -> scopes
+    /// Print the scopes of every role, resource and action
     Matrix,
 }
 

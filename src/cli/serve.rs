@@ -40,7 +40,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the first. From then on another ends the program at once.
+    /// Waits for the first signal. After that, another signal ends the program at once.
     async fn told(&mut self, how: &str) {
         self.next().await;
         tracing::info!("stopping: {how}; a second signal ends the program at once");

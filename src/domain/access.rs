@@ -28,7 +28,8 @@ pub struct Caller {
 pub struct Retry {
     /// The value of `Idempotency-Key`, unique per account for one day.
     pub key: String,
-    /// A digest of the request's method, path and body. It tells the request from another one with the same key.
+    /// A digest of the request's method, path and body. It distinguishes the request from another one with the same
+    /// key.
     pub fingerprint: Vec<u8>,
     /// Identifies this attempt. Only the attempt that claimed the key last may store an outcome for it.
     pub claim: Uuid,

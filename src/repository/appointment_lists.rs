@@ -31,7 +31,7 @@ pub struct AppointmentList {
     pub page: Page,
 }
 
-/// How a list is read. Each way has its own index, whatever other filters there are.
+/// How a list is read. Each way has its own index, independent of other filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     OfPatient,

@@ -62,7 +62,7 @@ async fn a_wrong_registration_is_refused_by_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_email_and_a_username_are_taken_once_whatever_their_case() {
+async fn emails_and_usernames_are_unique_regardless_of_case() {
     let app = TestApp::start().await;
     let body = json!({ "email": "ada@example.com", "password": PASSWORD, "username": "Ada" });
     register(&app, body).await.expect(201);

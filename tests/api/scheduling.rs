@@ -255,7 +255,7 @@ async fn new_hours_or_limits_keep_and_list_appointments_outside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_slot_grid_is_the_same_whatever_is_asked() {
+async fn the_slot_grid_does_not_depend_on_the_request() {
     let (_app, admin, doctor, _) = clinic().await;
     set_hours(&admin, doctor, json!([window("wednesday", "09:10", "11:00")])).await;
     let all = offered(&admin, doctor, "2031-03-05T00:00:00Z", "2031-03-06T00:00:00Z").await;

@@ -28,7 +28,7 @@ impl Repository {
         self.bookings.ask(batch.doctor.0, batch).await
     }
 
-    /// Writes a batch apart from others. Whoever holds its calendar is waited for not at all or, with `waits`, for a moment.
+    /// Writes a batch alone. If its calendar is locked, it waits for a moment with `waits`, and otherwise not at all.
     pub(crate) async fn book_apart(&self, batch: Batch, waits: bool) -> Result<BatchWritten> {
         let permit = self.may_wait(waits);
         let waits = permit.is_some();

@@ -1,7 +1,7 @@
 //! The schedule actors: one per doctor, which decides every booking of that doctor.
 //!
 //! [`core`] is pure: events go in, effects come out. [`actor`] executes the effects and does nothing else. The database
-//! stays authoritative: a copy of a calendar only tells which writes are worth trying, and every refusal needs a look
+//! stays authoritative: a copy of a calendar only shows which writes are worth trying, and every refusal needs a look
 //! that began after the request arrived.
 
 mod actor;

@@ -93,7 +93,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Returns the page to fetch. It has one row more than is shown, which tells whether there is another page.
+    /// Returns the page to fetch. It has one row more than is shown, which shows whether there is another page.
     pub fn fetch(&self) -> Page {
         Page { limit: self.page.limit + 1, ..self.page }
     }

@@ -98,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_answer_is_right_whatever_the_order_of_outcomes(steps in vec(step(), 1..60)) {
+    fn every_answer_is_right_in_any_order_of_outcomes(steps in vec(step(), 1..60)) {
         let mut world = World::new();
         for step in steps {
             world.step(step);
